@@ -1,0 +1,87 @@
+"""A model behind one method: images and questions in, predictions out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Target, Want
+
+
+class Adapter(ABC):
+    """A model that the harness can score.
+
+    One file holds one adapter; the file's name is the model's name. Keyword arguments of the
+    constructor are the model arguments of the command line (`--model-args k=v`); an unknown one is
+    refused by name. An adapter whose constructor takes `device`, `dtype` or `data_root` is given
+    the run's own.
+
+    Attributes:
+        predicts: Everything this model can predict.
+        ambiguity: Up to what its depth and points are known, None for a model that gives neither.
+        checkpoint: Where the weights come from, with the revision.
+        weights_hash: `sha256:<hex>` of the weights, so that two models never share a run.
+    """
+
+    predicts: frozenset[Want]
+    ambiguity: Ambiguity | None = None
+    checkpoint: str | None = None
+    weights_hash: str | None = None
+
+    @abstractmethod
+    def predict(self, batch: Sequence[Inputs], wants: frozenset[Want]) -> Sequence[Prediction]:
+        """Answer a batch: one prediction for each of the inputs, in their order.
+
+        Args:
+            batch: What the model sees; the truth is never among it.
+            wants: What the task will score, a subset of `predicts`.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most adapters hold nothing
+        """Let go of what the model holds, such as GPU memory."""
+
+
+class FittedAdapter(Adapter):
+    """A floor that is fitted on the training split of a task before it predicts the test split."""
+
+    @abstractmethod
+    def fit(self, training: Iterable[tuple[Inputs, Target]]) -> None:
+        """See the training split once. It never shares a sample with the split that is scored."""
+
+
+class TruthAdapter(Adapter):
+    """A reference row made from the truth itself, such as the oracle. It is never ranked.
+
+    It answers by `distort`, not by `predict`: the runner hands it the family's perfect predictions.
+    """
+
+    predicts = frozenset(Want)
+    ambiguity = Ambiguity.METRIC
+
+    @abstractmethod
+    def distort(self, perfect: Prediction, inputs: Inputs, rng: np.random.Generator) -> Prediction:
+        """Turn a perfect prediction into this reference's answer."""
+
+    def predict(self, batch: Sequence[Inputs], wants: frozenset[Want]) -> Sequence[Prediction]:
+        """Refuse: a reference row has no model."""
+        raise TypeError("a truth adapter answers by distort(), from the truth")
+
+
+class WrappingAdapter(Adapter):
+    """A model around another one, written `wrapper:model`, such as `blind:my_vlm`."""
+
+    takes_inner: ClassVar[bool] = True
+
+    def __init__(self, inner: Adapter) -> None:
+        self.inner = inner
+        self.predicts = inner.predicts
+        self.ambiguity = inner.ambiguity
+        self.checkpoint = inner.checkpoint
+        self.weights_hash = inner.weights_hash
+
+    def close(self) -> None:
+        """Close the wrapped model."""
+        self.inner.close()

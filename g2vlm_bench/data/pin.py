@@ -1,0 +1,168 @@
+"""Opens a task's data and holds it to its pins: split, revision, row count, content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from g2vlm_bench.data.reader import Reader
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.sample import Sample
+
+
+class DataPins(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task says of its data besides the reader's own options.
+
+    Attributes:
+        format: The reader.
+        split: Which split is scored.
+        train_split: Which split floors are fitted on; none where it is empty.
+        root: Folder of the data, relative to `--data-root`; empty for data that needs no files.
+        revision: The data's own version, recorded with every run.
+        rows: Number of samples; checked before scoring.
+        content_hash: `sha256:...` of the content; checked before scoring.
+    """
+
+    format: str
+    split: str = "test"
+    train_split: str = ""
+    root: str = ""
+    revision: str = ""
+    rows: int | None = None
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What is recorded of the data that a run was scored on.
+
+    Attributes:
+        source: Format and folder.
+        split: Which split.
+        revision: As the task pins it.
+        rows: Number of samples of the split.
+        ids_hash: `sha256:...` of the ids, in order.
+        content_hash: `sha256:...` of the content.
+        pinned: Whether the task pins rows and content, and both were as pinned.
+    """
+
+    source: str
+    split: str
+    revision: str
+    rows: int
+    ids_hash: str
+    content_hash: str
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A task's samples, held to their pins."""
+
+    pins: DataPins
+    samples: Sequence[Sample]
+    training: Sequence[Sample]
+    fingerprint: Fingerprint
+
+
+def split_pins(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part a task's `data` section into the pins and the reader's own options."""
+    names = {field.name for field in msgspec.structs.fields(DataPins)}
+    pins = {key: value for key, value in data.items() if key in names}
+    return pins, {key: value for key, value in data.items() if key not in names}
+
+
+def open_dataset(pins: DataPins, reader: Reader, where: str) -> Dataset:
+    """List a task's samples and check them against its pins. Opens no image.
+
+    Args:
+        pins: What the task says of its data.
+        reader: Made from the task's options.
+        where: The task, for errors.
+
+    Raises:
+        BenchError: A split is unknown, an id stands twice, or rows or content are not as pinned.
+    """
+    for split in filter(None, (pins.split, pins.train_split)):
+        if split not in reader.splits:
+            raise BenchError(
+                f"{where}, data split", expected=" or ".join(reader.splits), got=f"'{split}'"
+            )
+    samples = reader.samples(pins.split)
+    training = reader.samples(pins.train_split) if pins.train_split else ()
+    _check_ids(samples, training, where)
+    content = reader.content_hash(pins.split)
+    if pins.rows is not None and len(samples) != pins.rows:
+        raise BenchError(
+            f"{where}, data rows",
+            expected=pins.rows,
+            got=len(samples),
+            fix="The data are not those the task was made for; fetch the pinned revision.",
+        )
+    if pins.content_hash is not None and content != pins.content_hash:
+        raise BenchError(
+            f"{where}, data content",
+            expected=pins.content_hash,
+            got=content,
+            fix="The data are not those the task was made for; fetch the pinned revision.",
+        )
+    fingerprint = Fingerprint(
+        source=f"{pins.format}:{pins.root}" if pins.root else pins.format,
+        split=pins.split,
+        revision=pins.revision,
+        rows=len(samples),
+        ids_hash=hash_text(sample.id for sample in samples),
+        content_hash=content,
+        pinned=pins.rows is not None and pins.content_hash is not None,
+    )
+    return Dataset(pins=pins, samples=samples, training=training, fingerprint=fingerprint)
+
+
+def hash_text(parts: Iterable[str]) -> str:
+    """Hash a sequence of texts, as `sha256:<hex>`; where one part ends matters."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(json.dumps(part).encode() + b"\n")
+    return f"sha256:{digest.hexdigest()}"
+
+
+def hash_files(root: Path, paths: Iterable[Path]) -> str:
+    """Hash the names and contents of files below a folder, as `sha256:<hex>`.
+
+    Raises:
+        BenchError: A file is missing.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(set(paths)):
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BenchError(
+                path, expected="a readable file", got=error.strerror or str(error)
+            ) from None
+        name = path.relative_to(root) if path.is_relative_to(root) else path.name
+        digest.update(f"{name} {content}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _check_ids(samples: Sequence[Sample], training: Sequence[Sample], where: str) -> None:
+    twice = [name for name, count in Counter(s.id for s in samples).items() if count > 1]
+    if twice:
+        raise BenchError(
+            f"{where}, sample ids", expected="each id once", got=f"'{twice[0]}' more than once"
+        )
+    shared = {s.id for s in samples} & {s.id for s in training}
+    if shared:
+        raise BenchError(
+            f"{where}, training split",
+            expected="no sample of the scored split",
+            got=f"'{min(shared)}' in both",
+        )

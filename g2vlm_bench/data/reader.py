@@ -1,0 +1,36 @@
+"""What a dataset is to the harness: a pinned list of lazy samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from g2vlm_bench.sample import Sample
+
+
+class Reader(ABC):
+    """Reads one dataset layout.
+
+    A reader is made from the `data` section of a task file: its keyword arguments are that
+    section's keys less those that pin the data, so an unknown key is refused by the signature.
+    Readers of files take `root: Path` first, the folder the layout starts at. Making a reader lists
+    the samples and opens no image, depth map or cloud.
+
+    Attributes:
+        splits: The splits the data has.
+    """
+
+    splits: ClassVar[tuple[str, ...]] = ("test",)
+
+    @abstractmethod
+    def samples(self, split: str) -> Sequence[Sample]:
+        """List a split's samples in a fixed order; ids are unique, nothing heavy is opened."""
+
+    @abstractmethod
+    def content_hash(self, split: str) -> str:
+        """Hash everything a split's numbers depend on, as `sha256:<hex>`.
+
+        Raises:
+            BenchError: A file of the split is missing.
+        """

@@ -1,0 +1,40 @@
+"""What a metric is: its name with the protocol in it, unit, direction and bounds."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A metric under one protocol: everything a table needs to know about a number.
+
+    Attributes:
+        name: `metric@protocol`, such as `abs_rel@median_scale`. Two protocols never share a name.
+        unit: Unit of the value, "1" where it has none.
+        higher_is_better: Direction.
+        best: The value of a perfect prediction.
+        worst: What a failed sample counts as; infinity where the metric has no bound.
+        chance: The expected value of a guess, where that is known without the data.
+        weight: Key of the per-sample weight in `SampleScore.weights`; every sample counts alike
+            where it is absent. Ratio-of-sums statistics are weighted means too.
+        description: One line for the table's legend, with the source of the definition.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    best: float
+    worst: float
+    chance: float | None = None
+    weight: str | None = None
+    description: str = ""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a failure has a finite cost, which a leaderboard's headline must have."""
+        return abs(self.worst) != float("inf")
+
+    @property
+    def protocol(self) -> str:
+        """The part of the name behind the `@`, empty for a metric with one convention only."""
+        return self.name.partition("@")[2]

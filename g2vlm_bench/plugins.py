@@ -1,0 +1,286 @@
+"""Finds tasks, families, adapters, readers and boards by path; lists them without importing."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from g2vlm_bench.adapter import Adapter, TruthAdapter, WrappingAdapter
+from g2vlm_bench.data.reader import Reader
+from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.task import Family, TaskDefinition, load_definition
+
+Kind = Literal["task", "family", "adapter", "reader", "leaderboard"]
+T = TypeVar("T")
+
+_PACKAGE = Path(__file__).parent
+_TASKS_VARIABLE = "G2VLM_BENCH_TASKS_DIR"
+_ADAPTERS_VARIABLE = "G2VLM_BENCH_ADAPTERS_DIR"
+
+
+def shipped(folder: str) -> Path:
+    """Find a top-level folder of the project, in the wheel or beside the package in a checkout."""
+    inside = _PACKAGE / folder
+    return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """Everything that can be named on the command line, found by path.
+
+    Attributes:
+        tasks_dirs: Users' folders of task files, families (`<family>.py`), readers
+            (`readers/<format>.py`) and leaderboards (`leaderboards/<board>.yaml`).
+        adapters_dirs: Users' folders of adapters (`<model>.py`).
+    """
+
+    tasks_dirs: tuple[Path, ...] = ()
+    adapters_dirs: tuple[Path, ...] = ()
+    _found: dict[Kind, dict[str, Path]] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def find(cls, tasks_dirs: Sequence[Path] = (), adapters_dirs: Sequence[Path] = ()) -> Plugins:
+        """Gather the folders given, those of the environment variables, and installed packages'."""
+        return cls(
+            tasks_dirs=_folders(tasks_dirs, _TASKS_VARIABLE, "g2vlm_bench.tasks"),
+            adapters_dirs=_folders(adapters_dirs, _ADAPTERS_VARIABLE, "g2vlm_bench.adapters"),
+        )
+
+    def names(self, kind: Kind) -> list[str]:
+        """List the names of a kind. Nothing is imported."""
+        return sorted(self._index(kind))
+
+    def path(self, kind: Kind, name: str) -> Path:
+        """Find the file of a name.
+
+        Raises:
+            BenchError: No file has that name; the nearest name is given.
+        """
+        index = self._index(kind)
+        if name not in index:
+            raise BenchError(
+                f"{kind} '{name}'",
+                expected=f"a known {kind}",
+                got="an unknown name",
+                fix=nearest(name, index),
+            )
+        return index[name]
+
+    def summary(self, kind: Kind, name: str) -> str:
+        """Say in one line what a plug-in is, without importing it."""
+        path = self.path(kind, name)
+        if path.suffix == ".py":
+            return (docstring(path) or "").partition("\n")[0]
+        if kind == "task":
+            return load_definition(path).title
+        from g2vlm_bench.task import read_yaml
+
+        return str(read_yaml(path).get("title", ""))
+
+    def task(self, name: str) -> TaskDefinition:
+        """Load a task by its name, or by the path of a task file."""
+        if name.endswith((".yaml", ".yml")):
+            return load_definition(Path(name).absolute())
+        return load_definition(self.path("task", name))
+
+    def family(self, definition: TaskDefinition) -> Family:
+        """Make the family of a task, which checks the task's protocols and metrics."""
+        cls = load_class(self.path("family", definition.family), Family)
+        return cls(definition)
+
+    def reader(self, name: str) -> type[Reader]:
+        """Load the reader of a dataset format."""
+        return load_class(self.path("reader", name), Reader)
+
+    def adapter(self, spec: str, arguments: dict[str, Any], run: dict[str, Any]) -> Adapter:
+        """Make the adapter of a model spec, `model` or `wrapper:model`.
+
+        Args:
+            spec: What the user wrote.
+            arguments: The model's own arguments; unknown ones are refused.
+            run: What the run offers (`device`, `dtype`, ...), given to adapters that take it.
+        """
+        outer, _, inner = spec.partition(":")
+        cls = load_class(self.path("adapter", outer), Adapter)
+        if issubclass(cls, WrappingAdapter):
+            if not inner:
+                raise BenchError(
+                    f"model '{spec}'", expected=f"{outer}:MODEL", got="no model to wrap"
+                )
+            wrapped = self.adapter(inner, arguments, run)
+            if isinstance(wrapped, TruthAdapter):
+                raise BenchError(
+                    f"model '{spec}'", expected="a model to wrap", got="a reference row"
+                )
+            return cls(wrapped)
+        if inner:
+            raise BenchError(
+                f"model '{spec}'", expected="a wrapper before the ':'", got=f"'{outer}'"
+            )
+        return cls(**check_arguments(cls, arguments, f"model '{spec}'", offered=run))
+
+    def _index(self, kind: Kind) -> dict[str, Path]:
+        if kind not in self._found:
+            self._found[kind] = _unique(kind, self._candidates(kind))
+        return self._found[kind]
+
+    def _candidates(self, kind: Kind) -> Iterable[tuple[str, Path]]:
+        task_roots = (shipped("tasks"), *self.tasks_dirs)
+        if kind == "task":
+            for root in task_roots:
+                for path in sorted(root.glob("*/*.yaml")):
+                    if path.parent.name not in ("leaderboards", "readers"):
+                        yield f"{path.parent.name}/{path.stem}", path
+        elif kind == "family":
+            yield from _modules(task_roots)
+        elif kind == "adapter":
+            yield from _modules((shipped("model_adapters"), *self.adapters_dirs))
+        elif kind == "reader":
+            yield "world", _PACKAGE / "world" / "reader.py"
+            yield from _modules(
+                (_PACKAGE / "data" / "readers", *(root / "readers" for root in self.tasks_dirs))
+            )
+        else:
+            roots = (shipped("leaderboards"), *(d / "leaderboards" for d in self.tasks_dirs))
+            for root in roots:
+                yield from ((path.stem, path) for path in sorted(root.glob("*.yaml")))
+
+
+def docstring(path: Path) -> str | None:
+    """Read a module's docstring without importing it."""
+    try:
+        return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    except SyntaxError as error:
+        raise BenchError(path, expected="Python", got=f"{error.msg}, line {error.lineno}") from None
+
+
+def load_class(path: Path, base: type[T]) -> type[T]:
+    """Import a plug-in's file and take its one class.
+
+    Raises:
+        BenchError: The import fails, or the file defines no such class or several.
+    """
+    module = load_module(path)
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+    if len(found) != 1:
+        names = ", ".join(cls.__name__ for cls in found) or "none"
+        raise BenchError(
+            path,
+            expected=f"one complete subclass of {base.__name__}",
+            got=names,
+            fix="Keep one a file, with every abstract method defined.",
+        )
+    return found[0]
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import a file once, under a name of its own that no package can clash with."""
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    name = f"g2vlm_bench_plugin_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BenchError(path, expected="a Python file", got="something that cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise BenchError(
+            path,
+            expected="a file that imports",
+            got=f"{type(error).__name__}: {error}",
+            fix="Mend the file or install what it needs.",
+        ) from error
+    return module
+
+
+def check_arguments(
+    function: Any, given: dict[str, Any], where: str, offered: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Check keyword arguments against a signature, adding those on offer that it takes.
+
+    Raises:
+        BenchError: An argument is unknown or missing; the nearest name is given.
+    """
+    parameters = inspect.signature(function).parameters
+    takes = {name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
+    for name in given:
+        if name not in takes:
+            raise BenchError(
+                where,
+                expected="known arguments",
+                got=f"'{name}'",
+                fix=nearest(name, takes - set(offered or ())),
+            )
+    merged = {k: v for k, v in (offered or {}).items() if k in takes} | given
+    missing = [
+        name
+        for name, p in parameters.items()
+        if p.default is p.empty
+        and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        and name not in merged
+    ]
+    if missing:
+        raise BenchError(where, expected=f"argument '{missing[0]}'", got="none")
+    return merged
+
+
+def _modules(roots: Iterable[Path]) -> Iterable[tuple[str, Path]]:
+    for root in roots:
+        for path in sorted(root.glob("*.py")):
+            if not path.name.startswith("_"):
+                yield path.stem, path
+
+
+def _unique(kind: Kind, candidates: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    index: dict[str, Path] = {}
+    for name, path in candidates:
+        if name in index and index[name].resolve() != path.resolve():
+            raise BenchError(
+                f"{kind} '{name}'",
+                expected="one file of that name",
+                got=f"{index[name]} and {path}",
+                fix="Rename one of them.",
+            )
+        index[name] = path
+    return index
+
+
+def _folders(given: Sequence[Path], variable: str, group: str) -> tuple[Path, ...]:
+    named = [*given, *(Path(p) for p in os.environ.get(variable, "").split(os.pathsep) if p)]
+    for folder in named:
+        if not folder.is_dir():
+            raise BenchError(folder, expected="a folder of plug-ins", got="no such folder")
+    installed = [_entry_point_folder(point.value) for point in entry_points(group=group)]
+    return tuple(dict.fromkeys(path.absolute() for path in [*named, *installed]))
+
+
+def _entry_point_folder(module: str) -> Path:
+    # find_spec of a dotted name would import the parent package; only the top level is looked up.
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        raise BenchError(
+            f"entry point '{module}'", expected="an installed package", got="none of that name"
+        )
+    return Path(spec.submodule_search_locations[0], *rest)

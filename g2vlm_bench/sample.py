@@ -1,0 +1,181 @@
+"""Sample, inputs, target and prediction: what a model sees, what is true, what it answered.
+
+Conventions: metres; depth is z, `(H, W)` float32, invalid = NaN; images `(H, W, 3)` uint8 RGB;
+OpenCV camera (x right, y down, z forward), pixel centres at +0.5; poses `world_from_camera` 4x4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+AnswerType = Literal["choice", "yes_no", "number", "text"]
+
+
+class Want(StrEnum):
+    """Something a model can be asked to predict."""
+
+    DEPTH = "depth"
+    POINTS = "points"
+    POSES = "poses"
+    INTRINSICS = "intrinsics"
+    ANSWER = "answer"
+    CHOICE_LOGLIKELIHOODS = "choice_loglikelihoods"
+
+
+class Ambiguity(StrEnum):
+    """Up to what a predicted depth or point cloud is known.
+
+    A prediction may be weakened, never strengthened: metric depth may be scored up to scale, but
+    affine depth offered to a metric protocol is refused.
+    """
+
+    METRIC = "metric"
+    SCALE = "scale"
+    AFFINE = "affine"
+    AFFINE_DISPARITY = "affine_disparity"
+
+    def can_serve(self, required: Ambiguity) -> bool:
+        """Whether a prediction of this ambiguity may be scored where `required` is allowed.
+
+        >>> Ambiguity.METRIC.can_serve(Ambiguity.SCALE)
+        True
+        >>> Ambiguity.AFFINE.can_serve(Ambiguity.METRIC)
+        False
+        """
+        return required in _WEAKER[self]
+
+
+# Affine depth and affine disparity do not contain one another: 1 / (a d + b) is not affine in d.
+_WEAKER: dict[Ambiguity, frozenset[Ambiguity]] = {
+    Ambiguity.METRIC: frozenset(Ambiguity),
+    Ambiguity.SCALE: frozenset(
+        {Ambiguity.SCALE, Ambiguity.AFFINE, Ambiguity.AFFINE_DISPARITY},
+    ),
+    Ambiguity.AFFINE: frozenset({Ambiguity.AFFINE}),
+    Ambiguity.AFFINE_DISPARITY: frozenset({Ambiguity.AFFINE_DISPARITY}),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Inputs:
+    """What an adapter is handed for one sample: everything a model may see, nothing that is true.
+
+    Attributes:
+        id: The sample's id, unique within its task.
+        images: Views, each `(H, W, 3)` uint8 RGB.
+        intrinsics: A 3x3 pinhole matrix per view in pixels, where the task gives the camera.
+        world_from_camera: A 4x4 pose per view, where the task gives the poses.
+        depth_prior_m: A sparse or noisy depth map per view in metres (NaN = unknown), where given.
+        question: The bare question.
+        prompt: The question exactly as a language model is to see it, options included.
+        choices: The options of a choice question, in the order shown.
+        answer_type: The kind of answer the question wants.
+    """
+
+    id: str
+    images: tuple[NDArray[np.uint8], ...] = ()
+    intrinsics: tuple[NDArray[np.float64], ...] | None = None
+    world_from_camera: tuple[NDArray[np.float64], ...] | None = None
+    depth_prior_m: tuple[NDArray[np.float32], ...] | None = None
+    question: str | None = None
+    prompt: str | None = None
+    choices: tuple[str, ...] = ()
+    answer_type: AnswerType | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Target:
+    """What is true of one sample. An adapter never sees it.
+
+    Attributes:
+        depth_m: A depth map per view, `(H, W)` float32 metres, NaN = no truth there.
+        points_world: `(N, 3)` float64 metres in the world frame.
+        normals_world: `(N, 3)` unit normals of `points_world`, where known.
+        intrinsics: A 3x3 pinhole matrix per view in pixels.
+        world_from_camera: A 4x4 pose per view.
+        answer: The right answer: an option's text, "yes"/"no", a number in the question's unit,
+            or free text.
+        accepted: Further free-text answers that count as right.
+        choices: The options, as in `Inputs.choices`, so that scoring opens no image.
+        answer_type: As in `Inputs.answer_type`.
+    """
+
+    depth_m: tuple[NDArray[np.float32], ...] | None = None
+    points_world: NDArray[np.float64] | None = None
+    normals_world: NDArray[np.float64] | None = None
+    intrinsics: tuple[NDArray[np.float64], ...] | None = None
+    world_from_camera: tuple[NDArray[np.float64], ...] | None = None
+    answer: str | float | None = None
+    accepted: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    answer_type: AnswerType | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Prediction:
+    """What a model answered for one sample; stored on its own, so scoring never needs the model.
+
+    Attributes:
+        depth: A map per view, `(H, W)` float32. Metres where `ambiguity` is METRIC; otherwise depth
+            up to scale or affine; **disparity** (larger = nearer) where it is AFFINE_DISPARITY.
+        points: `(N, 3)` points in the frame that the task's protocol names (first camera or world).
+        normals: `(N, 3)` unit normals of `points`.
+        ambiguity: Of `depth` and `points`; the adapter's declared one where it is None.
+        intrinsics: A 3x3 pinhole matrix per view in pixels.
+        world_from_camera: A 4x4 pose per view.
+        confidence: A map per view, `(H, W)` float32, larger = surer.
+        answer: The generated text, untouched.
+        choice_loglikelihoods: `(C,)` log-likelihood of each option, in the order of `choices`.
+    """
+
+    depth: tuple[NDArray[np.float32], ...] | None = None
+    points: NDArray[np.float64] | None = None
+    normals: NDArray[np.float64] | None = None
+    ambiguity: Ambiguity | None = None
+    intrinsics: tuple[NDArray[np.float64], ...] | None = None
+    world_from_camera: tuple[NDArray[np.float64], ...] | None = None
+    confidence: tuple[NDArray[np.float32], ...] | None = None
+    answer: str | None = None
+    choice_loglikelihoods: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Sample:
+    """One item of a task: a light record that opens its files only when asked.
+
+    The predict stage calls `load_inputs` only, the score stage `load_target` only.
+
+    Attributes:
+        id: Unique within its dataset.
+        cluster: The scene it shows; samples of one cluster are resampled together.
+        load_inputs: Opens images and text. May raise `BenchError`; then this sample alone fails.
+        load_target: Opens the truth. May raise `BenchError`; then this sample is unscored.
+        tags: Categories for per-category tables, such as `{"family": "direction"}`.
+    """
+
+    id: str
+    cluster: str
+    load_inputs: Callable[[], Inputs]
+    load_target: Callable[[], Target]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleScore:
+    """What a family says of one prediction.
+
+    Attributes:
+        values: Metric name -> value, for every metric of the task that could be scored.
+        weights: Weight key -> weight (see `MetricSpec.weight`).
+        details: What explains the numbers: fitted alignment, parse status, pixel counts.
+    """
+
+    values: Mapping[str, float]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)

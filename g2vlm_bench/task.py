@@ -1,0 +1,162 @@
+"""A task file and the family behind it: what is asked, how an answer is scored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+import yaml
+
+from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
+
+T = TypeVar("T")
+
+
+class NoTruthError(Exception):
+    """A sample's target holds nothing to score against; it ends as `unscored`."""
+
+
+class TaskDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task file, as written.
+
+    Attributes:
+        name: `<folder>/<file>` of the task file, such as `depth/world_rooms`; not a key in it.
+        version: Raised by whoever changes a number that the task gives.
+        family: The Python behind the task.
+        title: One line for lists and tables.
+        data: The reader (`format`), its options, and the pins `split`, `root`, `revision`, `rows`,
+            `content_hash`.
+        protocols: The family's protocols; each is scored on the same predictions.
+        metrics: The family's metrics to report, under each protocol.
+        headline: The metric a leaderboard shows and ranks by; it must be bounded.
+        options: What the family asks besides, such as a prompt.
+        seed: Where the task's own randomness starts.
+        licence: Of the data.
+        citation: Whom to cite.
+    """
+
+    name: str
+    version: int
+    family: str
+    data: dict[str, Any]
+    metrics: list[str]
+    headline: str
+    title: str = ""
+    protocols: list[dict[str, Any]] = msgspec.field(default_factory=lambda: [{}])
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    seed: int = 0
+    licence: str = ""
+    citation: str = ""
+
+
+class Family(ABC):
+    """The scoring of tasks of one kind. A file `<family>.py` holds one subclass.
+
+    Attributes:
+        specs: Every metric of the task, protocol by protocol.
+        wants: What a model may predict to take part, as alternatives, the preferred one first.
+    """
+
+    specs: tuple[MetricSpec, ...]
+    wants: tuple[frozenset[Want], ...]
+    known_metrics: ClassVar[tuple[str, ...]]
+
+    def __init__(self, definition: TaskDefinition) -> None:
+        self.definition = definition
+        for metric in definition.metrics:
+            if metric not in self.known_metrics:
+                raise BenchError(
+                    f"task {definition.name}, key 'metrics'",
+                    expected=f"metrics of the family '{definition.family}'",
+                    got=f"'{metric}'",
+                    fix=nearest(metric, self.known_metrics),
+                )
+
+    def prepare(self, inputs: Inputs) -> Inputs:
+        """Dress a reader's inputs as the task asks: add prompts, remove what is not given."""
+        return inputs
+
+    def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
+        """The metrics that a prediction of this ambiguity may be scored on; others are refused."""
+        return self.specs
+
+    @abstractmethod
+    def truth(self, target: Target) -> Prediction:
+        """The perfect prediction, which must get the best value of every metric."""
+
+    @abstractmethod
+    def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
+        """Score one prediction under every protocol that its ambiguity can serve.
+
+        Raises:
+            NoTruthError: The target has nothing to score against.
+            ValueError: The prediction cannot be scored; the message says what was expected and
+                what came. The sample counts as failed.
+        """
+
+    def weights(self, target: Target) -> Mapping[str, float]:
+        """The weights of a sample, from its target alone, so that a failure keeps its weight."""
+        return {}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping safely.
+
+    Raises:
+        BenchError: The file is missing, is no YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchError(path, expected="a YAML file", got="no file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BenchError(path, expected="YAML", got=str(error), fix="Mend the file.") from None
+    if not isinstance(content, dict):
+        raise BenchError(path, expected="keys and values", got=type(content).__name__)
+    return content
+
+
+def convert(content: Mapping[str, Any], kind: type[T], where: object) -> T:
+    """Check a mapping against a struct's fields and types.
+
+    Args:
+        content: Keys and values, as read.
+        kind: A `msgspec.Struct`.
+        where: File and key, for the error.
+
+    Raises:
+        BenchError: A key is unknown (the nearest known one is named), missing, or of another type.
+    """
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[type-var]
+    for key in content:
+        if key not in known:
+            raise BenchError(
+                where,
+                expected=f"keys of {kind.__name__}",
+                got=f"unknown key '{key}'",
+                fix=nearest(str(key), known),
+            )
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise BenchError(where, got=str(error), fix="Mend the key.") from None
+
+
+def load_definition(path: Path) -> TaskDefinition:
+    """Read a task file; its name is `<folder>/<file>`.
+
+    Raises:
+        BenchError: The file is broken or has an unknown key.
+    """
+    content = read_yaml(path)
+    if "name" in content:
+        raise BenchError(
+            path, got="a key 'name'", fix="Remove it: a task is named by its folder and file."
+        )
+    name = f"{path.parent.name}/{path.stem}"
+    return convert({"name": name, **content}, TaskDefinition, path)

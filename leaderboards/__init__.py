@@ -1,0 +1,1 @@
+"""Leaderboard definitions. Installed as g2vlm_bench.leaderboards."""
