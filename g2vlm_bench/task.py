@@ -14,7 +14,7 @@ from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
 
-T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class NoTruthError(Exception):
@@ -121,7 +121,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def convert(content: Mapping[str, Any], kind: type[T], where: object) -> T:
+def convert(content: Mapping[str, Any], kind: type[S], where: object) -> S:
     """Check a mapping against a struct's fields and types.
 
     Args:
@@ -132,7 +132,7 @@ def convert(content: Mapping[str, Any], kind: type[T], where: object) -> T:
     Raises:
         BenchError: A key is unknown (the nearest known one is named), missing, or of another type.
     """
-    known = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[type-var]
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
     for key in content:
         if key not in known:
             raise BenchError(
