@@ -32,12 +32,17 @@ class Adapter(ABC):
     weights_hash: str | None = None
 
     @abstractmethod
-    def predict(self, batch: Sequence[Inputs], wants: frozenset[Want]) -> Sequence[Prediction]:
+    def predict(
+        self, batch: Sequence[Inputs], wants: frozenset[Want]
+    ) -> Sequence[Prediction | Exception]:
         """Answer a batch: one prediction for each of the inputs, in their order.
 
         Args:
             batch: What the model sees; the truth is never among it.
             wants: What the task will score, a subset of `predicts`.
+
+        Returns:
+            A prediction for each of the inputs, or the exception by which that one alone failed.
         """
 
     def close(self) -> None:  # noqa: B027 - most adapters hold nothing

@@ -13,7 +13,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         unit: Unit of the value, "1" where it has none.
         higher_is_better: Direction.
         best: The value of a perfect prediction.
-        worst: What a failed sample counts as; infinity where the metric has no bound.
+        worst: What a failed sample counts as; None where the metric has no bound, so that one
+            failure makes the mean infinite.
         chance: The expected value of a guess, where that is known without the data.
         weight: Key of the per-sample weight in `SampleScore.weights`; every sample counts alike
             where it is absent. Ratio-of-sums statistics are weighted means too.
@@ -24,7 +25,7 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unit: str
     higher_is_better: bool
     best: float
-    worst: float
+    worst: float | None
     chance: float | None = None
     weight: str | None = None
     description: str = ""
@@ -32,7 +33,7 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def bounded(self) -> bool:
         """Whether a failure has a finite cost, which a leaderboard's headline must have."""
-        return abs(self.worst) != float("inf")
+        return self.worst is not None
 
     @property
     def protocol(self) -> str:

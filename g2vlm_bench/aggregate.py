@@ -1,0 +1,124 @@
+"""From samples to numbers: failures at their worst value, counts beside every mean."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.statistics import Bootstrap, cluster_bootstrap
+from g2vlm_bench.store import MetricResult, SampleLine
+
+
+@dataclass(slots=True)
+class Column:
+    """One metric over a run's samples, gathered line by line; a failure stands at its worst."""
+
+    spec: MetricSpec
+    values: list[float] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    clusters: list[str] = field(default_factory=list)
+    failed: list[bool] = field(default_factory=list)
+    n_unscored: int = 0
+
+    def add(self, line: SampleLine) -> None:
+        """Count a sample: scored, failed (for this metric or as a whole), or unscored."""
+        if line.status == "unscored":
+            self.n_unscored += 1
+            return
+        value = line.values.get(self.spec.name) if line.status == "scored" else None
+        failed = value is None or not math.isfinite(value)
+        self.values.append(_worst(self.spec) if value is None or failed else value)
+        self.weights.append(1.0 if self.spec.weight is None else line.weights[self.spec.weight])
+        self.clusters.append(line.cluster)
+        self.failed.append(failed)
+
+    def bootstrap(self, seed: int) -> Bootstrap | None:
+        """Resample the clusters; None where no sample, or none with weight, has truth."""
+        if sum(self.weights) <= 0:
+            return None
+        return cluster_bootstrap(self.values, self.weights, self.clusters, seed)
+
+    def result(self, seed: int) -> MetricResult:
+        """Reduce to a number with its interval and counts."""
+        boot = self.bootstrap(seed)
+        value = boot.value if boot is not None and math.isfinite(boot.value) else None
+        low, high = (boot.interval() if boot is not None else None) or (None, None)
+        return MetricResult(
+            metric=self.spec.name,
+            unit=self.spec.unit,
+            higher_is_better=self.spec.higher_is_better,
+            value=value,
+            low=low,
+            high=high,
+            value_scored=self._mean_of_scored(),
+            n_scored=self.failed.count(False),
+            n_failed=self.failed.count(True),
+            n_unscored=self.n_unscored,
+            n_clusters=len(set(self.clusters)),
+        )
+
+    def _mean_of_scored(self) -> float | None:
+        kept = [
+            (v, w) for v, w, f in zip(self.values, self.weights, self.failed, strict=True) if not f
+        ]
+        mass = sum(w for _, w in kept)
+        return sum(v * w for v, w in kept) / mass if mass > 0 else None
+
+
+def _worst(spec: MetricSpec) -> float:
+    if spec.worst is not None:
+        return spec.worst
+    return -math.inf if spec.higher_is_better else math.inf
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """All numbers of a run, gathered in one pass over its samples."""
+
+    columns: dict[str, Column]
+    by_tag: dict[str, dict[str, dict[str, Column]]]
+    parse_statuses: Counter[str]
+    statuses: Counter[str]
+
+    def results(self, seed: int) -> list[MetricResult]:
+        """Reduce every metric."""
+        return [column.result(seed) for column in self.columns.values()]
+
+    def categories(self, seed: int) -> dict[str, dict[str, list[MetricResult]]]:
+        """Reduce every metric within every value of every tag."""
+        return {
+            tag: {
+                value: [column.result(seed) for column in columns.values()]
+                for value, columns in sorted(values.items())
+            }
+            for tag, values in sorted(self.by_tag.items())
+        }
+
+
+def aggregate(specs: Sequence[MetricSpec], lines: Iterable[SampleLine]) -> Aggregate:
+    """Gather a run's samples into columns, over all and within every tag.
+
+    Args:
+        specs: The metrics of the run.
+        lines: Its samples.
+    """
+
+    def columns() -> dict[str, Column]:
+        return {spec.name: Column(spec) for spec in specs}
+
+    whole = columns()
+    by_tag: dict[str, dict[str, dict[str, Column]]] = defaultdict(lambda: defaultdict(columns))
+    parse_statuses: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    for line in lines:
+        groups = [whole, *(by_tag[tag][value] for tag, value in line.tags.items())]
+        for group in groups:
+            for column in group.values():
+                column.add(line)
+        statuses[line.status] += 1
+        if (parsed := line.details.get("parse_status")) is not None:
+            parse_statuses[str(parsed)] += 1
+    return Aggregate(whole, dict(by_tag), parse_statuses, statuses)

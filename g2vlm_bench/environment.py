@@ -1,0 +1,134 @@
+"""What a run was computed with: commit, packages, device, threads."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+_PACKAGES = (
+    "g2vlm-bench",
+    "numpy",
+    "scipy",
+    "pandas",
+    "torch",
+    "transformers",
+    "datasets",
+    "open3d",
+    "lm-eval",
+    "pillow",
+)
+_FOLDER = Path(__file__).parent
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was computed with.
+
+    Attributes:
+        commit: Of the checkout the package stands in, None for an installed wheel.
+        dirty: Whether that checkout had uncommitted changes, None where there is no checkout.
+        code_hash: Of the package's own source, known for a wheel too.
+    """
+
+    commit: str | None
+    dirty: bool | None
+    code_hash: str
+    python: str
+    system: str
+    packages: dict[str, str]
+    device: str
+    driver: str | None
+    threads: int
+
+    @classmethod
+    def gather(cls) -> Environment:
+        """Look around, without importing anything heavy: a device counts once torch is loaded."""
+        commit = _git("rev-parse", "HEAD")
+        status = _git("status", "--porcelain")
+        device, driver = _device()
+        return cls(
+            commit=commit,
+            dirty=None if commit is None or status is None else bool(status),
+            code_hash=code_hash(),
+            python=platform.python_version(),
+            system=f"{platform.system()} {platform.machine()}",
+            packages=_versions(),
+            device=device,
+            driver=driver,
+            threads=len(os.sched_getaffinity(0))
+            if sys.platform == "linux"
+            else os.cpu_count() or 1,
+        )
+
+
+@functools.cache
+def code_hash() -> str:
+    """Hash the core's own source; families and adapters are hashed where they are used."""
+    digest = hashlib.sha256()
+    for path in sorted(_FOLDER.rglob("*.py")):
+        relative = path.relative_to(_FOLDER)
+        if relative.parts[0] not in ("tasks", "model_adapters", "leaderboards", "report"):
+            digest.update(f"{relative}\n".encode() + path.read_bytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def file_hash(path: Path) -> str:
+    """Hash a file's content, as `sha256:<hex>`."""
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def peak_memory_mb() -> dict[str, float]:
+    """The largest resident memory of this process so far, and of the GPU where torch uses one."""
+    peaks: dict[str, float] = {}
+    if sys.platform != "win32":
+        import resource
+
+        # Linux counts in KiB, macOS in bytes.
+        unit = 1024 if sys.platform == "darwin" else 1
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peaks["host"] = round(peak / unit / 1024, 1)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peaks["device"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return peaks
+
+
+def _git(*arguments: str) -> str | None:
+    # An installed wheel may stand inside some other project's checkout, which says nothing of us.
+    if not (_FOLDER.parent / "pyproject.toml").is_file():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_FOLDER.parent), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _device() -> tuple[str, str | None]:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return f"cpu ({platform.processor() or platform.machine()})", None
+    return torch.cuda.get_device_name(), torch.version.cuda

@@ -1,0 +1,334 @@
+"""Arrays from files: images, depth maps, arrays and JSON lines, none of which can run code.
+
+Whatever is wrong with a file (missing, empty, truncated, corrupt, of another type) ends as one
+`BenchError` that names it. Clouds are read by `g2vlm_bench.geometry.clouds`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from g2vlm_bench.errors import BenchError, nearest
+
+# Pillow also knows formats that start other programs (EPS); a data set needs none of them.
+_IMAGE_FORMATS = ("PNG", "JPEG", "MPO", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+_COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr"})
+_MAX_PIXELS = 100_000_000
+_MAX_BYTES = 4 << 30
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, zlib.error)
+
+
+def load_rgb(source: str | Path | bytes) -> NDArray[np.uint8]:
+    """Decode an image whole, so that a truncated one is an error and not a grey area.
+
+    The EXIF orientation is applied: the array is upright. Grey, palette and CMYK images become RGB,
+    transparency is dropped, of an animation the first frame counts.
+
+    Args:
+        source: A file, or its content.
+
+    Returns:
+        `(H, W, 3)` uint8.
+
+    Raises:
+        BenchError: The file is missing, empty, damaged, larger than 100 megapixels, or has no
+            8-bit colours.
+    """
+    content, where = _content(source)
+    image = _decode(content, where)
+    if image.mode not in _COLOUR_MODES:
+        raise BenchError(where, expected="an image of 8-bit colours", got=f"mode {image.mode}")
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def load_png16(path: str | Path) -> NDArray[np.uint16]:
+    """Read the raw values of a 16-bit greyscale PNG, `(H, W)` uint16.
+
+    Raises:
+        BenchError: The file is missing, empty, damaged, or no 16-bit greyscale PNG.
+    """
+    content, where = _content(path)
+    image = _decode(content, where)
+    if image.format != "PNG" or image.mode not in ("I;16", "I;16B"):
+        raise BenchError(
+            where,
+            expected="a PNG of one 16-bit channel",
+            got=f"{image.format} of mode {image.mode}",
+            fix="Depth saved with 8 bits has lost its values; save it with 16.",
+        )
+    return np.array(image, dtype=np.uint16)
+
+
+def load_depth(
+    path: str | Path, scale: float | None = None, invalid: Sequence[float] = (0,)
+) -> NDArray[np.float32]:
+    """Read a depth or disparity map, `(H, W)` float32 with NaN where there is no value.
+
+    The suffix names the format: png and pgm (16 bit), npy, npz (its only array, or `depth`), exr
+    (its only channel, or Z, Y, V, depth or R) and pfm (whatever its byte order; its scale factor is
+    no unit and is ignored).
+
+    Args:
+        path: The file.
+        scale: The stored value of one metre, such as 1000 for millimetres, or 256 for KITTI.
+            Needed for png and pgm; 1 where a float format gives none.
+        invalid: Stored values that mean "none"; NaN and infinity always do.
+
+    Raises:
+        BenchError: The file is missing, empty, damaged, of an unknown suffix, not of two
+            dimensions, not of numbers, or has no scale where it needs one.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _DEPTH_FORMATS:
+        raise BenchError(
+            path, expected=f"a depth map ({', '.join(_DEPTH_FORMATS)})", got=f"'{path.name}'"
+        )
+    if scale is None and suffix in (".png", ".pgm"):
+        raise BenchError(path, expected="a scale", got="none", fix="Say the value of one metre.")
+    if scale is not None and not scale > 0:
+        raise BenchError(path, expected="a scale above 0", got=scale)
+    raw = _DEPTH_FORMATS[suffix](path)
+    if raw.ndim != 2 or not raw.size:
+        raise BenchError(path, expected="an array (H, W)", got=f"shape {raw.shape}")
+    if raw.dtype.kind not in "uif":
+        raise BenchError(path, expected="real numbers", got=f"dtype {raw.dtype}")
+    known = np.isfinite(raw) & ~np.isin(raw, list(invalid))
+    return np.where(known, raw / (scale or 1.0), np.nan).astype(np.float32)
+
+
+def load_array(path: str | Path, key: str | None = None) -> NDArray[Any]:
+    """Read an array from npy or npz; objects, which pickle would have to load, are refused.
+
+    Args:
+        path: The file.
+        key: Which array of an npz; not needed where it holds only one.
+
+    Raises:
+        BenchError: The file is missing, empty, damaged, holds objects, or has no such key.
+    """
+    content, where = _content(path)
+    if Path(path).suffix.lower() != ".npz":
+        return _from_npy(content, where)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            member = _member(archive, key, where)
+            if archive.getinfo(member).file_size > _MAX_BYTES:
+                raise BenchError(where, expected="at most 4 GiB an array", got="more")
+            return _from_npy(archive.read(member), f"{where}:{member}")
+    except (*_DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise _damaged(where, "an npz archive", error) from None
+
+
+def load_jsonl(path: str | Path) -> list[dict[str, Any]]:
+    """Read one JSON object a line; row `i` stands in line `i + 1`.
+
+    Raises:
+        BenchError: The file is missing or empty, or a line is blank or no object; it is named.
+    """
+    content, where = _content(path)
+    rows = []
+    for number, line in enumerate(content.rstrip().split(b"\n"), start=1):
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise _damaged(f"{where}, line {number}", "JSON", error) from None
+        if not isinstance(row, dict):
+            got = type(row).__name__
+            raise BenchError(f"{where}, line {number}", expected="an object {...}", got=got)
+        rows.append(row)
+    return rows
+
+
+def load_text(path: str | Path) -> str:
+    """Read a text file that is not empty.
+
+    Raises:
+        BenchError: The file is missing, empty, or not UTF-8.
+    """
+    content, where = _content(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _damaged(where, "UTF-8 text", error) from None
+
+
+def safe_join(root: Path, relative: str | Path) -> Path:
+    """Name a file that a data set or a prediction names, and refuse to leave the folder.
+
+    `..` is fine as long as the path ends inside the folder; a link out of it is not.
+
+    Args:
+        root: The folder.
+        relative: A path within it, as read from a file.
+
+    Returns:
+        The resolved path; it need not exist.
+
+    Raises:
+        BenchError: The path is absolute or ends outside the folder.
+    """
+    try:
+        folder = root.resolve()
+        path = (folder / relative).resolve()
+    except (ValueError, OSError, RuntimeError) as error:  # NUL characters, loops of links
+        raise BenchError(root, expected="a path within the folder", got=error) from None
+    if Path(relative).is_absolute() or not path.is_relative_to(folder):
+        raise BenchError(
+            root,
+            expected="a path within the folder",
+            got=f"'{relative}'",
+            fix="Give a folder that holds all files as the root.",
+        )
+    return path
+
+
+def _content(source: str | Path | bytes) -> tuple[bytes, str]:
+    where = "image data" if isinstance(source, bytes) else str(source)
+    try:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        got = getattr(error, "strerror", None) or str(error)
+        raise BenchError(where, expected="a readable file", got=got) from None
+    if not content:
+        raise BenchError(where, expected="content", got="an empty file (0 bytes)")
+    return content, where
+
+
+def _decode(content: bytes, where: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=_IMAGE_FORMATS)
+        if image.width * image.height > _MAX_PIXELS:
+            size = f"{image.width} x {image.height}"
+            raise BenchError(where, expected="at most 100 megapixels", got=size)
+        if image.format == "PNG":
+            # Decoding skips the checksums of the pixel data; verify() reads them and needs its own.
+            image.verify()
+            image = Image.open(io.BytesIO(content), formats=_IMAGE_FORMATS)
+        image.load()
+    except UnidentifiedImageError:
+        raise BenchError(where, expected="an image", got="another or a damaged file") from None
+    except Image.DecompressionBombError as error:
+        raise BenchError(where, expected="at most 100 megapixels", got=error) from None
+    except _DAMAGE as error:
+        raise _damaged(where, "a whole image", error) from None
+    return image
+
+
+def _from_npy(content: bytes, where: str) -> NDArray[Any]:
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except _DAMAGE as error:
+        raise _damaged(where, "an npy array", error) from None
+    if dtype.hasobject or dtype.names:
+        raise BenchError(where, expected="an array of numbers", got=f"dtype {dtype}")
+    wanted = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
+    if len(content) - stream.tell() != wanted:
+        got = f"{len(content) - stream.tell()}"
+        raise BenchError(where, expected=f"{wanted} bytes of numbers", got=got)
+    flat = np.frombuffer(content, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _member(archive: zipfile.ZipFile, key: str | None, where: str) -> str:
+    names = [name.removesuffix(".npy") for name in archive.namelist()]
+    if key is None and len(names) == 1:
+        return archive.namelist()[0]
+    if key not in names:
+        raise BenchError(
+            where, expected=f"an array '{key}'", got="none", fix=nearest(str(key), names)
+        )
+    return archive.namelist()[names.index(key)]
+
+
+def _npz_depth(path: Path) -> NDArray[Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            several = len(archive.namelist()) > 1
+    except (OSError, zipfile.BadZipFile):
+        several = False  # load_array says what is wrong
+    return load_array(path, "depth" if several else None)
+
+
+def _pfm(path: Path) -> NDArray[Any]:
+    content, where = _content(path)
+    header = re.match(rb"Pf\s+(\d{1,6})\s+(\d{1,6})\s+([-+.\deE]{1,32})\s", content)
+    if header is None:
+        raise BenchError(where, expected="a PFM of one channel (Pf)", got=f"{content[:12]!r}")
+    width, height = int(header[1]), int(header[2])
+    data = content[header.end() :]
+    if len(data) != 4 * width * height:
+        raise BenchError(where, expected=f"{4 * width * height} bytes of numbers", got=len(data))
+    order = "<f4" if header[3].startswith(b"-") else ">f4"
+    # Rows run from the bottom to the top.
+    return np.frombuffer(data, order).reshape(height, width)[::-1].astype(np.float32)
+
+
+def _pgm(path: Path) -> NDArray[Any]:
+    # Not by Pillow, which stretches the values to 65535 where the file's maximum is smaller.
+    content, where = _content(path)
+    gap = rb"(?:\s|#[^\n]*\n)+"
+    header = re.match(rb"P5%b(\d{1,6})%b(\d{1,6})%b(\d{1,5})\s" % (gap, gap, gap), content)
+    if header is None or not 256 <= int(header[3]) <= 65535:
+        raise BenchError(where, expected="a binary PGM (P5) of 16 bits", got=f"{content[:16]!r}")
+    width, height = int(header[1]), int(header[2])
+    data = content[header.end() :]
+    if len(data) != 2 * width * height:
+        raise BenchError(where, expected=f"{2 * width * height} bytes of numbers", got=len(data))
+    return np.frombuffer(data, ">u2").reshape(height, width).astype(np.uint16)
+
+
+def _exr(path: Path) -> NDArray[Any]:
+    _content(path)
+    try:
+        import OpenEXR
+    except ImportError:
+        raise BenchError(
+            path, expected="the package OpenEXR", got="none", fix="pip install g2vlm-bench[exr]"
+        ) from None
+    try:
+        (left, top), (right, bottom) = OpenEXR.File(str(path), header_only=True).header()[
+            "dataWindow"
+        ]
+        if (int(right) - int(left) + 1) * (int(bottom) - int(top) + 1) > _MAX_PIXELS:
+            raise BenchError(path, expected="at most 100 megapixels", got="more")
+        channels = OpenEXR.File(str(path), separate_channels=True).channels()
+    except BenchError:
+        raise
+    except Exception as error:  # the bindings raise whatever the C++ library throws
+        raise _damaged(str(path), "a whole EXR file", error) from None
+    names = [n for n in ("Z", "Y", "V", "depth", "R") if n in channels] or list(channels)
+    if len(names) > 1 and len(channels) > 1 and names[0] not in ("Z", "Y", "V", "depth", "R"):
+        raise BenchError(path, expected="a channel Z, Y, V, depth or R", got=", ".join(names))
+    return np.asarray(channels[names[0]].pixels)
+
+
+_DEPTH_FORMATS: dict[str, Callable[[Path], NDArray[Any]]] = {
+    ".png": load_png16,
+    ".npy": load_array,
+    ".npz": _npz_depth,
+    ".exr": _exr,
+    ".pfm": _pfm,
+    ".pgm": _pgm,
+}
+
+
+def _damaged(where: str, expected: str, error: BaseException) -> BenchError:
+    got = str(error) or type(error).__name__
+    return BenchError(where, expected=expected, got=got, fix="Fetch or write the file again.")

@@ -1,0 +1,400 @@
+"""The run folder, written so that a kill costs one batch at most.
+
+run.json                 what repeats the run, and its results; replaced as a whole
+samples.jsonl            one line a sample, in the task's order, flushed
+predictions/index.jsonl  one line a prediction, flushed when its file is complete
+predictions/<id>.npz     arrays of one prediction, never pickled
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from g2vlm_bench.environment import Environment
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.sample import Ambiguity, Prediction
+
+SCHEMA = 1
+Status = Literal["scored", "failed", "unscored"]
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a sample failed: at which stage, by which exception, saying what."""
+
+    stage: Literal["inputs", "predict", "prediction", "target", "score"]
+    kind: str
+    message: str
+
+    @classmethod
+    def of(cls, stage: Any, error: BaseException) -> Failure:
+        """Keep an exception as one line."""
+        message = " ".join(str(error).split()) or "no message"
+        return cls(stage=stage, kind=type(error).__name__, message=message[:500])
+
+
+class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of `predictions/index.jsonl`.
+
+    Attributes:
+        file: Name of the array file beside the index, None for a prediction of text alone.
+        sha256: Of that file, so that an altered one is found before it is scored.
+    """
+
+    id: str
+    seconds: float
+    answer: str | None = None
+    ambiguity: Ambiguity | None = None
+    file: str | None = None
+    sha256: str | None = None
+    error: Failure | None = None
+
+
+class SampleLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of `samples.jsonl`: how one sample ended."""
+
+    id: str
+    cluster: str
+    status: Status
+    tags: dict[str, str] = {}
+    values: dict[str, float | None] = {}
+    weights: dict[str, float] = {}
+    details: dict[str, Any] = {}
+    seconds: float = 0.0
+    error: Failure | None = None
+    prediction: str | None = None
+    prediction_sha256: str | None = None
+
+
+class MetricResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One number of a run, with its interval and its three counts.
+
+    Attributes:
+        value: Mean with every failure at the metric's worst value; None where that is infinite.
+        low: Lower end of the 95 % interval; None where it is undefined (fewer than two clusters).
+        high: Upper end.
+        value_scored: Mean over the scored samples alone, for reading beside `value`.
+        n_clusters: Scenes that were resampled.
+    """
+
+    metric: str
+    unit: str
+    higher_is_better: bool
+    value: float | None
+    low: float | None
+    high: float | None
+    value_scored: float | None
+    n_scored: int
+    n_failed: int
+    n_unscored: int
+    n_clusters: int
+
+
+class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The task of a run, whole."""
+
+    name: str
+    version: int
+    family: str
+    definition_hash: str
+    definition: dict[str, Any]
+
+
+class DataRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of a run."""
+
+    source: str
+    split: str
+    revision: str
+    rows: int
+    ids_hash: str
+    content_hash: str
+    pinned: bool
+    limit: int | None = None
+
+
+class AdapterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The model of a run."""
+
+    spec: str
+    arguments: dict[str, Any]
+    source_hash: str
+    predicts: list[str]
+    wants: list[str]
+    ambiguity: str | None
+    reads_truth: bool
+    fitted_on: str | None = None
+    checkpoint: str | None = None
+    weights_hash: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 1
+
+
+class RunRecord(msgspec.Struct, kw_only=True):
+    """`run.json`: everything needed to repeat a run and to read its numbers."""
+
+    schema: int = SCHEMA
+    status: Literal["running", "interrupted", "predicted", "complete"] = "running"
+    identity: str
+    task: TaskRecord
+    data: DataRecord
+    adapter: AdapterRecord
+    metrics: list[MetricSpec]
+    refused: dict[str, str] = {}
+    seed: int
+    environment: Environment
+    scorer: dict[str, str] = {}
+    results: list[MetricResult] = []
+    categories: dict[str, dict[str, list[MetricResult]]] = {}
+    parse_statuses: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    peak_memory_mb: dict[str, float] = {}
+
+    def result(self, metric: str) -> MetricResult | None:
+        """Look up one number, None where the run does not have it."""
+        return next((r for r in self.results if r.metric == metric), None)
+
+
+def identity_of(parts: Mapping[str, Any]) -> str:
+    """Hash all that determines a run's numbers; two models can never share an identity."""
+    canonical = msgspec.json.encode(parts, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+class RunFolder:
+    """One run on disk. As a context manager it holds the lock that keeps other writers out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock")
+
+    def __enter__(self) -> Self:
+        (self.path / "predictions").mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BenchError(
+                self.path,
+                expected="no other writer",
+                got="another process that is writing this run",
+                fix="Wait for it, or give this one another --out.",
+            ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / "run.json").is_file()
+
+    def read_record(self) -> RunRecord:
+        """Read `run.json`.
+
+        Raises:
+            BenchError: It is missing, broken, or of a newer schema.
+        """
+        path = self.path / "run.json"
+        try:
+            content = msgspec.json.decode(path.read_bytes())
+        except FileNotFoundError:
+            raise BenchError(
+                self.path, expected="a run folder", got="no run.json", fix="Name a run's folder."
+            ) from None
+        except msgspec.DecodeError as error:
+            raise BenchError(path, expected="JSON", got=str(error)) from None
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise BenchError(
+                path,
+                expected=f"schema {SCHEMA} or older",
+                got=f"schema {schema}",
+                fix="It was written by a newer g2vlm-bench; upgrade.",
+            )
+        try:
+            return msgspec.convert(content, RunRecord)
+        except msgspec.ValidationError as error:
+            raise BenchError(path, expected="a run record", got=str(error)) from None
+
+    def write_record(self, record: RunRecord) -> None:
+        """Replace `run.json` as a whole."""
+        encoded = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        write_atomically(self.path / "run.json", encoded + b"\n")
+
+    def predictions(self) -> Iterator[PredictionLine]:
+        """Read the index in the task's order; a line that a kill cut off does not count."""
+        return _read_lines(self.path / "predictions" / "index.jsonl", PredictionLine)
+
+    def append_predictions(self) -> LineWriter:
+        """Open the index of predictions for appending, behind its last complete line."""
+        path = self.path / "predictions" / "index.jsonl"
+        _cut_torn_line(path)
+        return LineWriter(path, "ab")
+
+    def samples(self) -> Iterator[SampleLine]:
+        """Read the scored samples in the task's order."""
+        return _read_lines(self.path / "samples.jsonl", SampleLine)
+
+    def rewrite_samples(self) -> LineWriter:
+        """Open `samples.jsonl` afresh."""
+        return LineWriter(self.path / "samples.jsonl", "wb")
+
+    def save_prediction(
+        self, sample_id: str, prediction: Prediction, seconds: float
+    ) -> PredictionLine:
+        """Write a prediction's arrays and give the line that belongs into the index."""
+        arrays = _to_arrays(prediction)
+        file = digest = None
+        if arrays:
+            buffer = io.BytesIO()
+            np.savez(buffer, allow_pickle=False, **arrays)
+            content = buffer.getvalue()
+            file = f"{_file_name(sample_id)}.npz"
+            digest = hashlib.sha256(content).hexdigest()
+            write_atomically(self.path / "predictions" / file, content)
+        return PredictionLine(
+            id=sample_id,
+            seconds=seconds,
+            answer=prediction.answer,
+            ambiguity=prediction.ambiguity,
+            file=file,
+            sha256=digest,
+        )
+
+    def load_prediction(self, line: PredictionLine) -> Prediction:
+        """Read a stored prediction back.
+
+        Raises:
+            BenchError: Its file is missing, altered, or cannot be read.
+        """
+        arrays: dict[str, NDArray[Any]] = {}
+        if line.file is not None:
+            path = self.path / "predictions" / Path(line.file).name
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise BenchError(path, expected="a stored prediction", got=str(error)) from None
+            if hashlib.sha256(content).hexdigest() != line.sha256:
+                raise BenchError(
+                    path,
+                    expected="the file that was stored",
+                    got="another content",
+                    fix="Predict again into a new folder.",
+                )
+            try:
+                with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+                    arrays = dict(stored)
+            except (ValueError, OSError, zipfile.BadZipFile) as error:
+                raise BenchError(path, expected="arrays", got=str(error)) from None
+        return _from_arrays(arrays, line)
+
+
+class LineWriter:
+    """Appends JSON lines, each flushed to the file before the next."""
+
+    def __init__(self, path: Path, mode: Literal["ab", "wb"]) -> None:
+        self._file = path.open(mode)
+        self._encoder = msgspec.json.Encoder()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, line: msgspec.Struct) -> None:
+        """Write one line and flush it."""
+        self._file.write(self._encoder.encode(line) + b"\n")
+        self._file.flush()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+    os.replace(partial, path)
+
+
+def _file_name(sample_id: str) -> str:
+    # Percent-encoded, so that no id can name a place outside the folder, and short enough for one.
+    name = quote(sample_id, safe=" ()+,=@").lstrip(".")
+    if name != sample_id or len(name) > 180:
+        name = f"{name[:150]}-{hashlib.sha256(sample_id.encode()).hexdigest()[:12]}"
+    return name
+
+
+def _read_lines(path: Path, kind: type[S]) -> Iterator[S]:
+    if not path.is_file():
+        return
+    decoder = msgspec.json.Decoder(kind)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise BenchError(
+                    f"{path}:{number}", expected=f"a {kind.__name__}", got=str(error)
+                ) from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+def _to_arrays(prediction: Prediction) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in ("depth", "confidence", "intrinsics", "world_from_camera"):
+        views = getattr(prediction, name)
+        for index, view in enumerate(views or ()):
+            arrays[f"{name}_{index:04d}"] = view
+    for name in ("points", "normals", "choice_loglikelihoods"):
+        if getattr(prediction, name) is not None:
+            arrays[name] = getattr(prediction, name)
+    return arrays
+
+
+def _from_arrays(arrays: Mapping[str, NDArray[Any]], line: PredictionLine) -> Prediction:
+    def views(name: str) -> tuple[NDArray[Any], ...] | None:
+        keys = sorted(key for key in arrays if key.startswith(f"{name}_"))
+        return tuple(arrays[key] for key in keys) or None
+
+    return Prediction(
+        depth=views("depth"),
+        confidence=views("confidence"),
+        intrinsics=views("intrinsics"),
+        world_from_camera=views("world_from_camera"),
+        points=arrays.get("points"),
+        normals=arrays.get("normals"),
+        choice_loglikelihoods=arrays.get("choice_loglikelihoods"),
+        answer=line.answer,
+        ambiguity=line.ambiguity,
+    )
