@@ -22,8 +22,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from g2vlm_bench.errors import BenchError, nearest
 
 # Pillow also knows formats that start other programs (EPS); a data set needs none of them.
-_IMAGE_FORMATS = ("PNG", "JPEG", "MPO", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+_IMAGE_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 _COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr"})
+_EXR_CHANNELS = ("Z", "Y", "V", "depth", "R")
 _MAX_PIXELS = 100_000_000
 _MAX_BYTES = 4 << 30
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, zlib.error)
@@ -105,7 +106,7 @@ def load_depth(
     if raw.dtype.kind not in "uif":
         raise BenchError(path, expected="real numbers", got=f"dtype {raw.dtype}")
     known = np.isfinite(raw) & ~np.isin(raw, list(invalid))
-    return np.where(known, raw / (scale or 1.0), np.nan).astype(np.float32)
+    return np.where(known, raw.astype(np.float64) / (scale or 1.0), np.nan).astype(np.float32)
 
 
 def load_array(path: str | Path, key: str | None = None) -> NDArray[Any]:
@@ -303,9 +304,8 @@ def _exr(path: Path) -> NDArray[Any]:
             path, expected="the package OpenEXR", got="none", fix="pip install g2vlm-bench[exr]"
         ) from None
     try:
-        (left, top), (right, bottom) = OpenEXR.File(str(path), header_only=True).header()[
-            "dataWindow"
-        ]
+        header = OpenEXR.File(str(path), header_only=True).header()
+        (left, top), (right, bottom) = header["dataWindow"]
         if (int(right) - int(left) + 1) * (int(bottom) - int(top) + 1) > _MAX_PIXELS:
             raise BenchError(path, expected="at most 100 megapixels", got="more")
         channels = OpenEXR.File(str(path), separate_channels=True).channels()
@@ -313,10 +313,11 @@ def _exr(path: Path) -> NDArray[Any]:
         raise
     except Exception as error:  # the bindings raise whatever the C++ library throws
         raise _damaged(str(path), "a whole EXR file", error) from None
-    names = [n for n in ("Z", "Y", "V", "depth", "R") if n in channels] or list(channels)
-    if len(names) > 1 and len(channels) > 1 and names[0] not in ("Z", "Y", "V", "depth", "R"):
-        raise BenchError(path, expected="a channel Z, Y, V, depth or R", got=", ".join(names))
-    return np.asarray(channels[names[0]].pixels)
+    named = [name for name in _EXR_CHANNELS if name in channels]
+    if not named and len(channels) != 1:
+        expected = f"a channel {', '.join(_EXR_CHANNELS)}"
+        raise BenchError(path, expected=expected, got=", ".join(channels))
+    return np.asarray(channels[(named or list(channels))[0]].pixels)
 
 
 _DEPTH_FORMATS: dict[str, Callable[[Path], NDArray[Any]]] = {
