@@ -1,0 +1,1 @@
+"""Procedural scenes with exact truth: scene record -> renderer -> questions -> samples."""
