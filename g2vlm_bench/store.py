@@ -128,7 +128,13 @@ class DataRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdapterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The model of a run."""
+    """The model of a run.
+
+    Attributes:
+        source_hash: Of the adapter's file, and of the wrapper's before it.
+        fitted_on: Hash of the training split that a floor was fitted on.
+        reads_truth: Whether it is a reference row made from the truth, which is never ranked.
+    """
 
     spec: str
     arguments: dict[str, Any]
@@ -142,7 +148,7 @@ class AdapterRecord(msgspec.Struct, frozen=True, kw_only=True):
     weights_hash: str | None = None
     device: str = "auto"
     dtype: str = "auto"
-    batch_size: int = 1
+    batch_size: int | str = 1
 
 
 class RunRecord(msgspec.Struct, kw_only=True):
@@ -161,9 +167,14 @@ class RunRecord(msgspec.Struct, kw_only=True):
     scorer: dict[str, str] = {}
     results: list[MetricResult] = []
     categories: dict[str, dict[str, list[MetricResult]]] = {}
+    counts: dict[str, int] = {}
     parse_statuses: dict[str, int] = {}
     seconds: dict[str, float] = {}
     peak_memory_mb: dict[str, float] = {}
+
+    def ambiguity(self) -> Ambiguity | None:
+        """Up to what the model's depth and points are known, None where it gives neither."""
+        return None if self.adapter.ambiguity is None else Ambiguity(self.adapter.ambiguity)
 
     def result(self, metric: str) -> MetricResult | None:
         """Look up one number, None where the run does not have it."""

@@ -70,6 +70,11 @@ class Dataset:
     samples: Sequence[Sample]
     training: Sequence[Sample]
     fingerprint: Fingerprint
+    reader: Reader
+
+    def training_hash(self) -> str:
+        """Hash the content of the training split, computed only for what is fitted on it."""
+        return self.reader.content_hash(self.pins.train_split)
 
 
 def split_pins(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -122,7 +127,7 @@ def open_dataset(pins: DataPins, reader: Reader, where: str) -> Dataset:
         content_hash=content,
         pinned=pins.rows is not None and pins.content_hash is not None,
     )
-    return Dataset(pins=pins, samples=samples, training=training, fingerprint=fingerprint)
+    return Dataset(pins, samples, training, fingerprint, reader)
 
 
 def hash_text(parts: Iterable[str]) -> str:

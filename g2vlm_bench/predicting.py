@@ -1,0 +1,190 @@
+"""The predict stage: batches of inputs go to an adapter, its answers into the run folder.
+
+Nothing an adapter does to one sample may cost another: a batch that fails is asked again one by
+one, and what still fails is kept as a failure with its exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.adapter import Adapter, TruthAdapter
+from g2vlm_bench.sample import Inputs, Prediction, Sample, Want
+from g2vlm_bench.store import Failure, PredictionLine, RunFolder
+from g2vlm_bench.task import Family
+
+AUTO_BATCH = 16
+
+
+@dataclass(slots=True)
+class Predictor:
+    """Asks one adapter for the predictions of one task.
+
+    Attributes:
+        batch_size: Samples a batch; halved for good when memory runs out.
+        seed: Of the randomness that reference rows are given, with the sample's id.
+    """
+
+    adapter: Adapter
+    family: Family
+    wants: frozenset[Want]
+    batch_size: int
+    seed: int
+
+    def run(
+        self, folder: RunFolder, samples: Sequence[Sample], advance: Callable[[int], None]
+    ) -> None:
+        """Predict what the folder does not hold yet; each batch is flushed before the next."""
+        done = {line.id for line in folder.predictions()}
+        pending = [sample for sample in samples if sample.id not in done]
+        with folder.append_predictions() as index:
+            while pending:
+                batch, pending = pending[: self.batch_size], pending[self.batch_size :]
+                for line in self._predict(folder, batch):
+                    index.write(line)
+                advance(len(batch))
+
+    def _predict(self, folder: RunFolder, batch: Sequence[Sample]) -> Iterator[PredictionLine]:
+        started = time.perf_counter()
+        inputs = [self._load(sample) for sample in batch]
+        usable = [(s, i) for s, i in zip(batch, inputs, strict=True) if isinstance(i, Inputs)]
+        answers = iter(self._ask([s for s, _ in usable], [i for _, i in usable]))
+        outcomes = [next(answers) if isinstance(i, Inputs) else i for i in inputs]
+        seconds = round((time.perf_counter() - started) / len(batch), 6)
+        for sample, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                yield PredictionLine(id=sample.id, seconds=seconds, error=outcome)
+            else:
+                yield folder.save_prediction(sample.id, outcome, seconds)
+
+    def _load(self, sample: Sample) -> Inputs | Failure:
+        try:
+            return self.family.prepare(sample.load_inputs())
+        except Exception as error:
+            return Failure.of("inputs", error)
+
+    def _ask(
+        self, samples: Sequence[Sample], inputs: Sequence[Inputs]
+    ) -> list[Prediction | Failure]:
+        if not inputs:
+            return []
+        try:
+            answers = self._answer(samples, inputs)
+            if isinstance(answers, str | bytes) or not isinstance(answers, Sequence):
+                raise TypeError(f"expected a list of predictions, got {type(answers).__name__}")
+            if len(answers) != len(inputs):
+                raise ValueError(f"expected {len(inputs)} predictions, got {len(answers)}")
+        except Exception as error:
+            if len(inputs) == 1:
+                return [Failure.of("predict", error)]
+            if _out_of_memory(error):
+                self.batch_size = max(1, self.batch_size // 2)
+            return [
+                outcome
+                for sample, one in zip(samples, inputs, strict=True)
+                for outcome in self._ask([sample], [one])
+            ]
+        return [
+            _checked(answer, one, self.wants) for answer, one in zip(answers, inputs, strict=True)
+        ]
+
+    def _answer(self, samples: Sequence[Sample], inputs: Sequence[Inputs]) -> Any:
+        if not isinstance(self.adapter, TruthAdapter):
+            return self.adapter.predict(inputs, self.wants)
+        return [
+            self.adapter.distort(
+                self.family.truth(sample.load_target()), one, rng_of(self.seed, sample.id)
+            )
+            for sample, one in zip(samples, inputs, strict=True)
+        ]
+
+
+def rng_of(seed: int, sample_id: str) -> np.random.Generator:
+    """Seed a generator by a sample, so that its randomness does not depend on the batches."""
+    digest = hashlib.sha256(f"{seed}:{sample_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _checked(answer: object, inputs: Inputs, wants: frozenset[Want]) -> Prediction | Failure:
+    if isinstance(answer, Exception):
+        return Failure.of("predict", answer)
+    try:
+        return check_prediction(answer, inputs, wants)
+    except (TypeError, ValueError) as error:
+        return Failure.of("prediction", error)
+
+
+def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> Prediction:
+    """Check the types and shapes of what an adapter returned, and bring its arrays to one dtype.
+
+    Whether the values are any good (NaN, negative depth) is for the scorer to judge.
+
+    Raises:
+        TypeError: Not a prediction, or a field of the wrong type.
+        ValueError: A wanted field is missing, or an array has the wrong shape.
+    """
+    if not isinstance(answer, Prediction):
+        raise TypeError(f"expected a Prediction, got {type(answer).__name__}")
+    for want in wants:
+        field = "world_from_camera" if want is Want.POSES else want.value
+        if getattr(answer, field) is None:
+            raise ValueError(f"expected a prediction with '{field}', got none")
+    views = len(inputs.images) or None
+    loglikelihoods = answer.choice_loglikelihoods
+    if loglikelihoods is not None:
+        loglikelihoods = _array("choice_loglikelihoods", loglikelihoods, (len(inputs.choices),))
+    if answer.answer is not None and not isinstance(answer.answer, str):
+        raise TypeError(f"expected 'answer' as text, got {type(answer.answer).__name__}")
+    return Prediction(
+        depth=_views("depth", answer.depth, (None, None), views, np.float32),
+        confidence=_views("confidence", answer.confidence, (None, None), views, np.float32),
+        intrinsics=_views("intrinsics", answer.intrinsics, (3, 3), views, np.float64),
+        world_from_camera=_views(
+            "world_from_camera", answer.world_from_camera, (4, 4), views, np.float64
+        ),
+        points=None if answer.points is None else _array("points", answer.points, (None, 3)),
+        normals=None if answer.normals is None else _array("normals", answer.normals, (None, 3)),
+        ambiguity=answer.ambiguity,
+        answer=answer.answer,
+        choice_loglikelihoods=loglikelihoods,
+    )
+
+
+def _views(
+    field: str, value: Any, shape: tuple[int | None, ...], views: int | None, dtype: type
+) -> tuple[NDArray[Any], ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list):
+        raise TypeError(
+            f"expected '{field}' as a tuple with an array per view, got {type(value).__name__}"
+        )
+    if views is not None and len(value) != views:
+        raise ValueError(f"expected '{field}' for {views} views, got {len(value)}")
+    return tuple(_array(field, view, shape, dtype) for view in value)
+
+
+def _array(
+    field: str, value: Any, shape: tuple[int | None, ...], dtype: type = np.float64
+) -> NDArray[Any]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"expected '{field}' as numbers, got dtype {array.dtype}")
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, size) for size, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"expected '{field}' of shape ({wanted}), got {array.shape}")
+    return array.astype(dtype)

@@ -1,0 +1,363 @@
+"""The loop: samples go to a model, its predictions to a run folder, its scores to a record.
+
+Predicting and scoring are two passes that meet only in the run folder, so that `score RUN` is the
+very function that the run itself used.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter
+from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
+from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb
+from g2vlm_bench.errors import BenchError, NotComparableError
+from g2vlm_bench.plugins import Plugins, check_arguments
+from g2vlm_bench.predicting import AUTO_BATCH, Predictor
+from g2vlm_bench.progress import progress
+from g2vlm_bench.sample import Sample, Want
+from g2vlm_bench.scoring import score_samples, write_results
+from g2vlm_bench.store import (
+    AdapterRecord,
+    DataRecord,
+    RunFolder,
+    RunRecord,
+    TaskRecord,
+    identity_of,
+)
+from g2vlm_bench.task import Family, TaskDefinition, convert
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may say of a run besides the model and the task.
+
+    Attributes:
+        out: Folder of run folders.
+        data_root: Where tasks' `data.root` starts.
+        device: For adapters that take one: `auto`, `cpu`, `cuda`, `cuda:1`.
+        dtype: For adapters that take one: `auto`, `float32`, `bfloat16`, `float16`.
+        batch_size: Samples a batch; `auto` starts large and halves when memory runs out.
+        limit: Only the first samples; the run says so and no leaderboard takes it.
+    """
+
+    out: Path = Path("runs")
+    data_root: Path | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | Literal["auto"] = "auto"
+    limit: int | None = None
+
+
+class NotApplicableError(BenchError):
+    """This model cannot take part in this task; others can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task ready to run: its definition, its family, its data held to their pins."""
+
+    definition: TaskDefinition
+    family: Family
+    dataset: Dataset
+    family_hash: str
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.definition.name
+
+    @classmethod
+    def load(
+        cls, plugins: Plugins, definition: TaskDefinition, data_root: Path | None = None
+    ) -> Task:
+        """Make a task's family and open its data, checked against its pins.
+
+        Raises:
+            BenchError: The definition, its family or its data are not as they should be.
+        """
+        family = plugins.family(definition)
+        where = f"task {definition.name}"
+        pinned, options = split_pins(definition.data)
+        pins = convert(pinned, DataPins, f"{where}, key 'data'")
+        reader = plugins.reader(pins.format)
+        offered: dict[str, Any] = {}
+        if pins.root:
+            offered["root"] = _data_folder(where, pins.root, data_root)
+        arguments = check_arguments(reader, options, f"{where}, key 'data'", offered)
+        return cls(
+            definition=definition,
+            family=family,
+            dataset=open_dataset(pins, reader(**arguments), where),
+            family_hash=file_hash(plugins.path("family", definition.family)),
+        )
+
+
+@dataclass(slots=True)
+class Model:
+    """A model ready to run: the adapter, and what is recorded of it."""
+
+    spec: str
+    adapter: Adapter
+    arguments: dict[str, Any] = field(default_factory=dict)
+    source_hash: str = ""
+
+    @classmethod
+    def load(
+        cls, plugins: Plugins, spec: str, arguments: dict[str, Any], options: Options
+    ) -> Model:
+        """Make the adapter of a model spec.
+
+        Raises:
+            BenchError: The model or an argument is unknown, or its weights cannot be loaded.
+        """
+        offered = {
+            "device": options.device,
+            "dtype": options.dtype,
+            "data_root": options.data_root,
+        }
+        adapter = plugins.adapter(spec, arguments, offered)
+        hashes = [file_hash(plugins.path("adapter", name)) for name in spec.split(":")]
+        return cls(spec, adapter, arguments, ":".join(hashes))
+
+
+def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecord]:
+    """Score one model on one task, going on where an interrupted run of the same identity stopped.
+
+    Raises:
+        NotApplicableError: The model does not predict what the task scores.
+        BenchError: The folder is being written by another process, or the disk is full.
+        KeyboardInterrupt: Passed on after the run is marked as interrupted.
+    """
+    samples = task.dataset.samples[: options.limit]
+    record = plan(task, model, options)
+    folder = RunFolder(options.out / _folder_name(task, model, record.identity))
+    with _readable_disk_errors(folder.path), folder:
+        if folder.exists:
+            stored = folder.read_record()
+            if stored.status == "complete":
+                return folder, stored
+            record.seconds = stored.seconds
+        folder.write_record(record)
+        try:
+            with _stage(record, "predict"):
+                _predict(task, model, record, folder, samples)
+            record.status = "predicted"
+            folder.write_record(record)
+            with _stage(record, "score"):
+                _score(task, record, folder, samples)
+        except KeyboardInterrupt:
+            record.status = "interrupted"
+            folder.write_record(record)
+            raise
+        record.peak_memory_mb = peak_memory_mb()
+        record.environment = Environment.gather()
+        record.status = "complete"
+        folder.write_record(record)
+    return folder, record
+
+
+def rescore(plugins: Plugins, path: Path, data_root: Path | None = None) -> RunRecord:
+    """Score a run's stored predictions again; no model and no GPU are needed.
+
+    The task is the one the run stored, not the one of that name today.
+
+    Raises:
+        NotComparableError: The data are no longer those the run was predicted on.
+        BenchError: The folder is no run, or its predictions are not complete.
+    """
+    folder = RunFolder(path)
+    record = folder.read_record()
+    with _readable_disk_errors(path), folder:
+        task = _stored_task(plugins, record, data_root)
+        samples = task.dataset.samples[: record.data.limit]
+        record.seconds.pop("score", None)
+        with _stage(record, "score"):
+            _score(task, record, folder, samples)
+        record.status = "complete"
+        folder.write_record(record)
+    return record
+
+
+def plan(task: Task, model: Model, options: Options) -> RunRecord:
+    """Describe a run before it starts, and derive its identity from all that fixes its numbers.
+
+    Raises:
+        NotApplicableError: The model does not predict what the task scores.
+    """
+    adapter, definition = model.adapter, task.definition
+    wants = choose_wants(task, model)
+    metrics = task.family.servable(adapter.ambiguity)
+    if not metrics:
+        raise NotApplicableError(
+            f"{model.spec} on {task.name}",
+            expected="a protocol that its predictions can serve",
+            got=f"{adapter.ambiguity} predictions, refused by every protocol of the task",
+        )
+    names = {spec.name for spec in metrics}
+    adapter_record = AdapterRecord(
+        spec=model.spec,
+        arguments=msgspec.to_builtins(model.arguments, enc_hook=str),
+        source_hash=model.source_hash,
+        predicts=sorted(adapter.predicts),
+        wants=sorted(wants),
+        ambiguity=adapter.ambiguity,
+        reads_truth=isinstance(adapter, TruthAdapter),
+        fitted_on=task.dataset.training_hash() if isinstance(adapter, FittedAdapter) else None,
+        checkpoint=adapter.checkpoint,
+        weights_hash=adapter.weights_hash,
+        device=options.device,
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+    )
+    data = DataRecord(**asdict(task.dataset.fingerprint), limit=options.limit)
+    definition_content = msgspec.to_builtins(definition)
+    task_record = TaskRecord(
+        name=definition.name,
+        version=definition.version,
+        family=definition.family,
+        definition_hash=f"sha256:{identity_of(definition_content)}",
+        definition=definition_content,
+    )
+    scorer = {"family": task.family_hash, "code": code_hash()}
+    identity = identity_of(
+        {"task": task_record, "data": data, "adapter": adapter_record, "scorer": scorer}
+    )
+    return RunRecord(
+        identity=identity,
+        task=task_record,
+        data=data,
+        adapter=adapter_record,
+        metrics=list(metrics),
+        refused={
+            spec.name: f"{adapter.ambiguity} predictions cannot be scored as {spec.protocol}"
+            for spec in task.family.specs
+            if spec.name not in names
+        },
+        seed=definition.seed,
+        environment=Environment.gather(),
+        scorer=scorer,
+    )
+
+
+def choose_wants(task: Task, model: Model) -> frozenset[Want]:
+    """Choose the first of a task's alternatives that a model predicts.
+
+    Raises:
+        NotApplicableError: It predicts none of them, or needs a training split that is not there.
+    """
+    adapter = model.adapter
+    if isinstance(adapter, FittedAdapter) and not task.dataset.training:
+        raise NotApplicableError(
+            f"{model.spec} on {task.name}",
+            expected="a training split to fit the floor on",
+            got="a task without one",
+        )
+    for wants in task.family.wants:
+        if wants <= adapter.predicts:
+            return wants
+    alternatives = " or ".join("+".join(sorted(wants)) for wants in task.family.wants)
+    raise NotApplicableError(
+        f"{model.spec} on {task.name}",
+        expected=f"a model that predicts {alternatives}",
+        got=", ".join(sorted(adapter.predicts)) or "one that predicts nothing",
+    )
+
+
+def _predict(
+    task: Task, model: Model, record: RunRecord, folder: RunFolder, samples: Iterable[Sample]
+) -> None:
+    samples = list(samples)
+    done = sum(1 for _ in folder.predictions())
+    if done == len(samples):
+        return
+    if isinstance(model.adapter, FittedAdapter):
+        family = task.family
+        model.adapter.fit(
+            (family.prepare(s.load_inputs()), s.load_target()) for s in task.dataset.training
+        )
+    size = record.adapter.batch_size
+    predictor = Predictor(
+        adapter=model.adapter,
+        family=task.family,
+        wants=frozenset(Want(want) for want in record.adapter.wants),
+        batch_size=AUTO_BATCH if isinstance(size, str) else size,
+        seed=record.seed,
+    )
+    with progress(f"{model.spec} on {task.name}", len(samples), done) as advance:
+        predictor.run(folder, samples, advance)
+
+
+def _score(task: Task, record: RunRecord, folder: RunFolder, samples: Iterable[Sample]) -> None:
+    samples = list(samples)
+    with progress(f"scoring {record.adapter.spec} on {task.name}", len(samples)) as advance:
+        score_samples(folder, task.family, samples, record.metrics, record.ambiguity(), advance)
+    record.scorer = {"family": task.family_hash, "code": code_hash()}
+    write_results(folder, record)
+
+
+def _stored_task(plugins: Plugins, record: RunRecord, data_root: Path | None) -> Task:
+    definition = convert(record.task.definition, TaskDefinition, f"run of {record.task.name}")
+    task = Task.load(plugins, definition, data_root)
+    now = task.dataset.fingerprint
+    if (now.ids_hash, now.content_hash) != (record.data.ids_hash, record.data.content_hash):
+        raise NotComparableError(
+            f"data of {record.task.name}",
+            expected=record.data.content_hash,
+            got=now.content_hash,
+            fix="Score it on the data it was predicted on.",
+        )
+    return task
+
+
+@contextmanager
+def _stage(record: RunRecord, name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        before = record.seconds.get(name, 0.0)
+        record.seconds[name] = round(before + time.perf_counter() - started, 3)
+
+
+@contextmanager
+def _readable_disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        raise BenchError(
+            path,
+            expected="a folder that can be written",
+            got=error.strerror,
+            fix="Make room and run it again: it goes on where it stopped.",
+        ) from error
+
+
+def _folder_name(task: Task, model: Model, identity: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{task.name}--{model.spec}").strip("-.")
+    return f"{slug[:150]}--{identity[:10]}"
+
+
+def _data_folder(where: str, root: str, data_root: Path | None) -> Path:
+    folder = Path(root) if data_root is None else data_root / root
+    if data_root is None and not folder.is_absolute():
+        raise BenchError(
+            f"{where}, data root '{root}'",
+            expected="a folder of data",
+            got="no --data-root",
+            fix="Say where the data are: --data-root DIR.",
+        )
+    if not folder.is_dir():
+        raise BenchError(f"{where}, data root", expected="a folder", got=f"none at {folder}")
+    return folder

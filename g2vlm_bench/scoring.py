@@ -1,0 +1,109 @@
+"""The score stage: stored predictions and truth become lines and results; no model needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from g2vlm_bench.aggregate import aggregate
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.sample import Ambiguity, Sample
+from g2vlm_bench.store import Failure, PredictionLine, RunFolder, RunRecord, SampleLine
+from g2vlm_bench.task import Family, NoTruthError
+
+
+def score_samples(
+    folder: RunFolder,
+    family: Family,
+    samples: Sequence[Sample],
+    specs: Sequence[MetricSpec],
+    ambiguity: Ambiguity | None,
+    advance: Callable[[int], None],
+) -> None:
+    """Score every stored prediction into `samples.jsonl`, in the task's order.
+
+    Raises:
+        BenchError: The stored predictions are not those of these samples.
+    """
+    lines = folder.predictions()
+    with folder.rewrite_samples() as out:
+        for sample in samples:
+            line = next(lines, None)
+            if line is None or line.id != sample.id:
+                raise BenchError(
+                    folder.path,
+                    expected=f"a prediction of sample '{sample.id}'",
+                    got="none" if line is None else f"one of '{line.id}'",
+                    fix="Run it again: what is missing is predicted.",
+                )
+            out.write(score_sample(folder, family, sample, line, specs, ambiguity))
+            advance(1)
+
+
+def score_sample(
+    folder: RunFolder,
+    family: Family,
+    sample: Sample,
+    line: PredictionLine,
+    specs: Sequence[MetricSpec],
+    ambiguity: Ambiguity | None,
+) -> SampleLine:
+    """Score one stored prediction; whatever goes wrong ends here, as this sample's own failure."""
+
+    def ended(status: str, **more: object) -> SampleLine:
+        return SampleLine(
+            id=sample.id,
+            cluster=sample.cluster,
+            status=status,  # type: ignore[arg-type]
+            tags=dict(sample.tags),
+            seconds=line.seconds,
+            prediction=line.file,
+            prediction_sha256=line.sha256,
+            **more,  # type: ignore[arg-type]
+        )
+
+    try:
+        target = sample.load_target()
+        weights = dict(family.weights(target))
+    except NoTruthError as error:
+        return ended("unscored", error=Failure.of("target", error))
+    except Exception as error:
+        return ended("unscored", error=Failure.of("target", error))
+    if line.error is not None:
+        return ended("failed", weights=weights, error=line.error)
+    try:
+        prediction = folder.load_prediction(line)
+        given = prediction.ambiguity or ambiguity or Ambiguity.METRIC
+        score = family.score(target, prediction, given)
+    except NoTruthError as error:
+        return ended("unscored", error=Failure.of("target", error))
+    except Exception as error:
+        return ended("failed", weights=weights, error=Failure.of("score", error))
+    values = {spec.name: score.values.get(spec.name, math.nan) for spec in specs}
+    missing = [name for name, value in values.items() if not math.isfinite(value)]
+    return ended(
+        "failed" if len(missing) == len(specs) else "scored",
+        # JSON has no NaN: what is undefined is null, and counts as failed for that metric.
+        values={k: v if math.isfinite(v) else None for k, v in values.items()},
+        weights=weights | dict(score.weights),
+        details=dict(score.details),
+        error=_undefined(missing, score.details) if missing else None,
+    )
+
+
+def write_results(folder: RunFolder, record: RunRecord) -> None:
+    """Aggregate `samples.jsonl` into the record, without writing it."""
+    gathered = aggregate(record.metrics, folder.samples())
+    record.results = gathered.results(record.seed)
+    record.categories = gathered.categories(record.seed)
+    record.parse_statuses = dict(sorted(gathered.parse_statuses.items()))
+    record.counts = dict(sorted(gathered.statuses.items()))
+
+
+def _undefined(missing: Sequence[str], details: Mapping[str, object]) -> Failure:
+    reasons = details.get("undefined")
+    reason = f": {reasons}" if reasons else ""
+    return Failure(
+        stage="score", kind="Undefined", message=f"no finite {', '.join(missing)}{reason}"[:500]
+    )
