@@ -1,0 +1,1 @@
+"""Cameras, alignments, neighbours and clouds: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""Depth, point and answer metrics: pure functions; alignment and aggregation stand elsewhere."""

@@ -1,0 +1,114 @@
+"""Parsers and scores of answers: the one module to import for questions.
+
+The parsers are `parse_choice`, `parse_yes_no`, `parse_number` and `parse_text`. The scores run from
+0 (wrong) to 1 (right). A missing answer (empty, or not to be parsed) is None to them, as in
+`ParsedAnswer.value`: it scores 0 and stays in the denominator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from g2vlm_bench.metrics.answer_text import ParsedAnswer, normalise_text, parse_text
+from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
+from g2vlm_bench.metrics.numbers import parse_number
+
+__all__ = [
+    "ParsedAnswer",
+    "exact_choice",
+    "mean_relative_accuracy",
+    "normalise_text",
+    "parse_choice",
+    "parse_number",
+    "parse_text",
+    "parse_yes_no",
+    "text_match",
+    "within_tolerance",
+]
+
+
+def exact_choice(predicted: int | bool | None, target: int | bool) -> float:
+    """Return 1 for the right option or the right yes / no, else 0.
+
+    Args:
+        predicted: index of the chosen option, True / False of a yes / no question, or None.
+        target: of the same type.
+
+    Raises:
+        ValueError: for a negative index, or an index beside a yes / no.
+    """
+    if not isinstance(target, bool) and target < 0:
+        raise ValueError(f"exact choice: expected an index from 0, got {target}")
+    if predicted is None:
+        return 0.0
+    if isinstance(predicted, bool) is not isinstance(target, bool):
+        raise ValueError(f"exact choice: expected two of a type, got {predicted!r} and {target!r}")
+    return float(predicted == target)
+
+
+def mean_relative_accuracy(predicted: float | None, target: float) -> float:
+    """Return the fraction of thresholds C in 0.50, 0.55 ... 0.95 with |p - t| / |t| <= 1 - C.
+
+    Numbers are compared as the decimals they are written as: 1.1 for 1 is off by exactly 0.1. A
+    target of 0 has no relative error; then 0 scores 1 and all else 0.
+
+    Raises:
+        ValueError: for a number that is not finite.
+
+    Source: Yang et al. 2024 (VSI-Bench), equation 1, with the `<=` of its code. Departure: there
+    the thresholds are floats, whose rounding decides the ties.
+    """
+    _check_finite(predicted, target)
+    if predicted is None:
+        return 0.0
+    true = _exact(target)
+    error = abs(_exact(predicted) - true)
+    if true == 0:
+        return float(error == 0)
+    # 1 - C runs over 1/20 ... 10/20, so the passed thresholds are the k with error <= k |t| / 20.
+    return sum(20 * error <= twentieths * abs(true) for twentieths in range(1, 11)) / 10
+
+
+def within_tolerance(
+    predicted: float | None, target: float, relative: float = 0.0, absolute: float = 0.0
+) -> float:
+    """Return 1 where |p - t| <= max(relative |t|, absolute), else 0; the decimals count as written.
+
+    Raises:
+        ValueError: for a number that is not finite, or a negative tolerance.
+    """
+    _check_finite(predicted, target, relative, absolute)
+    if relative < 0 or absolute < 0:
+        raise ValueError(f"tolerance: expected 0 or more, got {relative} and {absolute}")
+    if predicted is None:
+        return 0.0
+    true = _exact(target)
+    allowed = max(_exact(relative) * abs(true), _exact(absolute))
+    return float(abs(_exact(predicted) - true) <= allowed)
+
+
+def text_match(predicted: str | None, accepted: Sequence[str]) -> float:
+    """Return 1 where the answer equals an accepted one after `normalise_text`, else 0.
+
+    Raises:
+        ValueError: for no accepted answer, or one that is empty.
+    """
+    answers = [normalise_text(answer) for answer in accepted]
+    if not answers or "" in answers:
+        raise ValueError(
+            f"text match: expected accepted answers with words, got {list(accepted)!r}"
+        )
+    return float(predicted is not None and normalise_text(predicted) in answers)
+
+
+def _exact(number: float) -> Fraction:
+    """Return the shortest decimal that stands for the number, exactly."""
+    return Fraction(repr(float(number)))
+
+
+def _check_finite(*numbers: float | None) -> None:
+    for number in numbers:
+        if number is not None and not math.isfinite(number):
+            raise ValueError(f"answer score: expected finite numbers, got {number}")
