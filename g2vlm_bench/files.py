@@ -53,6 +53,18 @@ def load_rgb(source: str | Path | bytes) -> NDArray[np.uint8]:
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Read the size `(H, W)` that `load_rgb` would return, from the header alone.
+
+    Raises:
+        BenchError: The file is missing, empty, or no image.
+    """
+    content, where = _content(path)
+    image = _open(content, where)
+    turned = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 stand on their side
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def load_png16(path: str | Path) -> NDArray[np.uint16]:
     """Read the raw values of a 16-bit greyscale PNG, `(H, W)` uint16.
 
@@ -207,21 +219,29 @@ def _content(source: str | Path | bytes) -> tuple[bytes, str]:
     return content, where
 
 
-def _decode(content: bytes, where: str) -> Image.Image:
+def _open(content: bytes, where: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=_IMAGE_FORMATS)
-        if image.width * image.height > _MAX_PIXELS:
-            size = f"{image.width} x {image.height}"
-            raise BenchError(where, expected="at most 100 megapixels", got=size)
-        if image.format == "PNG":
-            # Decoding skips the checksums of the pixel data; verify() reads them and needs its own.
-            image.verify()
-            image = Image.open(io.BytesIO(content), formats=_IMAGE_FORMATS)
-        image.load()
     except UnidentifiedImageError:
         raise BenchError(where, expected="an image", got="another or a damaged file") from None
     except Image.DecompressionBombError as error:
         raise BenchError(where, expected="at most 100 megapixels", got=error) from None
+    except _DAMAGE as error:
+        raise _damaged(where, "an image", error) from None
+    if image.width * image.height > _MAX_PIXELS:
+        size = f"{image.width} x {image.height}"
+        raise BenchError(where, expected="at most 100 megapixels", got=size)
+    return image
+
+
+def _decode(content: bytes, where: str) -> Image.Image:
+    image = _open(content, where)
+    try:
+        if image.format == "PNG":
+            # Decoding skips the checksums of the pixel data; verify() reads them and needs its own.
+            image.verify()
+            image = _open(content, where)
+        image.load()
     except _DAMAGE as error:
         raise _damaged(where, "a whole image", error) from None
     return image

@@ -1,0 +1,154 @@
+"""Stereo data with true disparity: Middlebury, KITTI 2015, ETH3D, Scene Flow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.data.layout import fill, find, hash_content
+from g2vlm_bench.data.reader import Reader
+from g2vlm_bench.data.views import View, pinhole, sample_of_views
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.files import load_depth, load_rgb, load_text, safe_join
+from g2vlm_bench.sample import Sample
+
+
+class Rig(NamedTuple):
+    """A rectified pair of cameras.
+
+    Attributes:
+        focal_px: Focal length.
+        baseline_m: Distance of the two centres.
+        doffs_px: The right principal point's x less the left one's.
+        intrinsics: Of the left camera, pixel centres at +0.5; None where unknown.
+    """
+
+    focal_px: float
+    baseline_m: float
+    doffs_px: float
+    intrinsics: NDArray[np.float64] | None
+
+
+class _Item(NamedTuple):
+    view: View
+    cluster: str
+    files: tuple[Path, ...]
+
+
+class StereoDisparity(Reader):
+    """Left images with true disparity, from which follows their depth.
+
+    depth = focal * baseline / (disparity + doffs), metres (Scharstein et al. 2014). Disparity is a
+    pfm in pixels (infinite = none) or a 16-bit PNG (KITTI: 256 a pixel, 0 = none); where it and
+    doffs make no positive sum the depth is invalid. Calibration comes from a Middlebury `calib.txt`
+    (its baseline is in millimetres) or from the options. The right image is not shown to a model:
+    the task is depth of one image. One split, `test`. Licences: Middlebury, free for research;
+    KITTI, CC BY-NC-SA 3.0.
+
+    Args:
+        root: The folder.
+        image: Pattern of the left images, such as `{id}/im0.png`.
+        disparity: Pattern of the disparity maps.
+        disparity_scale: Stored value of one pixel of disparity; needed for PNG.
+        invalid: Stored disparities that mean "none".
+        calibration: Pattern of Middlebury calibration files.
+        focal_px: Focal length, where there is no such file.
+        baseline_m: Baseline, where there is no such file.
+        doffs_px: Offset of the principal points, where there is no such file.
+        principal_point: `[cx, cy]` of the left camera, pixel centres at whole numbers, where there
+            is no such file; without it there are no points, only depth.
+        mask: Pattern of 8-bit images that are 255 where a pixel counts, such as Middlebury's
+            `mask0nocc.png`, which leaves out what only one camera sees.
+        cluster: Pattern of the scene's name; each sample is one where it is empty.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        image: str,
+        disparity: str,
+        disparity_scale: float | None = None,
+        invalid: Sequence[float] = (0,),
+        calibration: str = "",
+        focal_px: float | None = None,
+        baseline_m: float | None = None,
+        doffs_px: float = 0.0,
+        principal_point: Sequence[float] | None = None,
+        mask: str = "",
+        cluster: str = "",
+    ) -> None:
+        self.root = root.resolve()
+        if calibration:
+            rig = None
+        elif focal_px is None or baseline_m is None:
+            raise BenchError(
+                self.root, expected="'calibration', or 'focal_px' and 'baseline_m'", got="neither"
+            )
+        else:
+            centre = principal_point
+            given = None if centre is None else (focal_px, focal_px, *centre)
+            intrinsics = None if given is None else pinhole(given, 0.0, "key 'principal_point'")
+            rig = Rig(focal_px, baseline_m, doffs_px, intrinsics)
+        open_disparity = partial(load_depth, scale=disparity_scale, invalid=tuple(invalid))
+        self.items = []
+        for match in find(self.root, image):
+            names = {"id": match.id, **match.names}
+            paths = [
+                safe_join(self.root, fill(pattern, names, f"pattern '{pattern}'"))
+                for pattern in (disparity, mask, calibration)
+                if pattern
+            ]
+            its_rig = rig or read_middlebury(paths[-1])
+            view = View(
+                id=match.id,
+                image=match.path,
+                load_depth=partial(
+                    _depth, partial(open_disparity, paths[0]), paths[1] if mask else None, its_rig
+                ),
+                intrinsics=its_rig.intrinsics,
+            )
+            name = fill(cluster, names, "key 'cluster'")
+            self.items.append(_Item(view, name, (match.path, *paths)))
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """List one sample an image."""
+        return [sample_of_views([item.view], item.cluster) for item in self.items]
+
+    def content_hash(self, split: str) -> str:
+        """Hash images, disparities, masks and calibrations."""
+        return hash_content(self.root, [path for item in self.items for path in item.files])
+
+
+def read_middlebury(path: Path) -> Rig:
+    """Read a `calib.txt` of Middlebury Stereo v3; its baseline is in millimetres.
+
+    Raises:
+        BenchError: The file is missing or lacks `cam0`, `baseline` or `doffs`.
+    """
+    entries = dict(re.findall(r"^(\w+)\s*=\s*(.+?)\s*$", load_text(path), flags=re.MULTILINE))
+    try:
+        camera = [float(word) for word in re.split(r"[\s;]+", entries["cam0"].strip("[]"))]
+        baseline_m, doffs_px = float(entries["baseline"]) / 1000, float(entries.get("doffs", 0))
+    except (KeyError, ValueError) as error:
+        raise BenchError(path, expected="cam0=[...], baseline=, doffs=", got=error) from None
+    return Rig(camera[0], baseline_m, doffs_px, pinhole(camera, 0.0, path))
+
+
+def _depth(
+    load_disparity: partial[NDArray[np.float32]], mask: Path | None, rig: Rig
+) -> NDArray[np.float32]:
+    disparity = load_disparity().astype(np.float64) + rig.doffs_px
+    disparity[~(disparity > 0)] = np.nan
+    if mask is not None:
+        counts = load_rgb(mask)[..., 0] == 255
+        if counts.shape != disparity.shape:
+            raise BenchError(mask, expected=f"size {disparity.shape}", got=counts.shape)
+        disparity[~counts] = np.nan
+    return (rig.focal_px * rig.baseline_m / disparity).astype(np.float32)

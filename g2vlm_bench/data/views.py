@@ -1,0 +1,207 @@
+"""Views: an image with its depth, camera and pose; and the samples made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.files import image_size, load_rgb, load_text, safe_join
+from g2vlm_bench.geometry.cameras import check_intrinsics, check_pose, transform, unproject
+from g2vlm_bench.sample import Inputs, Sample, Target
+
+Array = NDArray[np.float64]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """One image and what is known of it; nothing is opened before it is called.
+
+    Attributes:
+        id: Names it within its data.
+        image: The image file.
+        load_depth: Opens the depth map, `(H, W)` float32 metres, NaN invalid.
+        intrinsics: 3x3, of the image, pixel centres at +0.5; None where unknown.
+        load_pose: Opens `world_from_camera`, 4x4; None where unknown.
+        image_size: `(H, W)` that the intrinsics are for; any where it is None.
+    """
+
+    id: str
+    image: Path
+    load_depth: Callable[[], NDArray[np.float32]]
+    intrinsics: Array | None = None
+    load_pose: Callable[[], Array] | None = None
+    image_size: tuple[int, int] | None = None
+
+
+def sample_of_views(
+    views: Sequence[View], cluster: str = "", tags: Mapping[str, str] | None = None
+) -> Sample:
+    """Make a sample of one view or of several of one scene.
+
+    The inputs carry images, and intrinsics and poses where every view has them. The target carries
+    depth, intrinsics, poses (of a single view without one: the identity, so that the world is the
+    camera's frame) and the valid pixels of all views as `points_world`.
+
+    Args:
+        views: At least one; `first-last` is the sample's id where there are several.
+        cluster: The scene; the sample's own id where it is empty.
+        tags: As in `Sample`.
+    """
+    name = views[0].id if len(views) == 1 else f"{views[0].id}-{views[-1].id}"
+    return Sample(
+        id=name,
+        cluster=cluster or name,
+        load_inputs=partial(_inputs, name, tuple(views)),
+        load_target=partial(_target, tuple(views)),
+        tags=dict(tags or {}),
+    )
+
+
+def windows(items: Sequence[T], size: int, every: int) -> Iterator[Sequence[T]]:
+    """Cut every `every`-th of the items into consecutive groups; an incomplete last one is left.
+
+    >>> [list(w) for w in windows("abcdefg", 2, 1)]
+    [['a', 'b'], ['c', 'd'], ['e', 'f']]
+    """
+    if size < 1 or every < 1:
+        raise BenchError("views and every", expected="at least 1", got=min(size, every))
+    kept = items[::every]
+    return (kept[start : start + size] for start in range(0, len(kept) - size + 1, size))
+
+
+def pinhole(values: Sequence[float], pixel_centre: float, where: object) -> Array:
+    """Make intrinsics with pixel centres at +0.5 from those of a data set.
+
+    Args:
+        values: `fx, fy, cx, cy`, or the nine entries of the matrix row by row.
+        pixel_centre: Where the data set puts the centre of the first pixel: 0 for most (TUM, KITTI,
+            OpenCV), 0.5 for some (COLMAP).
+        where: For the error.
+
+    Raises:
+        BenchError: The values are neither.
+    """
+    try:
+        numbers = np.array(values, dtype=np.float64).ravel()
+        if numbers.size == 4:
+            fx, fy, cx, cy = numbers
+            numbers = np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1])
+        matrix = check_intrinsics(numbers.reshape(3, 3))
+    except (ValueError, TypeError) as error:
+        raise BenchError(where, expected="fx, fy, cx, cy or a 3x3 matrix", got=error) from None
+    shift = np.array([[1, 0, 0.5 - pixel_centre], [0, 1, 0.5 - pixel_centre], [0, 0, 1]])
+    return shift @ matrix
+
+
+def read_pinhole(root: Path, given: Sequence[float] | str, pixel_centre: float) -> Array:
+    """Make intrinsics from numbers of a task file, or from a text file below the root.
+
+    Raises:
+        BenchError: The file is missing, or there are neither 4 nor 9 numbers.
+    """
+    if not isinstance(given, str):
+        return pinhole(given, pixel_centre, f"{root}, key 'intrinsics'")
+    path = safe_join(root, given)
+    return pinhole(numbers_of(path), pixel_centre, path)
+
+
+def load_pose(path: Path) -> Array:
+    """Read `world_from_camera` from a text file of 4x4 numbers, as 7-Scenes and ScanNet have it.
+
+    Raises:
+        BenchError: The file is missing or holds no rigid pose, as where tracking was lost.
+    """
+    return rigid(numbers_of(path), path)
+
+
+def rigid(values: Sequence[float], where: object) -> Array:
+    """Make a 4x4 pose of its 16 numbers, row by row, rounding errors of the rotation removed.
+
+    Raises:
+        BenchError: They are no rigid pose.
+    """
+    try:
+        matrix = np.array(values, dtype=np.float64).reshape(4, 4)
+        u, singular, vt = np.linalg.svd(matrix[:3, :3])
+        if np.abs(singular - 1).max() > 1e-2:
+            raise ValueError(f"a rotation of singular values {singular.round(4).tolist()}")
+        matrix[:3, :3] = u @ vt
+        return check_pose(matrix)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise BenchError(where, expected="a rigid 4x4 pose", got=error) from None
+
+
+def numbers_of(path: Path) -> list[float]:
+    """Read all numbers of a text file, parted by spaces, commas or lines.
+
+    Raises:
+        BenchError: The file is missing, empty, or holds something else.
+    """
+    try:
+        return [float(word) for word in load_text(path).replace(",", " ").split()]
+    except ValueError as error:
+        raise BenchError(path, expected="numbers", got=error) from None
+
+
+def _inputs(name: str, views: tuple[View, ...]) -> Inputs:
+    images = tuple(load_rgb(view.image) for view in views)
+    for view, image in zip(views, images, strict=True):
+        _check_size(view, image.shape[:2])
+    return Inputs(
+        id=name, images=images, intrinsics=_intrinsics(views), world_from_camera=_poses(views)
+    )
+
+
+def _target(views: tuple[View, ...]) -> Target:
+    depths = tuple(view.load_depth() for view in views)
+    intrinsics, poses = _intrinsics(views), _poses(views)
+    if poses is None and len(views) == 1:
+        poses = (np.eye(4),)
+    points = None
+    if intrinsics and poses:
+        clouds = [
+            _points(view, depth, pose)
+            for view, depth, pose in zip(views, depths, poses, strict=True)
+        ]
+        points = np.concatenate(clouds) if sum(map(len, clouds)) else None
+    return Target(
+        depth_m=depths, points_world=points, intrinsics=intrinsics, world_from_camera=poses
+    )
+
+
+def _points(view: View, depth: NDArray[np.float32], world_from_camera: Array) -> Array:
+    assert view.intrinsics is not None
+    height, width = image_size(view.image)
+    _check_size(view, (height, width))
+    # With pixel centres at +0.5 a depth map of another size has its intrinsics scaled, no more.
+    scale = np.diag([depth.shape[1] / width, depth.shape[0] / height, 1.0])
+    points = unproject(depth, scale @ view.intrinsics).reshape(-1, 3)
+    return transform(points[np.isfinite(points[:, 2])], world_from_camera)
+
+
+def _intrinsics(views: Sequence[View]) -> tuple[Array, ...] | None:
+    known = [view.intrinsics for view in views if view.intrinsics is not None]
+    return tuple(known) if len(known) == len(views) else None
+
+
+def _poses(views: Sequence[View]) -> tuple[Array, ...] | None:
+    known = [view.load_pose() for view in views if view.load_pose is not None]
+    return tuple(known) if len(known) == len(views) else None
+
+
+def _check_size(view: View, size: tuple[int, ...]) -> None:
+    if view.image_size is not None and tuple(view.image_size) != tuple(size):
+        raise BenchError(
+            view.image,
+            expected="{} x {} pixels, which the intrinsics are for".format(*view.image_size[::-1]),
+            got="{} x {}".format(*size[::-1]),
+            fix="Give the intrinsics that belong to these images.",
+        )
