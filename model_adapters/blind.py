@@ -1,0 +1,40 @@
+"""Wrapper, blind:MODEL: the same model asked the same questions without the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from g2vlm_bench.adapter import Adapter, WrappingAdapter
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.sample import Inputs, Prediction, Want
+
+_LANGUAGE = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
+
+
+class Blind(WrappingAdapter):
+    """Takes away all that shows the scene: images, intrinsics, poses, depth priors.
+
+    What the wrapped model still gets right, it knows from the words. It takes part where answers
+    are scored; without an image there is no map to predict.
+    """
+
+    def __init__(self, inner: Adapter) -> None:
+        super().__init__(inner)
+        self.predicts = inner.predicts & _LANGUAGE
+        if not self.predicts:
+            raise BenchError(
+                "model 'blind'",
+                expected="a model that answers questions",
+                got=f"one that predicts {', '.join(sorted(inner.predicts))}",
+            )
+
+    def predict(
+        self, batch: Sequence[Inputs], wants: frozenset[Want]
+    ) -> Sequence[Prediction | Exception]:
+        """Ask the wrapped model with its eyes shut."""
+        return self.inner.predict([_blindfold(inputs) for inputs in batch], wants)
+
+
+def _blindfold(inputs: Inputs) -> Inputs:
+    return replace(inputs, images=(), intrinsics=None, world_from_camera=None, depth_prior_m=None)
