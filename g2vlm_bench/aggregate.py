@@ -24,14 +24,19 @@ class Column:
     n_unscored: int = 0
 
     def add(self, line: SampleLine) -> None:
-        """Count a sample: scored, failed (for this metric or as a whole), or unscored."""
+        """Count a sample as scored, failed or unscored; skip one that the metric is not for."""
         if line.status == "unscored":
             self.n_unscored += 1
             return
+        weight = 1.0 if self.spec.weight is None else line.weights[self.spec.weight]
+        if weight == 0:
+            return
         value = line.values.get(self.spec.name) if line.status == "scored" else None
         failed = value is None or not math.isfinite(value)
-        self.values.append(_worst(self.spec) if value is None or failed else value)
-        self.weights.append(1.0 if self.spec.weight is None else line.weights[self.spec.weight])
+        if value is None or failed:
+            value = line.worst.get(self.spec.name, _worst(self.spec))
+        self.values.append(value)
+        self.weights.append(weight)
         self.clusters.append(line.cluster)
         self.failed.append(failed)
 

@@ -96,7 +96,9 @@ class Plugins:
     def family(self, definition: TaskDefinition) -> Family:
         """Make the family of a task, which checks the task's protocols and metrics."""
         cls = load_class(self.path("family", definition.family), Family)
-        return cls(definition)
+        family = cls(definition)
+        family.headline()
+        return family
 
     def reader(self, name: str) -> type[Reader]:
         """Load the reader of a dataset format."""

@@ -172,10 +172,8 @@ class SampleScore:
 
     Attributes:
         values: Metric name -> value, for every metric of the task that could be scored.
-        weights: Weight key -> weight (see `MetricSpec.weight`).
         details: What explains the numbers: fitted alignment, parse status, pixel counts.
     """
 
     values: Mapping[str, float]
-    weights: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)

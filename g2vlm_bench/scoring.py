@@ -65,13 +65,11 @@ def score_sample(
 
     try:
         target = sample.load_target()
-        weights = dict(family.weights(target))
-    except NoTruthError as error:
-        return ended("unscored", error=Failure.of("target", error))
+        weights, worst = dict(family.weights(target)), dict(family.worst(target))
     except Exception as error:
         return ended("unscored", error=Failure.of("target", error))
     if line.error is not None:
-        return ended("failed", weights=weights, error=line.error)
+        return ended("failed", weights=weights, worst=worst, error=line.error)
     try:
         prediction = folder.load_prediction(line)
         given = prediction.ambiguity or ambiguity or Ambiguity.METRIC
@@ -79,14 +77,19 @@ def score_sample(
     except NoTruthError as error:
         return ended("unscored", error=Failure.of("target", error))
     except Exception as error:
-        return ended("failed", weights=weights, error=Failure.of("score", error))
-    values = {spec.name: score.values.get(spec.name, math.nan) for spec in specs}
+        return ended("failed", weights=weights, worst=worst, error=Failure.of("score", error))
+    values = {
+        spec.name: score.values.get(spec.name, math.nan)
+        for spec in specs
+        if spec.weight is None or weights[spec.weight] > 0
+    }
     missing = [name for name, value in values.items() if not math.isfinite(value)]
     return ended(
-        "failed" if len(missing) == len(specs) else "scored",
+        "failed" if values and len(missing) == len(values) else "scored",
         # JSON has no NaN: what is undefined is null, and counts as failed for that metric.
         values={k: v if math.isfinite(v) else None for k, v in values.items()},
-        weights=weights | dict(score.weights),
+        weights=weights,
+        worst=worst if missing else {},
         details=dict(score.details),
         error=_undefined(missing, score.details) if missing else None,
     )

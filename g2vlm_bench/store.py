@@ -65,7 +65,13 @@ class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of `samples.jsonl`: how one sample ended."""
+    """A line of `samples.jsonl`: how one sample ended.
+
+    Attributes:
+        values: Metric -> value; None where it is undefined for this prediction, and so failed.
+        weights: Weight key -> weight; a metric whose weight is 0 does not apply to this sample.
+        worst: What a failure counts as here, where that is not the metric's own worst.
+    """
 
     id: str
     cluster: str
@@ -73,6 +79,7 @@ class SampleLine(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     values: dict[str, float | None] = {}
     weights: dict[str, float] = {}
+    worst: dict[str, float] = {}
     details: dict[str, Any] = {}
     seconds: float = 0.0
     error: Failure | None = None

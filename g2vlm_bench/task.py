@@ -17,6 +17,18 @@ from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Targe
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way of scoring, which a family defines by its own fields."""
+
+    @property
+    def label(self) -> str:
+        """The part of a metric's name behind the `@`; two protocols never share one."""
+        raise NotImplementedError
+
+
+P = TypeVar("P", bound=Protocol)
+
+
 class NoTruthError(Exception):
     """A sample's target holds nothing to score against; it ends as `unscored`."""
 
@@ -77,6 +89,45 @@ class Family(ABC):
                     fix=nearest(metric, self.known_metrics),
                 )
 
+    def read_protocols(self, kind: type[P]) -> tuple[P, ...]:
+        """Read the task's protocols as the family's own struct, each under a label of its own.
+
+        Raises:
+            BenchError: A key is unknown, or two protocols are the same.
+        """
+        where = f"task {self.definition.name}, key 'protocols'"
+        protocols = tuple(convert(one, kind, where) for one in self.definition.protocols)
+        labels = [protocol.label for protocol in protocols]
+        if not labels or len(set(labels)) < len(labels):
+            raise BenchError(
+                where, expected="protocols that differ, at least one", got=", ".join(labels)
+            )
+        return protocols
+
+    def headline(self) -> MetricSpec:
+        """The metric that a leaderboard shows and ranks by.
+
+        Raises:
+            BenchError: The task's headline is not among its metrics, or has no bound.
+        """
+        where = f"task {self.definition.name}, key 'headline'"
+        by_name = {spec.name: spec for spec in self.specs}
+        name = self.definition.headline
+        if name not in by_name:
+            raise BenchError(
+                where,
+                expected="one of the task's metrics",
+                got=f"'{name}'",
+                fix=nearest(name, by_name),
+            )
+        if not by_name[name].bounded:
+            raise BenchError(
+                where,
+                expected="a bounded metric, since failures count as its worst value",
+                got=f"'{name}', which has no bound",
+            )
+        return by_name[name]
+
     def prepare(self, inputs: Inputs) -> Inputs:
         """Dress a reader's inputs as the task asks: add prompts, remove what is not given."""
         return inputs
@@ -100,8 +151,27 @@ class Family(ABC):
         """
 
     def weights(self, target: Target) -> Mapping[str, float]:
-        """The weights of a sample, from its target alone, so that a failure keeps its weight."""
+        """The weights of a sample, from its target alone, so that a failure keeps its weight.
+
+        A weight of 0 leaves a sample out of the metrics that name it.
+
+        Raises:
+            NoTruthError: The target has nothing to score against.
+        """
         return {}
+
+    def worst(self, target: Target) -> Mapping[str, float]:
+        """What a failure counts as where that depends on the sample; else the metric's worst."""
+        return {}
+
+
+def label_number(value: float) -> str:
+    """Write a number into a protocol's label.
+
+    >>> label_number(80.0), label_number(0.05)
+    ('80', '0.05')
+    """
+    return f"{value:.6g}"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -1,0 +1,276 @@
+"""Questions about space: choice, yes or no, numbers and short text, by text or by likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.metrics import answers
+from g2vlm_bench.metrics.answer_text import ParsedAnswer, parse_text
+from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
+from g2vlm_bench.metrics.numbers import parse_number
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
+from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert, label_number
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+YES_NO = ("yes", "no")
+
+_METRICS: dict[str, tuple[bool, float, float, str | None, str]] = {
+    "accuracy": (
+        True,
+        1.0,
+        0.0,
+        None,
+        "share of right answers; a number earns its mean relative accuracy, or is right within "
+        "the protocol's tolerance",
+    ),
+    "chance_corrected_accuracy": (
+        True,
+        1.0,
+        -1.0,
+        "above_chance",
+        "(sum of scores - sum of chances) / (questions - sum of chances); 0 is guessing "
+        "(SITE-Bench's CAA, over each question's own options)",
+    ),
+    "mean_relative_accuracy": (
+        True,
+        1.0,
+        0.0,
+        "numbers",
+        "numbers alone: share of the thresholds 0.50 ... 0.95 that are met (VSI-Bench)",
+    ),
+    "unparsed": (
+        False,
+        0.0,
+        1.0,
+        None,
+        "share of answers that are empty or cannot be read",
+    ),
+}
+
+
+class Instructions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands behind a question, by the kind of answer it wants."""
+
+    choice: str = "Answer with the option's letter from the given choices directly."
+    yes_no: str = "Answer with yes or no."
+    number: str = "Answer with a single number."
+    text: str = "Answer the question using a single word or phrase."
+
+
+class QaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a question is put to a model.
+
+    Attributes:
+        before: Text before every question.
+        instructions: Text behind every question.
+    """
+
+    before: str = ""
+    instructions: Instructions = Instructions()
+
+
+class QaProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an answer is read and counted.
+
+    Attributes:
+        scoring: `generation` reads the text by the strict parser; `loglikelihood` takes the most
+            likely option and leaves out questions without options.
+        tolerance: Relative error within which a number is right; None gives partial credit by the
+            mean relative accuracy.
+    """
+
+    scoring: Literal["generation", "loglikelihood"] = "generation"
+    tolerance: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The protocol's part of a metric's name."""
+        label = "strict" if self.scoring == "generation" else "loglikelihood"
+        return label if self.tolerance is None else f"{label}+tol{label_number(self.tolerance)}"
+
+    def applies(self, target: Target) -> bool:
+        """Whether a question can be scored this way."""
+        return self.scoring == "generation" or target.answer_type in ("choice", "yes_no")
+
+
+class SpatialQa(Family):
+    """Questions with one right answer; what cannot be read is wrong, and counted."""
+
+    known_metrics = tuple(_METRICS)
+
+    def __init__(self, definition: TaskDefinition) -> None:
+        super().__init__(definition)
+        self.protocols = self.read_protocols(QaProtocol)
+        self.options = convert(
+            definition.options, QaOptions, f"task {definition.name}, key 'options'"
+        )
+        scorings = {protocol.scoring for protocol in self.protocols}
+        wants = {
+            Want.ANSWER if scoring == "generation" else Want.CHOICE_LOGLIKELIHOODS
+            for scoring in scorings
+        }
+        self.wants = (frozenset(wants),)
+        self.specs = tuple(
+            _spec(metric, protocol) for protocol in self.protocols for metric in definition.metrics
+        )
+
+    def prepare(self, inputs: Inputs) -> Inputs:
+        """Write the prompt; a yes/no question offers its two answers as options to a likelihood."""
+        choices = YES_NO if inputs.answer_type == "yes_no" else inputs.choices
+        return replace(inputs, prompt=self._prompt(inputs), choices=choices)
+
+    def truth(self, target: Target) -> Prediction:
+        """The right answer as text, and a likelihood that prefers it."""
+        answer, choices = _answer(target), _choices(target)
+        if target.answer_type == "choice":
+            right = choices.index(str(answer))
+            text = LETTERS[right]
+        else:
+            text = f"{answer:.12g}" if isinstance(answer, float | int) else str(answer)
+            right = choices.index(text) if choices else 0
+        likelihoods = np.full(len(choices), -10.0)
+        likelihoods[right : right + 1] = -0.1
+        return Prediction(answer=text, choice_loglikelihoods=likelihoods if choices else None)
+
+    def weights(self, target: Target) -> Mapping[str, float]:
+        """Weight 0 leaves a question out of a metric that does not apply to it."""
+        _answer(target)
+        weights: dict[str, float] = {}
+        for protocol in self.protocols:
+            applies = float(protocol.applies(target))
+            is_number = target.answer_type == "number"
+            weights[f"asked@{protocol.label}"] = applies
+            weights[f"above_chance@{protocol.label}"] = applies * (1 - chance(target))
+            weights[f"numbers@{protocol.label}"] = applies * is_number
+        return weights
+
+    def worst(self, target: Target) -> Mapping[str, float]:
+        """A failure is a wrong answer, whose chance-corrected score depends on the options."""
+        guess = chance(target)
+        return {
+            f"chance_corrected_accuracy@{protocol.label}": -guess / (1 - guess)
+            for protocol in self.protocols
+        }
+
+    def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
+        """Read the answer once a protocol and count it under every metric."""
+        guess = chance(target)
+        values: dict[str, float] = {}
+        details: dict[str, Any] = {}
+        for protocol in self.protocols:
+            if not protocol.applies(target):
+                continue
+            parsed = _read(protocol, target, prediction)
+            right = _credit(parsed, target, protocol.tolerance)
+            values[f"accuracy@{protocol.label}"] = right
+            values[f"chance_corrected_accuracy@{protocol.label}"] = (right - guess) / (1 - guess)
+            values[f"unparsed@{protocol.label}"] = float(parsed.status != "parsed")
+            if target.answer_type == "number":
+                values[f"mean_relative_accuracy@{protocol.label}"] = _credit(parsed, target, None)
+            details.setdefault("parse_status", parsed.status)
+            details[protocol.label] = {
+                "status": parsed.status,
+                "how": parsed.how,
+                "read": _shown(parsed, target),
+            }
+        return SampleScore(values=values, details=details)
+
+    def _prompt(self, inputs: Inputs) -> str:
+        lines = [self.options.before, inputs.question or ""]
+        if inputs.answer_type == "choice":
+            lines += ["Options:"]
+            lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(inputs.choices)]
+        lines.append(getattr(self.options.instructions, inputs.answer_type or "text"))
+        return "\n".join(line for line in lines if line)
+
+
+def chance(target: Target) -> float:
+    """The expected score of a guess: one over the options, and 0 for numbers and text."""
+    choices = _choices(target)
+    return 1 / len(choices) if choices else 0.0
+
+
+def _spec(metric: str, protocol: QaProtocol) -> MetricSpec:
+    higher_is_better, best, worst, weight, description = _METRICS[metric]
+    return MetricSpec(
+        name=f"{metric}@{protocol.label}",
+        unit="1",
+        higher_is_better=higher_is_better,
+        best=best,
+        worst=worst,
+        chance=0.0 if metric == "chance_corrected_accuracy" else None,
+        weight=f"{weight or 'asked'}@{protocol.label}",
+        description=description,
+    )
+
+
+def _answer(target: Target) -> str | float:
+    if target.answer is None or target.answer_type is None:
+        raise NoTruthError("the sample has no answer")
+    return target.answer
+
+
+def _choices(target: Target) -> tuple[str, ...]:
+    if target.answer_type == "yes_no":
+        return YES_NO
+    return target.choices if target.answer_type == "choice" else ()
+
+
+def _read(protocol: QaProtocol, target: Target, prediction: Prediction) -> ParsedAnswer[Any]:
+    if protocol.scoring == "loglikelihood":
+        return _most_likely(target, prediction)
+    if prediction.answer is None:
+        raise ValueError("expected an answer as text, got none")
+    if target.answer_type == "choice":
+        return parse_choice(prediction.answer, target.choices)
+    if target.answer_type == "yes_no":
+        return parse_yes_no(prediction.answer)
+    if target.answer_type == "number":
+        return parse_number(prediction.answer)
+    return parse_text(prediction.answer)
+
+
+def _most_likely(target: Target, prediction: Prediction) -> ParsedAnswer[Any]:
+    likelihoods = prediction.choice_loglikelihoods
+    choices = _choices(target)
+    if likelihoods is None or likelihoods.shape != (len(choices),):
+        got = "none" if likelihoods is None else str(likelihoods.shape)
+        raise ValueError(f"expected a log-likelihood for each of {len(choices)} options, got {got}")
+    if np.isnan(likelihoods).any():
+        raise ValueError("expected log-likelihoods without NaN, got NaN")
+    best = np.flatnonzero(likelihoods == likelihoods.max())
+    if len(best) > 1:
+        # The first of equals would be a default letter.
+        return ParsedAnswer(None, "unparsed", f"{len(best)} options are equally likely")
+    index = int(best[0])
+    value = (index == 0) if target.answer_type == "yes_no" else index
+    return ParsedAnswer(value, "parsed", "the most likely option")
+
+
+def _credit(parsed: ParsedAnswer[Any], target: Target, tolerance: float | None) -> float:
+    answer = _answer(target)
+    if target.answer_type == "choice":
+        return answers.exact_choice(parsed.value, target.choices.index(str(answer)))
+    if target.answer_type == "yes_no":
+        return answers.exact_choice(parsed.value, answer == "yes")
+    if target.answer_type == "number":
+        if tolerance is None:
+            return answers.mean_relative_accuracy(parsed.value, float(answer))
+        return answers.within_tolerance(parsed.value, float(answer), relative=tolerance)
+    return answers.text_match(parsed.value, (str(answer), *target.accepted))
+
+
+def _shown(parsed: ParsedAnswer[Any], target: Target) -> str | float | None:
+    if parsed.value is None:
+        return None
+    if target.answer_type == "choice":
+        return target.choices[int(parsed.value)]
+    if target.answer_type == "yes_no":
+        return "yes" if parsed.value else "no"
+    return parsed.value  # type: ignore[no-any-return]
