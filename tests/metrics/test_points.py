@@ -1,0 +1,158 @@
+"""Cloud metrics: golden values, brute force, Open3D, invariances, and real airborne scans."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
+
+from g2vlm_bench.geometry.clouds import read_cloud
+from g2vlm_bench.geometry.nearest import NeighbourIndex
+from g2vlm_bench.metrics.points import (
+    accuracy,
+    chamfer,
+    cloud_distances,
+    completeness,
+    fscore,
+    normal_consistency,
+    precision,
+    recall,
+)
+
+# Prediction to truth: 0, 1, 4 (from 5 to 1); truth to prediction: 0, 0.
+PREDICTION = np.array([[0.0, 0, 0], [0, 1, 0], [5, 0, 0]])
+TARGET = np.array([[0.0, 0, 0], [1, 0, 0]])
+
+
+def random_clouds(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(300, 3)), rng.normal(size=(200, 3)) + 0.1
+
+
+def test_golden_values() -> None:
+    distances = cloud_distances(PREDICTION, TARGET)
+    assert distances.prediction_to_target.tolist() == [0, 1, 4]
+    assert distances.target_to_prediction.tolist() == [0, 1]
+    assert accuracy(distances) == 5 / 3
+    assert accuracy(distances, "median") == 1
+    assert completeness(distances) == 1 / 2
+    assert completeness(distances, "median") == 1 / 2
+    assert chamfer(distances, "sum", "l2") == pytest.approx(5 / 3 + 1 / 2)
+    assert chamfer(distances, "mean", "l2") == pytest.approx((5 / 3 + 1 / 2) / 2)
+    assert chamfer(distances, "sum", "squared") == pytest.approx(17 / 3 + 1 / 2)
+    assert chamfer(distances, "mean", "squared") == pytest.approx((17 / 3 + 1 / 2) / 2)
+    # d < 1 is strict: one of three, one of two; 2 * (1/3) * (1/2) / (5/6) = 0.4
+    assert precision(distances, 1.0) == 1 / 3
+    assert recall(distances, 1.0) == 1 / 2
+    assert fscore(distances, 1.0) == pytest.approx(0.4)
+    assert precision(distances, 1.0 + 1e-9) == 2 / 3
+
+
+def test_fscore_without_any_hit_is_zero() -> None:
+    assert fscore(cloud_distances(PREDICTION, TARGET + 100), 0.5) == 0.0
+
+
+def test_both_directions_agree_with_brute_force() -> None:
+    prediction, target = random_clouds()
+    distances = cloud_distances(prediction, target)
+    every = cdist(prediction, target)
+    np.testing.assert_allclose(distances.prediction_to_target, every.min(axis=1))
+    np.testing.assert_allclose(distances.target_to_prediction, every.min(axis=0))
+    np.testing.assert_array_equal(distances.nearest_target, every.argmin(axis=1))
+    np.testing.assert_array_equal(distances.nearest_prediction, every.argmin(axis=0))
+
+
+def test_agreement_with_open3d() -> None:
+    open3d = pytest.importorskip("open3d")
+    prediction, target = random_clouds(1)
+    clouds = [
+        open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud))
+        for cloud in (prediction, target)
+    ]
+    distances = cloud_distances(prediction, target)
+    forward = np.asarray(clouds[0].compute_point_cloud_distance(clouds[1]))
+    backward = np.asarray(clouds[1].compute_point_cloud_distance(clouds[0]))
+    np.testing.assert_allclose(distances.prediction_to_target, forward)
+    np.testing.assert_allclose(distances.target_to_prediction, backward)
+
+
+def test_a_shared_index_gives_the_same_distances() -> None:
+    prediction, target = random_clouds()
+    plain = cloud_distances(prediction, target)
+    shared = cloud_distances(NeighbourIndex(prediction), NeighbourIndex(target))
+    np.testing.assert_array_equal(shared.prediction_to_target, plain.prediction_to_target)
+    np.testing.assert_array_equal(shared.target_to_prediction, plain.target_to_prediction)
+
+
+def test_truth_is_best() -> None:
+    cloud, _ = random_clouds()
+    distances = cloud_distances(cloud, cloud)
+    assert accuracy(distances) == completeness(distances) == 0
+    assert chamfer(distances, "sum", "squared") == 0
+    assert fscore(distances, 1e-9) == 1
+    normals = np.random.default_rng(0).normal(size=cloud.shape)
+    assert normal_consistency(distances, normals, -2 * normals) == pytest.approx(1)
+
+
+def test_invariant_under_a_rigid_motion_of_both_and_the_order_of_points() -> None:
+    prediction, target = random_clouds()
+    rotation = Rotation.from_rotvec([0.3, -1, 2]).as_matrix()
+    shift = np.array([5e5, 5.4e6, 300])
+    moved = cloud_distances(prediction @ rotation.T + shift, target[::-1] @ rotation.T + shift)
+    plain = cloud_distances(prediction, target)
+    for score in (accuracy, completeness, lambda d: chamfer(d, "sum", "l2")):
+        assert score(moved) == pytest.approx(score(plain), rel=1e-7)
+    assert accuracy(cloud_distances(3 * prediction, 3 * target)) == pytest.approx(
+        3 * accuracy(plain)
+    )
+
+
+def test_swapping_the_clouds_swaps_the_directions() -> None:
+    prediction, target = random_clouds()
+    plain, swapped = cloud_distances(prediction, target), cloud_distances(target, prediction)
+    assert accuracy(plain) == completeness(swapped)
+    assert precision(plain, 0.3) == recall(swapped, 0.3)
+    assert chamfer(plain, "mean", "l2") == pytest.approx(chamfer(swapped, "mean", "l2"))
+
+
+def test_normal_consistency_by_hand() -> None:
+    distances = cloud_distances(TARGET, TARGET)
+    up, slanted = np.tile([0.0, 0, 1], (2, 1)), np.array([[0.0, 0, -1], [0, 3, 4]])
+    # |cos| = 1 and 4 / 5 in both directions: (0.9 + 0.9) / 2
+    assert normal_consistency(distances, up, slanted) == pytest.approx(0.9)
+    for bad in (np.ones((3, 3)), np.zeros((2, 3)), np.full((2, 3), np.nan)):
+        with pytest.raises(ValueError, match="normals: expected"):
+            normal_consistency(distances, up, bad)
+
+
+def test_unknown_conventions_are_refused() -> None:
+    distances = cloud_distances(PREDICTION, TARGET)
+    with pytest.raises(ValueError, match="directions sum or mean"):
+        chamfer(distances, "max", "l2")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="l2 or squared"):
+        chamfer(distances, "sum", "l1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="mean or median"):
+        accuracy(distances, "max")  # type: ignore[arg-type]
+    for threshold in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="above 0"):
+            fscore(distances, threshold)
+
+
+@pytest.mark.parametrize(("name", "expected_m"), [("samp11", 2.30), ("samp52", 0.59)])
+def test_airborne_ground_is_a_subset_of_all_returns(realdata, name, expected_m) -> None:
+    pytest.importorskip("open3d")  # the files are compressed
+    folder = realdata / "pointclouds" / f"isprs_{name}"
+    everything = read_cloud(folder / f"{name}-utm.pcd").points
+    ground = read_cloud(folder / f"{name}-utm-ground.pcd").points
+    distances = cloud_distances(ground, everything)
+    assert distances.prediction_to_target.max() == 0
+    assert completeness(distances) == pytest.approx(expected_m, abs=0.005)
+
+
+def test_bunny_distances_are_those_of_the_manifest(realdata) -> None:
+    folder = realdata / "pointclouds/stanford_bunny"
+    points = read_cloud(folder / "bunnyData.pts").points
+    mesh = read_cloud(folder / "bun_zipper_res3.ply").points
+    # MANIFEST.json: the median distance from the pts file to the decimated mesh is 0.00223.
+    assert accuracy(cloud_distances(points, mesh), "median") == pytest.approx(0.00223, abs=5e-6)
