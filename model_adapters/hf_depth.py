@@ -1,0 +1,469 @@
+"""Any depth estimator of transformers, with its own image processor.
+
+    --model hf_depth --model-args checkpoint=depth-anything/Depth-Anything-V2-Small-hf
+
+Depth Anything V1 and V2, DPT (ViT, hybrid, BEiT, Swin and DINOv2 backbones), ZoeDepth, Depth Pro,
+GLPN, Prompt Depth Anything, TIPSv2-DPT, and what else `AutoModelForDepthEstimation` knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from g2vlm_bench.adapter import Adapter
+from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+_BACKENDS = ("auto", "torchvision", "pil")
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+_CONFIG_FILES = ("config.json", *_PROCESSOR_FILES)
+_WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+# The first fusion layer has no coarser neighbour, so its first residual unit never runs and the
+# published DPT checkpoints leave it out.
+_NEVER_RUN = re.compile(r"\bfusion_stage\.layers\.0\.residual_layer1\.")
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One image on its way through the model.
+
+    Attributes:
+        size: Height and width that the prediction is to have.
+        tensors: What the image processor made of it, a batch of one.
+    """
+
+    size: tuple[int, int]
+    tensors: dict[str, torch.Tensor]
+
+
+class HfDepth(Adapter):
+    """Predicts a depth map per view, and the camera where the model knows it (Depth Pro).
+
+    The views of a sample are predicted each on its own, at most `len(batch)` in one forward pass.
+    One view's failure is raised as a `ValueError` that names the sample, before the model runs.
+
+    Args:
+        checkpoint: A folder written by `save_pretrained`, or an id on the Hugging Face hub, which
+            is looked for in the local cache when there is no network. Safetensors only.
+        revision: Branch, tag or commit of a hub id.
+        ambiguity: Up to what the output is known, in place of what the checkpoint says; needed for
+            an architecture that this adapter does not know.
+        device: `auto` takes a GPU where there is one.
+        dtype: Of weights and activations. `auto` is float32, so that a device cannot change it.
+            Depth is resized in float32 in any case.
+        image_backend: Which twin of the image processor resizes the images, `torchvision` or `pil`;
+            they differ in the last digits. `auto` is the library's choice.
+        average_flipped: Average with the prediction of the mirrored image, as ZoeDepth's authors
+            do. Only where the image processor offers it.
+
+    Raises:
+        BenchError: The checkpoint is missing, incomplete, damaged, pickled or no depth estimator,
+            its ambiguity is unknown, or an argument has no such value.
+    """
+
+    def __init__(
+        self,
+        *,
+        checkpoint: str,
+        revision: str | None = None,
+        ambiguity: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        image_backend: str = "auto",
+        average_flipped: bool = False,
+    ) -> None:
+        _check_choice("dtype", dtype, _DTYPES)
+        _check_choice("image_backend", image_backend, _BACKENDS)
+        if ambiguity is not None:
+            _check_choice("ambiguity", ambiguity, [str(known) for known in Ambiguity])
+        self._device = _device(device)
+        folder, self.checkpoint = _locate(checkpoint, revision)
+        weights = _weight_files(folder, checkpoint)
+        config = _load_config(folder, checkpoint)
+        known = Ambiguity(ambiguity) if ambiguity else stated_ambiguity(config)
+        if known is None:
+            raise BenchError(
+                f"checkpoint '{checkpoint}'",
+                expected="an architecture whose output is known to be depth or disparity",
+                got=f"'{config.model_type}'",
+                fix=f"Say what it predicts: ambiguity={'|'.join(Ambiguity)}.",
+            )
+        self.ambiguity = known
+        self.weights_hash = _hash(weights)
+        self._processor = _load_processor(folder, checkpoint, config, image_backend)
+        self._model = _load_model(folder, checkpoint, config, dtype).to(self._device)
+        self._takes_prompt = config.model_type == "prompt_depth_anything"
+        # ZoeDepth with a head for each domain lets the whole batch vote on which of them answers.
+        self._votes = len(getattr(config, "bin_configurations", None) or ()) > 1
+        self._post_process = getattr(
+            self._processor, "post_process_depth_estimation", _post_process_by_bicubic
+        )
+        taken = inspect.signature(self._post_process).parameters
+        # ZoeDepth pads; it cuts the padding off at the source size, and there the depth can stay.
+        self._sizes_as = "source_sizes" if "source_sizes" in taken else "target_sizes"
+        if average_flipped and "outputs_flipped" not in taken:
+            raise BenchError(
+                "hf_depth argument 'average_flipped'",
+                expected="a model whose image processor averages, such as ZoeDepth",
+                got=f"'{checkpoint}' ({type(self._processor).__name__})",
+            )
+        self._average_flipped = average_flipped
+        sees_camera = bool(getattr(config, "use_fov_model", False))
+        self.predicts = frozenset({Want.DEPTH} | ({Want.INTRINSICS} if sees_camera else set()))
+
+    def predict(self, batch: Sequence[Inputs], wants: frozenset[Want]) -> list[Prediction]:
+        """Predict each view of each sample at the size of its image.
+
+        Raises:
+            ValueError: A sample has no image, or lacks the depth prior that the model needs.
+        """
+        import torch
+
+        views = [view for inputs in batch for view in self._prepare(inputs)]
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for index, view in enumerate(views):
+            shapes = tuple(tensor.shape for tensor in view.tensors.values())
+            alike.setdefault(shapes, []).append(index)
+        step = 1 if self._votes else len(batch)
+        found: dict[int, dict[str, Any]] = {}
+        with torch.inference_mode():
+            for indices in alike.values():
+                for start in range(0, len(indices), step):
+                    chunk = indices[start : start + step]
+                    found.update(zip(chunk, self._run([views[i] for i in chunk]), strict=True))
+        results = iter([_as_arrays(found[index], views[index].size) for index in range(len(views))])
+        return [self._prediction([next(results) for _ in inputs.images], wants) for inputs in batch]
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        import torch
+
+        del self._model
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _prepare(self, inputs: Inputs) -> list[_View]:
+        if not inputs.images:
+            raise ValueError(f"sample '{inputs.id}': expected an image, got none")
+        views = []
+        for index, image in enumerate(inputs.images):
+            arguments: dict[str, Any] = {}
+            if self._takes_prompt:
+                # The processor takes millimetres unless it is told otherwise.
+                arguments = {"prompt_depth": _prompt(inputs, index), "prompt_scale_to_meter": 1.0}
+            picture = Image.fromarray(image)
+            made = self._processor(images=picture, return_tensors="pt", **arguments)
+            views.append(_View((image.shape[0], image.shape[1]), dict(made)))
+        return views
+
+    def _run(self, views: Sequence[_View]) -> list[dict[str, Any]]:
+        """Run views of one shape and bring the result to their images' sizes."""
+        import torch
+
+        inputs = {
+            name: torch.cat([view.tensors[name] for view in views]).to(
+                self._device, self._model.dtype
+            )
+            for name in views[0].tensors
+        }
+        arguments: dict[str, Any] = {self._sizes_as: [view.size for view in views]}
+        if self._average_flipped:
+            mirrored = inputs | {"pixel_values": inputs["pixel_values"].flip(-1)}
+            arguments["outputs_flipped"] = _widened(self._model(**mirrored))
+        outputs = _widened(self._model(**inputs))
+        results: list[dict[str, Any]] = self._post_process(outputs, **arguments)
+        return results
+
+    def _prediction(
+        self,
+        views: Sequence[tuple[NDArray[np.float32], NDArray[np.float64] | None]],
+        wants: frozenset[Want],
+    ) -> Prediction:
+        cameras = tuple(camera for _, camera in views if camera is not None)
+        return Prediction(
+            depth=tuple(depth for depth, _ in views) if Want.DEPTH in wants else None,
+            ambiguity=self.ambiguity,
+            intrinsics=cameras if Want.INTRINSICS in wants and cameras else None,
+        )
+
+
+def stated_ambiguity(config: Any) -> Ambiguity | None:
+    """Read off a checkpoint's config up to what its output is known; None where it does not say.
+
+    >>> from types import SimpleNamespace
+    >>> stated_ambiguity(SimpleNamespace(model_type="glpn"))
+    <Ambiguity.METRIC: 'metric'>
+    """
+    match config.model_type:
+        case "depth_anything":
+            stated = config.depth_estimation_type == "metric"
+            return Ambiguity.METRIC if stated else Ambiguity.AFFINE_DISPARITY
+        case "depth_pro":
+            # Its network sees canonical inverse depth; only the field of view turns it into metres.
+            return Ambiguity.METRIC if config.use_fov_model else Ambiguity.SCALE
+        case "dpt":
+            # MiDaS trains on disparity with a loss blind to scale and shift (Ranftl et al. 2020).
+            # The DPT heads on DINOv2 are its authors' NYU and KITTI ones, which regress metres.
+            backbone = getattr(config.backbone_config, "model_type", None)
+            return Ambiguity.METRIC if backbone == "dinov2" else Ambiguity.AFFINE_DISPARITY
+        case "zoedepth" | "glpn" | "tipsv2_dpt":
+            # Trained on NYU or KITTI metres; the range stands in the config (max_depth).
+            return Ambiguity.METRIC
+        case "prompt_depth_anything":
+            # The output is stretched to the range of the prompt, which is given in metres.
+            return Ambiguity.METRIC
+        case _:
+            # Also "chmv2": metres, but of canopy height above the ground, seen from the air.
+            return None
+
+
+def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise BenchError(
+            f"hf_depth argument '{name}'",
+            expected=" | ".join(known),
+            got=f"'{given}'",
+            fix=nearest(str(given), known),
+        )
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        # Only an allocation shows whether the device is there.
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise BenchError(
+            "hf_depth argument 'device'",
+            expected="a device of this machine",
+            got=f"'{name}' ({_first_line(error)})",
+            fix="Use device=cpu or device=auto.",
+        ) from error
+
+
+def _locate(checkpoint: str, revision: str | None) -> tuple[Path, str]:
+    """Find the folder of a checkpoint, and its name with the revision."""
+    folder = Path(checkpoint).expanduser()
+    if not folder.is_dir():
+        folder = _download(checkpoint, revision)
+        return folder, f"{checkpoint}@{folder.name}"
+    if revision is not None:
+        raise BenchError(
+            f"checkpoint '{checkpoint}'",
+            expected="no revision, for it is a local folder",
+            got=f"revision '{revision}'",
+        )
+    # A folder has no revision. The hash of its settings stands in: input size or maximum depth can
+    # be edited there without touching the weights.
+    return folder, f"{checkpoint}@{_hash([folder / name for name in _CONFIG_FILES])[7:19]}"
+
+
+def _download(checkpoint: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    def load() -> str:
+        wanted = [*_CONFIG_FILES, *_WEIGHTS]
+        return str(snapshot_download(checkpoint, revision=revision, allow_patterns=wanted))
+
+    name = f"{checkpoint}@{revision}" if revision else checkpoint
+    expected = "a folder, or a hub id that can be downloaded or is in the cache"
+    return Path(_attempt(load, name, expected))
+
+
+def _weight_files(folder: Path, checkpoint: str) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    raise BenchError(
+        f"checkpoint '{checkpoint}'",
+        expected="safetensors, for a pickle can run any code",
+        got=", ".join(pickles) or "none",
+        fix=(
+            'Convert it where you trust it: python -c "from transformers import '
+            "AutoModelForDepthEstimation as M; "
+            f"M.from_pretrained('{checkpoint}').save_pretrained('FOLDER')\", "
+            f"and copy {_PROCESSOR_FILES[0]} into FOLDER."
+        ),
+    )
+
+
+def _hash(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        if path.is_file():
+            with path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _load_config(folder: Path, checkpoint: str) -> Any:
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
+
+    config = _attempt(
+        lambda: AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True),
+        checkpoint,
+        "a config.json that transformers can read",
+    )
+    known = sorted(MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES)
+    if config.model_type not in known:
+        raise BenchError(
+            f"checkpoint '{checkpoint}'",
+            expected=f"a depth estimator ({', '.join(known)})",
+            got=f"'{config.model_type}'",
+        )
+    return config
+
+
+def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) -> Any:
+    from transformers import AutoImageProcessor
+    from transformers.utils.import_utils import is_torchvision_available
+
+    if config.model_type == "zoedepth" and not is_torchvision_available():
+        raise BenchError(
+            f"checkpoint '{checkpoint}'",
+            expected="torchvision, with which ZoeDepth's image processor resizes depth",
+            got="none installed",
+            fix="pip install torchvision",
+        )
+    auto: Any = AutoImageProcessor
+    return _attempt(
+        lambda: auto.from_pretrained(
+            folder,
+            config=config,
+            backend=None if backend == "auto" else backend,
+            trust_remote_code=False,
+            local_files_only=True,
+        ),
+        checkpoint,
+        f"an image processor ({_PROCESSOR_FILES[0]})",
+    )
+
+
+def _load_model(folder: Path, checkpoint: str, config: Any, dtype: str) -> Any:
+    import torch
+    from transformers import AutoModelForDepthEstimation
+
+    model, report = _attempt(
+        lambda: AutoModelForDepthEstimation.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32 if dtype == "auto" else getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        ),
+        checkpoint,
+        "weights that fit config.json",
+    )
+    # transformers fills what is missing with random numbers and only warns.
+    missing = sorted(name for name in report["missing_keys"] if not _NEVER_RUN.search(name))
+    if missing:
+        raise BenchError(
+            f"checkpoint '{checkpoint}'",
+            expected="every weight of the model",
+            got=f"{len(missing)} missing, such as '{missing[0]}'",
+        )
+    return model.eval()
+
+
+def _attempt(load: Callable[[], T], checkpoint: str, expected: str) -> T:
+    """Load a part of a checkpoint.
+
+    What these libraries raise on a damaged file is not documented and differs by version, so that
+    anything they raise becomes the one line; the cause is kept.
+    """
+    try:
+        return load()
+    except Exception as error:
+        got = f"{type(error).__name__}: {_first_line(error)}"
+        raise BenchError(f"checkpoint '{checkpoint}'", expected=expected, got=got) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]
+
+
+def _post_process_by_bicubic(
+    outputs: Any, target_sizes: Sequence[tuple[int, int]]
+) -> list[dict[str, Any]]:
+    """Resize as the model cards did before image processors could, and as those of DPT still do."""
+    from torch.nn.functional import interpolate
+
+    pairs = zip(outputs.predicted_depth, target_sizes, strict=True)
+    return [
+        {"predicted_depth": interpolate(depth[None, None], size=size, mode="bicubic")}
+        for depth, size in pairs
+    ]
+
+
+def _prompt(inputs: Inputs, index: int) -> NDArray[np.float32]:
+    """Take a view's depth prior, each unknown pixel filled from its nearest known one.
+
+    The model normalises by the prompt's minimum and maximum, so it can hold no NaN. Its authors
+    complete sparse depth by nearest neighbours too (Lin et al. 2025, Prompt Depth Anything).
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    priors = inputs.depth_prior_m or ()
+    if index >= len(priors):
+        raise ValueError(
+            f"sample '{inputs.id}', view {index}: expected a depth prior (depth_prior_m) to prompt "
+            "Prompt Depth Anything with, got none"
+        )
+    prior = priors[index]
+    unknown = ~(np.isfinite(prior) & (prior > 0))
+    if unknown.all():
+        raise ValueError(
+            f"sample '{inputs.id}', view {index}: expected a depth prior with a valid pixel, "
+            "got none"
+        )
+    nearest_known = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    filled: NDArray[np.float32] = prior[tuple(nearest_known)].astype(np.float32)
+    return filled
+
+
+def _widened(outputs: Any) -> Any:
+    """Turn what is resized into float32: half precision would round the depth a second time."""
+    for name in ("predicted_depth", "field_of_view"):
+        if outputs.get(name) is not None:
+            outputs[name] = outputs[name].float()
+    return outputs
+
+
+def _as_arrays(
+    result: dict[str, Any], size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+    """Turn one post-processed view into depth `(H, W)` and, where it is there, its 3x3 camera."""
+    # The processors' squeeze() also takes an axis of length 1 from a narrow image.
+    depth = result["predicted_depth"].reshape(size).cpu().numpy().astype(np.float32, copy=False)
+    if result.get("focal_length") is None:
+        return depth, None
+    height, width = size
+    focal = float(result["focal_length"])
+    camera = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
+    return depth, camera
