@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -71,12 +72,14 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 @functools.cache
 def code_hash() -> str:
     """Hash the core's own source; families and adapters are hashed where they are used."""
-    digest = hashlib.sha256()
-    for path in sorted(_FOLDER.rglob("*.py")):
-        relative = path.relative_to(_FOLDER)
-        if relative.parts[0] not in ("tasks", "model_adapters", "leaderboards", "report"):
-            digest.update(f"{relative}\n".encode() + path.read_bytes())
-    return f"sha256:{digest.hexdigest()}"
+    apart = ("tasks", "model_adapters", "leaderboards", "report")
+    return _source_hash(p for p in _FOLDER.iterdir() if p.name not in apart)
+
+
+@functools.cache
+def scorer_hash() -> str:
+    """Hash what scores: metrics and the geometry below them."""
+    return _source_hash((_FOLDER / "metrics", _FOLDER / "geometry"))
 
 
 def file_hash(path: Path) -> str:
@@ -98,6 +101,14 @@ def peak_memory_mb() -> dict[str, float]:
     if torch is not None and torch.cuda.is_available():
         peaks["device"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
     return peaks
+
+
+def _source_hash(parts: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    files = [path for part in parts for path in (part.rglob("*.py") if part.is_dir() else [part])]
+    for path in sorted(path for path in files if path.suffix == ".py"):
+        digest.update(f"{path.relative_to(_FOLDER)}\n".encode() + path.read_bytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _git(*arguments: str) -> str | None:

@@ -19,7 +19,7 @@ import msgspec
 
 from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter
 from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
-from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb
+from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb, scorer_hash
 from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.plugins import Plugins, check_arguments
 from g2vlm_bench.predicting import AUTO_BATCH, Predictor
@@ -228,9 +228,14 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
         definition_hash=f"sha256:{identity_of(definition_content)}",
         definition=definition_content,
     )
-    scorer = {"family": task.family_hash, "code": code_hash()}
     identity = identity_of(
-        {"task": task_record, "data": data, "adapter": adapter_record, "scorer": scorer}
+        {
+            "task": task_record,
+            "data": data,
+            "adapter": adapter_record,
+            "family": task.family_hash,
+            "code": code_hash(),
+        }
     )
     return RunRecord(
         identity=identity,
@@ -245,7 +250,6 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
         },
         seed=definition.seed,
         environment=Environment.gather(),
-        scorer=scorer,
     )
 
 
@@ -281,10 +285,7 @@ def _predict(
     if done == len(samples):
         return
     if isinstance(model.adapter, FittedAdapter):
-        family = task.family
-        model.adapter.fit(
-            (family.prepare(s.load_inputs()), s.load_target()) for s in task.dataset.training
-        )
+        _fit(task, model.spec, model.adapter)
     size = record.adapter.batch_size
     predictor = Predictor(
         adapter=model.adapter,
@@ -297,11 +298,22 @@ def _predict(
         predictor.run(folder, samples, advance)
 
 
+def _fit(task: Task, spec: str, adapter: FittedAdapter) -> None:
+    family = task.family
+    training = ((family.prepare(s.load_inputs()), s.load_target()) for s in task.dataset.training)
+    try:
+        adapter.fit(training)
+    except BenchError as error:
+        raise NotApplicableError(
+            f"{spec} on {task.name}", expected="a training split it can be fitted on", got=error
+        ) from error
+
+
 def _score(task: Task, record: RunRecord, folder: RunFolder, samples: Iterable[Sample]) -> None:
     samples = list(samples)
     with progress(f"scoring {record.adapter.spec} on {task.name}", len(samples)) as advance:
         score_samples(folder, task.family, samples, record.metrics, record.ambiguity(), advance)
-    record.scorer = {"family": task.family_hash, "code": code_hash()}
+    record.scorer = {"family": task.family_hash, "metrics": scorer_hash()}
     write_results(folder, record)
 
 

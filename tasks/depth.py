@@ -115,7 +115,7 @@ class Depth(Family):
         return tuple(spec for spec in self.specs if spec.protocol in labels)
 
     def truth(self, target: Target) -> Prediction:
-        """The true depth, filled with a constant where there is none: it is never measured there."""
+        """The true depth, a constant where there is none: it is never measured there."""
         return Prediction(
             depth=tuple(np.where(np.isfinite(d), d, np.float32(1.0)) for d in _depths(target)),
             ambiguity=Ambiguity.METRIC,

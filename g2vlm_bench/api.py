@@ -1,0 +1,235 @@
+"""The Python API: what the command line does, as functions that return typed objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.leaderboard import Board, BoardDefinition, build, find_runs, load_board
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.runner import Model, NotApplicableError, Options, Task, rescore, run
+from g2vlm_bench.store import RunFolder, RunRecord, SampleLine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: its folder and its record.
+
+    Attributes:
+        path: The run folder.
+        record: The content of `run.json`.
+    """
+
+    path: Path
+    record: RunRecord
+
+    def samples(self) -> list[SampleLine]:
+        """Read how each sample ended."""
+        return list(RunFolder(self.path).samples())
+
+    def frame(self) -> pd.DataFrame:
+        """Give the samples as a frame: a row a sample, a column a metric."""
+        import pandas as pd
+
+        rows = (
+            {
+                "id": line.id,
+                "cluster": line.cluster,
+                "status": line.status,
+                **line.tags,
+                **line.values,
+                "seconds": line.seconds,
+                "error": line.error.message if line.error else None,
+            }
+            for line in RunFolder(self.path).samples()
+        )
+        return pd.DataFrame(list(rows))
+
+    def results_frame(self) -> pd.DataFrame:
+        """Give the results as a frame: a row a metric, with its interval and counts."""
+        import msgspec
+        import pandas as pd
+
+        return pd.DataFrame([msgspec.to_builtins(result) for result in self.record.results])
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `evaluate` did.
+
+    Attributes:
+        runs: One for each model and task that go together.
+        skipped: Why a model did not take part in a task, one line each.
+    """
+
+    runs: tuple[Run, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def n_failed(self) -> int:
+        """Samples that failed, over all runs."""
+        return sum(run.record.counts.get("failed", 0) for run in self.runs)
+
+
+def evaluate(
+    models: Sequence[str] | str,
+    tasks: Sequence[str] | str = (),
+    *,
+    suite: str | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    out: Path | str = "runs",
+    data_root: Path | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | Literal["auto"] = "auto",
+    limit: int | None = None,
+    tasks_dirs: Sequence[Path | str] = (),
+    adapters_dirs: Sequence[Path | str] = (),
+    plugins: Plugins | None = None,
+    on_run: Callable[[Run], None] | None = None,
+) -> Evaluation:
+    """Score models on tasks; an interrupted evaluation goes on where it stopped.
+
+    Args:
+        models: Names of adapters, `wrapper:model`, or none to run a suite's own.
+        tasks: Names or files of tasks.
+        suite: A leaderboard whose tasks are run, beside those named.
+        model_args: Arguments of the adapter; `model.key` goes to one of several models.
+        out: Folder of run folders.
+        data_root: Where the tasks' data roots start.
+        device: For adapters that take one.
+        dtype: For adapters that take one.
+        batch_size: Samples a batch.
+        limit: Only the first samples.
+        tasks_dirs: Folders of your own tasks and families.
+        adapters_dirs: Folders of your own adapters.
+        plugins: Used instead of the two above where it is given.
+        on_run: Called with each run as it is finished.
+
+    Raises:
+        BenchError: A name, a task, the data or the model is not as it should be, or no model
+            goes with any task.
+    """
+    models = [models] if isinstance(models, str) else list(models)
+    tasks = [tasks] if isinstance(tasks, str) else list(tasks)
+    plugins = plugins or find_plugins(tasks_dirs, adapters_dirs)
+    if suite is not None:
+        board = load_board(plugins.path("leaderboard", suite))
+        tasks, models = [*tasks, *board.tasks], models or list(board.models)
+    if not models or not tasks:
+        missing = "a model" if not models else "a task"
+        raise BenchError("run", expected=missing, got="none", fix="Name one, or a suite.")
+    options = Options(
+        out=Path(out),
+        data_root=None if data_root is None else Path(data_root),
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        limit=limit,
+    )
+    loaded = [
+        Task.load(plugins, plugins.task(name), options.data_root) for name in dict.fromkeys(tasks)
+    ]
+    arguments = _arguments_by_model(models, model_args or {})
+    runs: list[Run] = []
+    skipped: list[str] = []
+    for spec in dict.fromkeys(models):
+        model = Model.load(plugins, spec, arguments[spec], options)
+        try:
+            for task in loaded:
+                try:
+                    folder, record = run(task, model, options)
+                except NotApplicableError as error:
+                    skipped.append(str(error))
+                    continue
+                runs.append(Run(folder.path, record))
+                if on_run is not None:
+                    on_run(runs[-1])
+        finally:
+            model.adapter.close()
+    if not runs:
+        raise BenchError("run", expected="a model that goes with a task", got=skipped[0])
+    return Evaluation(tuple(runs), tuple(skipped))
+
+
+def score(
+    path: Path | str,
+    *,
+    data_root: Path | str | None = None,
+    tasks_dirs: Sequence[Path | str] = (),
+    plugins: Plugins | None = None,
+) -> Run:
+    """Score a run's stored predictions again, without the model.
+
+    Raises:
+        NotComparableError: The data are no longer those of the run.
+        BenchError: The folder is no complete run.
+    """
+    plugins = plugins or find_plugins(tasks_dirs)
+    root = None if data_root is None else Path(data_root)
+    return Run(Path(path), rescore(plugins, Path(path), root))
+
+
+def leaderboard(
+    board: str | BoardDefinition,
+    runs: Sequence[Path | str],
+    *,
+    out: Path | str | None = None,
+    tasks_dirs: Sequence[Path | str] = (),
+    plugins: Plugins | None = None,
+) -> Board:
+    """Make a ranked table of runs, and write it as md, csv, json and html where `out` is given.
+
+    Args:
+        board: Name or definition of a board.
+        runs: Run folders, or folders of them.
+        out: Folder of the report.
+        tasks_dirs: Folders of your own boards (`leaderboards/`).
+        plugins: Used instead where it is given.
+
+    Raises:
+        NotComparableError: Two runs of one task differ in definition, data or scorer.
+        BenchError: The board is unknown, or a run is not complete.
+    """
+    plugins = plugins or find_plugins(tasks_dirs)
+    if isinstance(board, str):
+        board = load_board(plugins.path("leaderboard", board))
+    built = build(board, find_runs([Path(path) for path in runs]))
+    if out is not None:
+        from g2vlm_bench.report import write_report
+
+        write_report(built, Path(out))
+    return built
+
+
+def find_plugins(
+    tasks_dirs: Sequence[Path | str] = (), adapters_dirs: Sequence[Path | str] = ()
+) -> Plugins:
+    """Find the plug-ins: the shipped ones, those of the folders given, and installed ones."""
+    return Plugins.find([Path(p) for p in tasks_dirs], [Path(p) for p in adapters_dirs])
+
+
+def _arguments_by_model(
+    models: Sequence[str], arguments: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    by_model: dict[str, dict[str, Any]] = {spec: {} for spec in models}
+    for key, value in arguments.items():
+        owner, dot, name = key.rpartition(".")
+        if dot and owner not in by_model:
+            raise BenchError(
+                f"model argument '{key}'", expected=f"a model of {', '.join(models)}", got=owner
+            )
+        if not dot and len(by_model) > 1:
+            raise BenchError(
+                f"model argument '{key}'",
+                expected="MODEL.key=value, since there are several models",
+                got="no model",
+            )
+        by_model[owner or models[0]][name] = value
+    return by_model

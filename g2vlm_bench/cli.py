@@ -1,0 +1,403 @@
+"""The command line: parse, call the API, print. Importing it imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from g2vlm_bench import __version__
+from g2vlm_bench.errors import BenchError, UsageError
+
+if TYPE_CHECKING:
+    from g2vlm_bench.api import Evaluation, Run
+    from g2vlm_bench.plugins import Plugins
+
+INTERRUPTED = 130
+SAMPLES_FAILED = 5
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Listed(StrEnum):
+    """What `list` lists."""
+
+    TASKS = "tasks"
+    MODELS = "models"
+    SUITES = "suites"
+    LEADERBOARDS = "leaderboards"
+    FAMILIES = "families"
+    DATASETS = "datasets"
+    METRICS = "metrics"
+
+
+TasksDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--tasks-dir", help="Your own tasks, families, readers. Also G2VLM_BENCH_TASKS_DIR."
+    ),
+]
+AdaptersDirs = Annotated[
+    list[Path] | None,
+    typer.Option("--adapters-dir", help="Your own adapters. Also G2VLM_BENCH_ADAPTERS_DIR."),
+]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder that the tasks' data roots start in.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.callback(invoke_without_command=True)
+def default_job(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Score geometry-vision-language models on depth, point clouds and spatial questions.
+
+    Without a command: the quick suite on every model that needs no download. It prints the
+    leaderboard and writes the report to runs/quick.
+
+    Exit codes: 0 fine, 1 an error you can fix, 2 usage, 3 regression, 4 not comparable, 5 finished
+    but samples failed, 130 interrupted.
+    """
+    if version:
+        typer.echo(f"g2vlm-bench {__version__}")
+    elif context.invoked_subcommand is None:
+        _run(suite="quick", out=Path("runs/quick"))
+
+
+@app.command()
+def run(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Models, by comma: NAME or WRAPPER:NAME.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Tasks, by comma: names or YAML files.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", "-s", help="A leaderboard: its tasks and models.")
+    ] = None,
+    model_args: Annotated[
+        list[str] | None,
+        typer.Option("--model-args", "-a", help="KEY=VALUE, or MODEL.KEY=VALUE among several."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first samples.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    data_root: DataRoot = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of run folders and of the report.")
+    ] = None,
+    tasks_dir: TasksDirs = None,
+    adapters_dir: AdaptersDirs = None,
+    json: Json = False,
+) -> None:
+    """Score models on tasks; goes on where an interrupted run stopped.
+
+    With --data-root and neither --task nor --suite, the suite is `real`: the real data there.
+    """
+    if task is None and suite is None and data_root is not None:
+        suite = "real"
+    _run(
+        models=_split(model),
+        tasks=_split(task),
+        suite=suite,
+        model_args=_key_values(model_args or []),
+        limit=limit,
+        device=device,
+        dtype=dtype,
+        batch_size=_batch_size(batch_size),
+        data_root=data_root,
+        out=out or Path("runs") / (suite or "tasks"),
+        plugins=_plugins(tasks_dir, adapters_dir),
+        json=json,
+    )
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.TASKS,
+    tasks_dir: TasksDirs = None,
+    adapters_dir: AdaptersDirs = None,
+    json: Json = False,
+) -> None:
+    """List what can be named, without importing any of it."""
+    plugins = _plugins(tasks_dir, adapters_dir)
+    entries = _metrics(plugins) if what is Listed.METRICS else _named(plugins, what)
+    if json:
+        _print_json([{"name": name, "summary": summary} for name, summary in entries])
+        return
+    width = max((len(name) for name, _ in entries), default=0)
+    for name, summary in entries:
+        typer.echo(f"{name:<{width}}  {summary}".rstrip())
+
+
+@app.command()
+def validate(
+    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks; every task if none.")] = None,
+    data_root: DataRoot = None,
+    samples: Annotated[int, typer.Option(min=1, help="How many samples to try.")] = 4,
+    tasks_dir: TasksDirs = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print prompts.")] = False,
+) -> None:
+    """Check tasks: the truth must score best and a scrambled truth must not.
+
+    Prints a sample's prompt as the model will see it.
+    """
+    from g2vlm_bench.validate import validate_task
+
+    plugins = _plugins(tasks_dir, None)
+    for name in tasks or plugins.names("task"):
+        report = validate_task(plugins, name, data_root, samples)
+        typer.echo(report.text(prompt=not quiet))
+        if not report.passed:
+            raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    data_root: DataRoot = None,
+    tasks_dir: TasksDirs = None,
+    json: Json = False,
+) -> None:
+    """Score a run's stored predictions again: no model, no GPU."""
+    from g2vlm_bench import api
+
+    done = api.score(run_folder, data_root=data_root, plugins=_plugins(tasks_dir, None))
+    _print_results([done], json)
+    _exit_on_failures(done.record.counts.get("failed", 0))
+
+
+@app.command()
+def leaderboard(
+    board: Annotated[str, typer.Argument(help="A leaderboard's name.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("leaderboard"),
+    data_root: DataRoot = None,
+    tasks_dir: TasksDirs = None,
+    json: Json = False,
+) -> None:
+    """Rank runs in one table, written as md, csv, json, tex and html."""
+    _leaderboard(board, runs, out, data_root, _plugins(tasks_dir, None), json)
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(help="The run folder (or folder of runs) to hold on to.")],
+    new: Annotated[Path, typer.Argument(help="The run folder (or folder of runs) to judge.")],
+    max_drop: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=X: a worsening above X is a regression, significant or not."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    json: Json = False,
+) -> None:
+    """Judge a new run against an old one: exit code 3 where a metric got worse.
+
+    Without --max-drop, worse means that the 95 % interval of the paired difference excludes 0.
+    """
+    from g2vlm_bench import compare as comparison
+
+    limits = {key: float(value) for key, value in _key_values(max_drop or []).items()}
+    result = comparison.compare(base, new, limits)
+    if junit is not None:
+        comparison.write_junit(result, junit)
+    if json:
+        _print_json(result.records())
+    else:
+        typer.echo(result.text())
+    if result.regressed:
+        raise typer.Exit(3)
+
+
+def main() -> None:
+    """Run the command line; an error the user can fix is one line and an exit code."""
+    with _clean_interrupt():
+        try:
+            app(standalone_mode=True)
+        except BenchError as error:
+            typer.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: run the same command again to go on", err=True)
+            sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _clean_interrupt() -> Iterator[None]:
+    """Let a second ctrl-C end the process at once: all that is finished has been flushed."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(
+    models: list[str] | None = None,
+    tasks: list[str] | None = None,
+    suite: str | None = None,
+    out: Path = Path("runs"),
+    json: bool = False,
+    plugins: Plugins | None = None,
+    **options: Any,
+) -> None:
+    from g2vlm_bench import api
+
+    plugins = plugins or _plugins(None, None)
+
+    def finished(run: Run) -> None:
+        if not json:
+            _print_progress(run)
+
+    done = api.evaluate(
+        models or [], tasks or [], suite=suite, out=out, plugins=plugins, on_run=finished, **options
+    )
+    for line in done.skipped:
+        typer.echo(f"skipped: {line}", err=True)
+    if suite is None:
+        _print_results(done.runs, json)
+    else:
+        folders = [run.path for run in done.runs]
+        _leaderboard(suite, folders, out, options.get("data_root"), plugins, json)
+    _exit_on_failures(done.n_failed)
+
+
+def _leaderboard(
+    board: str, runs: list[Path], out: Path, data_root: Path | None, plugins: Plugins, json: bool
+) -> None:
+    from g2vlm_bench import api
+
+    built = api.leaderboard(board, runs, out=out, data_root=data_root, plugins=plugins)
+    if json:
+        _print_json(list(built.records()))
+        return
+    from rich.console import Console
+
+    from g2vlm_bench.report import print_board
+
+    print_board(built, Console())
+    typer.echo(f"report: {out / 'index.html'}")
+
+
+def _print_progress(run: Run) -> None:
+    record = run.record
+    name = record.task.definition["headline"]
+    result = record.result(name)
+    value = "refused" if result is None else _interval(result.value, result.low, result.high)
+    counts = ", ".join(f"{count} {status}" for status, count in record.counts.items())
+    typer.echo(f"{record.adapter.spec:<20} {name}@{record.task.name}: {value} ({counts})", err=True)
+
+
+def _print_results(runs: Any, json: bool) -> None:
+    import msgspec
+
+    if json:
+        _print_json([{"run": str(run.path), **msgspec.to_builtins(run.record)} for run in runs])
+        return
+    for run in runs:
+        record = run.record
+        typer.echo(f"\n{record.adapter.spec} on {record.task.name}  ({run.path})")
+        width = max((len(result.metric) for result in record.results), default=0)
+        for r in record.results:
+            counts = f"{r.n_scored} scored, {r.n_failed} failed, {r.n_unscored} unscored"
+            value = _interval(r.value, r.low, r.high)
+            typer.echo(f"  {r.metric:<{width}}  {value}  {r.unit:<3}  {counts}")
+        for metric, reason in record.refused.items():
+            typer.echo(f"  {metric:<{width}}  refused: {reason}")
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    shown = "inf" if value is None else f"{value:.4f}"
+    return f"{shown} [{low:.4f}, {high:.4f}]" if low is not None and high is not None else shown
+
+
+def _exit_on_failures(n_failed: int) -> None:
+    if n_failed:
+        typer.echo(f"{n_failed} samples failed; samples.jsonl says why", err=True)
+        raise typer.Exit(SAMPLES_FAILED)
+
+
+def _plugins(tasks_dirs: list[Path] | None, adapters_dirs: list[Path] | None) -> Plugins:
+    from g2vlm_bench.plugins import Plugins
+
+    return Plugins.find(tasks_dirs or (), adapters_dirs or ())
+
+
+def _named(plugins: Plugins, what: Listed) -> list[tuple[str, str]]:
+    kinds: dict[Listed, Any] = {
+        Listed.TASKS: "task",
+        Listed.MODELS: "adapter",
+        Listed.SUITES: "leaderboard",
+        Listed.LEADERBOARDS: "leaderboard",
+        Listed.FAMILIES: "family",
+        Listed.DATASETS: "reader",
+    }
+    kind = kinds[what]
+    return [(name, plugins.summary(kind, name)) for name in plugins.names(kind)]
+
+
+def _metrics(plugins: Plugins) -> list[tuple[str, str]]:
+    from g2vlm_bench.task import load_definition
+
+    tasks_of: dict[tuple[str, str], list[str]] = {}
+    for name in plugins.names("task"):
+        definition = load_definition(plugins.path("task", name))
+        for metric in definition.metrics:
+            tasks_of.setdefault((definition.family, metric), []).append(name)
+    return [
+        (f"{family}: {metric}", ", ".join(names))
+        for (family, metric), names in sorted(tasks_of.items())
+    ]
+
+
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _key_values(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"'{pair}'", expected="KEY=VALUE", got="no '='")
+        values[key] = yaml.safe_load(value)
+    return values
+
+
+def _batch_size(text: str) -> Any:
+    if text == "auto" or (text.isdigit() and int(text) > 0):
+        return text if text == "auto" else int(text)
+    raise UsageError("--batch-size", expected="a positive number or 'auto'", got=f"'{text}'")
+
+
+def _print_json(content: Any) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(content), indent=1).decode())
+
+
+if __name__ == "__main__":
+    main()
