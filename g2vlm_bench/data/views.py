@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from g2vlm_bench.sample import Inputs, Sample, Target
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
+
+CAMERA_PARTS = ("intrinsics", "poses")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,28 +43,38 @@ class View:
     image_size: tuple[int, int] | None = None
 
 
-def sample_of_views(
-    views: Sequence[View], cluster: str = "", tags: Mapping[str, str] | None = None
-) -> Sample:
+def sample_of_views(views: Sequence[View], cluster: str, given: Sequence[str]) -> Sample:
     """Make a sample of one view or of several of one scene.
 
-    The inputs carry images, and intrinsics and poses where every view has them. The target carries
-    depth, intrinsics, poses (of a single view without one: the identity, so that the world is the
-    camera's frame) and the valid pixels of all views as `points_world`.
+    The target carries depth, intrinsics, poses (of a single view without one: the identity, so that
+    the world is the camera's frame) and the valid pixels of all views as `points_world`.
 
     Args:
         views: At least one; `first-last` is the sample's id where there are several.
         cluster: The scene; the sample's own id where it is empty.
-        tags: As in `Sample`.
+        given: Which of `CAMERA_PARTS` the inputs hold besides the images.
     """
     name = views[0].id if len(views) == 1 else f"{views[0].id}-{views[-1].id}"
     return Sample(
         id=name,
         cluster=cluster or name,
-        load_inputs=partial(_inputs, name, tuple(views)),
+        load_inputs=partial(_inputs, name, tuple(views), check_given(given)),
         load_target=partial(_target, tuple(views)),
-        tags=dict(tags or {}),
     )
+
+
+def check_given(given: Sequence[str]) -> frozenset[str]:
+    """Check the key `given`.
+
+    Raises:
+        BenchError: It names something that is no part of a camera.
+    """
+    for part in given:
+        if part not in CAMERA_PARTS:
+            raise BenchError(
+                "data, key 'given'", expected="a list of intrinsics, poses", got=f"'{part}'"
+            )
+    return frozenset(given)
 
 
 def windows(items: Sequence[T], size: int, every: int) -> Iterator[Sequence[T]]:
@@ -151,12 +163,15 @@ def numbers_of(path: Path) -> list[float]:
         raise BenchError(path, expected="numbers", got=error) from None
 
 
-def _inputs(name: str, views: tuple[View, ...]) -> Inputs:
+def _inputs(name: str, views: tuple[View, ...], given: frozenset[str]) -> Inputs:
     images = tuple(load_rgb(view.image) for view in views)
     for view, image in zip(views, images, strict=True):
         _check_size(view, image.shape[:2])
     return Inputs(
-        id=name, images=images, intrinsics=_intrinsics(views), world_from_camera=_poses(views)
+        id=name,
+        images=images,
+        intrinsics=_intrinsics(views) if "intrinsics" in given else None,
+        world_from_camera=_poses(views) if "poses" in given else None,
     )
 
 

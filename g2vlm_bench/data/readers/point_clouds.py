@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.data.layout import fill, find, hash_content
 from g2vlm_bench.data.reader import Reader
-from g2vlm_bench.data.views import pinhole, read_pinhole
+from g2vlm_bench.data.views import check_given, pinhole, read_pinhole
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import image_size, load_rgb, load_text, safe_join
 from g2vlm_bench.geometry.cameras import project, transform
@@ -48,7 +48,8 @@ class PointClouds(Reader):
     NaN are dropped. The cloud's own frame is the world, with one exception: where an item has a
     KITTI calibration, its laser points are moved into the frame of the left colour camera by
     `R0_rect Tr_velo_to_cam` and the offset in `P2`, and those that fall into the image are kept;
-    the world is then that camera's frame. A sample without images can be scored only on predictions
+    the world is then that camera's frame, and they make a sparse depth map, too (the nearest one
+    counts where a pixel has several). A sample without images can be scored only on predictions
     made elsewhere (the adapter `files`). One split, `test`. Licence: the data set's.
 
     Source: Geiger et al. 2012, KITTI object development kit (projection of laser points).
@@ -64,6 +65,7 @@ class PointClouds(Reader):
         intrinsics: `[fx, fy, cx, cy]` of an image whose camera frame the cloud is in already.
         pixel_centre: Where the intrinsics put the centre of the first pixel, 0 or 0.5.
         unit_m: What the files' unit is in metres, such as 0.001.
+        given: `intrinsics`, if a model is given them besides the image.
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class PointClouds(Reader):
         intrinsics: Sequence[float] | str | None = None,
         pixel_centre: float = 0.0,
         unit_m: float = 1.0,
+        given: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
-        self.unit_m = unit_m
+        self.unit_m, self.given = unit_m, check_given(given)
         self.intrinsics = None
         if intrinsics is not None:
             self.intrinsics = read_pinhole(self.root, intrinsics, pixel_centre)
@@ -126,20 +129,26 @@ class PointClouds(Reader):
     def _inputs(self, item: Item) -> Inputs:
         images = tuple(load_rgb(safe_join(self.root, name)) for name in item.images)
         intrinsics, poses = self._cameras(item)
-        return Inputs(id=item.id, images=images, intrinsics=intrinsics, world_from_camera=poses)
+        return Inputs(
+            id=item.id,
+            images=images,
+            intrinsics=intrinsics if "intrinsics" in self.given else None,
+            world_from_camera=poses if "poses" in self.given else None,
+        )
 
     def _target(self, item: Item) -> Target:
         cloud = _read(safe_join(self.root, item.target))
-        points, normals = cloud.points * self.unit_m, cloud.normals
+        points, normals, depth = cloud.points * self.unit_m, cloud.normals, None
         if item.calibration:
             camera = self._calibration(item)
             points = transform(points, camera.camera_from_laser)
-            inside = self._in_image(points, camera.intrinsics, item)
+            inside, depth = self._seen(points, camera.intrinsics, item)
             points = points[inside]
             if normals is not None:
                 normals = normals[inside] @ camera.camera_from_laser[:3, :3].T
         intrinsics, poses = self._cameras(item)
         return Target(
+            depth_m=None if depth is None else (depth,),
             points_world=points,
             normals_world=normals,
             intrinsics=intrinsics,
@@ -155,16 +164,23 @@ class PointClouds(Reader):
     def _calibration(self, item: Item) -> KittiCamera:
         return read_kitti_calibration(safe_join(self.root, item.calibration))
 
-    def _in_image(self, points: Array, intrinsics: Array, item: Item) -> NDArray[np.bool_]:
+    def _seen(
+        self, points: Array, intrinsics: Array, item: Item
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Say which points fall into the image, and the sparse depth map they make there."""
         if len(item.images) != 1:
             raise BenchError(
                 f"item '{item.id}'", expected="the one image that is calibrated", got=item.images
             )
         height, width = image_size(safe_join(self.root, item.images[0]))
-        pixels, _ = project(points, intrinsics)
+        pixels, depth_m = project(points, intrinsics)
         # NaN, behind the camera, compares as outside.
         inside: NDArray[np.bool_] = np.all((pixels >= 0) & (pixels < (width, height)), axis=1)
-        return inside
+        columns, rows = pixels[inside].astype(np.int64).T
+        sparse = np.full((height, width), np.inf, np.float32)
+        np.minimum.at(sparse, (rows, columns), depth_m[inside].astype(np.float32))
+        sparse[np.isinf(sparse)] = np.nan
+        return inside, sparse
 
 
 class KittiCamera(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,8 @@ class RgbdPairs(Reader):
     in an image's path is put into the others. Units and invalid marks are those that the options
     say; depth is z. Images without a depth map end as unscored. The depth map may have another size
     than its image, but must show the same view: 7-Scenes, whose raw depth is not registered to the
-    colour camera, has no per-pixel truth for its images, only truth up to some pixels. One split,
-    `test`. Intrinsics and licence are the data set's.
+    colour camera, has no per-pixel truth for its images, only truth up to some pixels. Splits:
+    `test`, and `train` if the option says what is in it. Intrinsics and licence are the data set's.
 
     Args:
         root: The folder.
@@ -58,7 +58,11 @@ class RgbdPairs(Reader):
         cluster: Pattern of the scene's name, such as `{scene}`; each sample is one where empty.
         views: How many consecutive images of one scene make a sample.
         every: Take every n-th image only.
+        given: Which of `intrinsics` and `poses` a model is given besides the images.
+        train: Scenes, or images by their id, that make the training split instead.
     """
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
 
     def __init__(
         self,
@@ -75,10 +79,13 @@ class RgbdPairs(Reader):
         cluster: str = "",
         views: int = 1,
         every: int = 1,
+        given: Sequence[str] = (),
+        train: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
         self.depth, self.pose, self.cluster = depth, pose, cluster
         self.views, self.every = views, every
+        self.given, self.train = given, frozenset(map(str, train))
         self.open_depth = partial(load_depth, scale=depth_scale, invalid=tuple(invalid))
         self.intrinsics = None
         self.shared_files = [safe_join(self.root, pose)] if pose.endswith(".log") else []
@@ -90,23 +97,29 @@ class RgbdPairs(Reader):
         if intrinsics_size is not None:
             width, height = intrinsics_size
             self.size = (height, width)
-        self.frames = [self._frame(match) for match in find(self.root, rgb)]
+        found = [self._frame(match) for match in find(self.root, rgb)]
+        # `{id}.png` finds `1.png` and its depth map `1_depth.png`, too.
+        depth_maps = {frame.files[1] for frame in found}
+        self.frames = [frame for frame in found if frame.view.image not in depth_maps]
 
     def samples(self, split: str) -> Sequence[Sample]:
         """Group the images of each scene; a last group that is too small is left."""
         return [
-            sample_of_views([frame.view for frame in group], group[0].cluster)
-            for group in self._groups()
+            sample_of_views([frame.view for frame in group], group[0].cluster, self.given)
+            for group in self._groups(split)
         ]
 
     def content_hash(self, split: str) -> str:
         """Hash the images, depth maps and poses that the samples use."""
-        files = [path for group in self._groups() for frame in group for path in frame.files]
+        files = [path for group in self._groups(split) for frame in group for path in frame.files]
         return hash_content(self.root, [*files, *self.shared_files])
 
-    def _groups(self) -> list[Sequence[_Frame]]:
+    def _groups(self, split: str) -> list[Sequence[_Frame]]:
         scenes: dict[str, list[_Frame]] = {}
         for frame in self.frames:
+            in_training = not self.train.isdisjoint({frame.cluster, frame.view.id})
+            if in_training != (split == "train"):
+                continue
             scenes.setdefault(frame.cluster, []).append(frame)
         return [
             group for scene in scenes.values() for group in windows(scene, self.views, self.every)

@@ -66,6 +66,7 @@ class StereoDisparity(Reader):
         mask: Pattern of 8-bit images that are 255 where a pixel counts, such as Middlebury's
             `mask0nocc.png`, which leaves out what only one camera sees.
         cluster: Pattern of the scene's name; each sample is one where it is empty.
+        given: `intrinsics`, if a model is given them besides the image.
     """
 
     def __init__(
@@ -83,19 +84,16 @@ class StereoDisparity(Reader):
         principal_point: Sequence[float] | None = None,
         mask: str = "",
         cluster: str = "",
+        given: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
-        if calibration:
-            rig = None
-        elif focal_px is None or baseline_m is None:
-            raise BenchError(
-                self.root, expected="'calibration', or 'focal_px' and 'baseline_m'", got="neither"
-            )
-        else:
-            centre = principal_point
-            given = None if centre is None else (focal_px, focal_px, *centre)
-            intrinsics = None if given is None else pinhole(given, 0.0, "key 'principal_point'")
-            rig = Rig(focal_px, baseline_m, doffs_px, intrinsics)
+        self.given = given
+        rig = None
+        if not calibration:
+            if focal_px is None or baseline_m is None:
+                expected = "'calibration', or 'focal_px' and 'baseline_m'"
+                raise BenchError(self.root, expected=expected, got="neither")
+            rig = _rig(focal_px, baseline_m, doffs_px, principal_point)
         open_disparity = partial(load_depth, scale=disparity_scale, invalid=tuple(invalid))
         self.items = []
         for match in find(self.root, image):
@@ -119,7 +117,7 @@ class StereoDisparity(Reader):
 
     def samples(self, split: str) -> Sequence[Sample]:
         """List one sample an image."""
-        return [sample_of_views([item.view], item.cluster) for item in self.items]
+        return [sample_of_views([item.view], item.cluster, self.given) for item in self.items]
 
     def content_hash(self, split: str) -> str:
         """Hash images, disparities, masks and calibrations."""
@@ -139,6 +137,15 @@ def read_middlebury(path: Path) -> Rig:
     except (KeyError, ValueError) as error:
         raise BenchError(path, expected="cam0=[...], baseline=, doffs=", got=error) from None
     return Rig(camera[0], baseline_m, doffs_px, pinhole(camera, 0.0, path))
+
+
+def _rig(
+    focal_px: float, baseline_m: float, doffs_px: float, centre: Sequence[float] | None
+) -> Rig:
+    intrinsics = None
+    if centre is not None:
+        intrinsics = pinhole((focal_px, focal_px, *centre), 0.0, "key 'principal_point'")
+    return Rig(focal_px, baseline_m, doffs_px, intrinsics)
 
 
 def _depth(

@@ -51,6 +51,7 @@ class TumRgbd(Reader):
         max_difference_s: What lies farther apart in time does not belong together.
         views: How many consecutive images make a sample.
         every: Take every n-th image only.
+        given: Which of `intrinsics` and `poses` a model is given besides the images.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class TumRgbd(Reader):
         max_difference_s: float = 0.02,
         views: int = 1,
         every: int = 1,
+        given: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
+        self.given = given
         self.depth_scale, self.max_difference_s = depth_scale, max_difference_s
         self.lists: list[Path] = []
         self.groups: list[tuple[str, Sequence[_Frame]]] = []
@@ -76,7 +79,7 @@ class TumRgbd(Reader):
     def samples(self, split: str) -> Sequence[Sample]:
         """List the samples of all sequences, in order of time."""
         return [
-            sample_of_views([frame.view for frame in group], cluster)
+            sample_of_views([frame.view for frame in group], cluster, self.given)
             for cluster, group in self.groups
         ]
 
