@@ -138,12 +138,13 @@ def shadowed(pack: Pack, origin: Vectors, direction: Vectors) -> Tensor:
 
 def _leave_room(pack: Pack, origin: Vectors, direction: Vectors) -> Tensor:
     half_x, half_y, height = (pack.room[:, i, None] for i in range(3))
-    walls = (
-        torch.where(direction.x > 0, half_x, -half_x) - origin.x,
-        torch.where(direction.y > 0, half_y, -half_y) - origin.y,
-        torch.where(direction.z > 0, height, torch.zeros_like(height)) - origin.z,
-    )
-    times = [wall / _nonzero(d) for wall, d in zip(walls, direction, strict=True)]
+    middle = Vectors(origin.x, origin.y, origin.z - height / 2)
+    times = [
+        (half - start * speed.sign()) / speed.abs().clamp_min(_TINY)
+        for half, start, speed in zip(
+            (half_x, half_y, height / 2), middle, direction, strict=True
+        )
+    ]
     return torch.minimum(torch.minimum(times[0], times[1]), times[2])
 
 

@@ -99,7 +99,8 @@ def visible_shares(
     width = round(_PROBE_SIDE * max(aspect, 1))
     shots = [(scene, camera) for scene in scenes for camera in scene.cameras[:views]]
     seen = [stage.ids().cpu().numpy() for stage in _stages(shots, height, width, device)]
-    ids = np.concatenate([np.zeros((0, height * width)), *seen]).reshape(len(scenes), views, -1)
+    ids = np.concatenate([np.zeros((0, height * width)), *seen])
+    ids = ids.reshape(len(scenes), views, height * width)
     return [
         np.stack([(maps == body.id).mean(axis=-1) for body in scene.bodies], axis=-1)
         for scene, maps in zip(scenes, ids, strict=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,7 +53,6 @@ _WALLS = (
 _GAP_M = 0.10
 _WALKWAY_M = 1.25
 
-T = TypeVar("T")
 Vector = tuple[float, float, float]
 
 
@@ -269,8 +268,7 @@ def make_scene(seed: int, split: str) -> Scene:
     key = np.random.SeedSequence(seed, spawn_key=(WORLD_VERSION, SPLITS.index(split)))
     rng = np.random.default_rng(key)
     room = _make_room(rng)
-    bodies = _until_found(lambda: _make_bodies(rng, room))
-    cameras = _until_found(lambda: _make_cameras(rng, room, bodies))
+    bodies, cameras = _furnish(rng, room)
     half_x, half_y = room.half_m
     light = _rounded(
         rng.uniform(-half_x / 2, half_x / 2),
@@ -294,6 +292,18 @@ def _make_room(rng: np.random.Generator) -> Room:
     )
     width, depth = rng.uniform(4.6, 7.0, size=2)
     return Room(_round(width), _round(depth), _round(rng.uniform(2.5, 3.2)), floor, walls)
+
+
+def _furnish(
+    rng: np.random.Generator, room: Room
+) -> tuple[tuple[Body, ...], tuple[Camera, ...]]:
+    """Draw bodies and cameras until all find a place, mostly at once."""
+    for _ in range(1000):
+        bodies = _make_bodies(rng, room)
+        cameras = _make_cameras(rng, room, bodies) if bodies else None
+        if bodies and cameras:
+            return bodies, cameras
+    raise RuntimeError("expected a possible scene within 1000 attempts")
 
 
 def _make_bodies(rng: np.random.Generator, room: Room) -> tuple[Body, ...] | None:
@@ -419,14 +429,6 @@ def _is_good(camera: Camera, bodies: tuple[Body, ...]) -> bool:
     if framed.sum() < max(3, 0.75 * len(bodies)):
         return False
     return all(body.distance_m(camera.position_m) > 0.5 for body in bodies)
-
-
-def _until_found(attempt: Callable[[], T | None], attempts: int = 1000) -> T:
-    for _ in range(attempts):
-        found = attempt()
-        if found is not None:
-            return found
-    raise RuntimeError(f"expected a possible scene within {attempts} attempts")
 
 
 def _round(value: float, digits: int = 3) -> float:
