@@ -55,20 +55,25 @@ def _spoil_depth(depth_m: NDArray[np.float32], rng: np.random.Generator) -> NDAr
 
     Noise alone would not do: least squares would answer it with a constant, which is within 25 %
     of the truth everywhere in a shallow scene. So noise and band leave the map correlated with the
-    truth, and the outliers get the leverage at which a line fitted by least squares misses them
-    most: n of N values at `std * sqrt(N / n)` halve the slope and stay `std * sqrt(N / n) / 2`
-    away. Some are too far, for fits in depth, and some too near, for fits in disparity.
+    truth (r of about 0.75), and the outliers get the leverage at which a line fitted by least
+    squares misses them most: n of N values, `std * sqrt(N / n)` away from the others, halve the
+    slope and stay `r / 2 * sqrt(N / n)` standard deviations of the truth away from it. Some are
+    too far, for fits in depth, and some too near, for fits in disparity. The band leaves a hole in
+    a cloud, which noise in a dense one would not.
     """
     valid = np.isfinite(depth_m) & (depth_m > 0)
     count = int(valid.sum())
     if count == 0:
         return np.full(depth_m.shape, _SCALE, np.float32)
     log_depth = np.log(depth_m[valid].astype(np.float64))
-    noise = max(float(log_depth.std()), 0.01) * rng.standard_normal(count)
-    wrong = _SCALE * np.exp(log_depth + noise)
-    wrong[_band(valid, rng)] *= 2.0
-    n_outliers = max(count // 10_000, min(4, count // 8), 1)
-    far, near = np.split(rng.permutation(count)[: 2 * n_outliers], [n_outliers])
+    spread = max(float(log_depth.std()), 0.01)
+    noise = 0.5 * spread * rng.standard_normal(count)
+    wrong = _SCALE * np.exp(log_depth + noise + 2.0 * spread * _band(valid, rng))
+    # Enough of them that some lie within any crop, few enough that each is far off.
+    n_outliers = max(count // 5000, min(2, count // 8), 1)
+    nearer_half, farther_half = np.array_split(np.argsort(log_depth, kind="stable"), 2)
+    far = rng.permutation(nearer_half)[:n_outliers]
+    near = rng.permutation(farther_half)[:n_outliers]
     leverage = math.sqrt(count / n_outliers)
     disparity = 1.0 / wrong
     # A floor under the spread spoils a map of one value too.
@@ -105,7 +110,7 @@ def _spoil_points(points: NDArray[np.float64], rng: np.random.Generator) -> NDAr
     longest = np.linalg.eigh(offset.T @ offset)[1][:, -1]
     rank = np.empty(len(points), np.int64)
     rank[np.argsort(offset @ longest, kind="stable")] = np.arange(len(points))
-    part_scale = np.array([2.0, 1.0, 4.0])[rank * 3 // len(points)]
+    part_scale = np.array([1.5, 1.0, 2.2])[rank * 3 // len(points)]
     noise = 0.05 * spread * rng.standard_normal(points.shape)
     wrong = _SCALE * (offset * part_scale[:, None] + noise) @ _rotation(2.0, rng).T
     return np.asarray(wrong + centre + 2.0 * spread * _directions(1, rng), np.float64)
@@ -154,7 +159,8 @@ def _spoil_answer(perfect: Prediction, inputs: Inputs, rng: np.random.Generator)
     if perfect.answer is None:
         return wrong
     if inputs.answer_type == "choice" and inputs.choices:
-        return replace(wrong, answer=_spoil_choice(perfect.answer, inputs.choices, index))
+        right = _right_choice(perfect, inputs.choices)
+        return replace(wrong, answer=_rename(perfect.answer, right, index, inputs.choices))
     if inputs.answer_type == "yes_no":
         said_yes = perfect.answer.strip().casefold().startswith("y")
         return replace(wrong, answer="no" if said_yes else "yes")
@@ -186,9 +192,12 @@ def _wrong_choice(perfect: Prediction, choices: Sequence[str], rng: np.random.Ge
     return int(rng.choice(others)) if others else 0
 
 
-def _spoil_choice(answer: str, choices: Sequence[str], index: int) -> str:
-    by_text = answer.strip().casefold() in (choice.strip().casefold() for choice in choices)
-    return choices[index] if by_text or len(answer.strip()) > 4 else f"({chr(ord('A') + index)})"
+def _rename(answer: str, right: int, index: int, choices: Sequence[str]) -> str:
+    """Name another option in the way the right one was named, by its letter or by its text."""
+    letter = answer.strip("(). ")
+    if letter.upper() == chr(ord("A") + right):
+        return answer.replace(letter, chr(ord("A") + index))
+    return choices[index]
 
 
 def _spoil_number(match: re.Match[str]) -> str:
