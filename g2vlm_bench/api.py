@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.leaderboard import Board, BoardDefinition, build, find_runs, load_board
 from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.runner import Model, NotApplicableError, Options, Task, rescore, run
+from g2vlm_bench.runner import Model, NotApplicableError, Options, Task, rescore, run, stored_task
+from g2vlm_bench.sample import Sample
 from g2vlm_bench.store import RunFolder, RunRecord, SampleLine
 
 if TYPE_CHECKING:
@@ -181,6 +183,7 @@ def leaderboard(
     runs: Sequence[Path | str],
     *,
     out: Path | str | None = None,
+    data_root: Path | str | None = None,
     tasks_dirs: Sequence[Path | str] = (),
     plugins: Plugins | None = None,
 ) -> Board:
@@ -190,6 +193,7 @@ def leaderboard(
         board: Name or definition of a board.
         runs: Run folders, or folders of them.
         out: Folder of the report.
+        data_root: Where the tasks' data roots start; without their data the report has no pictures.
         tasks_dirs: Folders of your own boards (`leaderboards/`).
         plugins: Used instead where it is given.
 
@@ -204,7 +208,7 @@ def leaderboard(
     if out is not None:
         from g2vlm_bench.report import write_report
 
-        write_report(built, Path(out))
+        write_report(built, Path(out), _samples(plugins, built, data_root))
     return built
 
 
@@ -213,6 +217,22 @@ def find_plugins(
 ) -> Plugins:
     """Find the plug-ins: the shipped ones, those of the folders given, and installed ones."""
     return Plugins.find([Path(p) for p in tasks_dirs], [Path(p) for p in adapters_dirs])
+
+
+def _samples(
+    plugins: Plugins, board: Board, data_root: Path | str | None
+) -> dict[str, Sequence[Sample]]:
+    """Open the data behind a board for its pictures; a task whose data are elsewhere has none."""
+    root = None if data_root is None else Path(data_root)
+    found: dict[str, Sequence[Sample]] = {}
+    for path, record in board.runs:
+        if record.task.name not in found:
+            try:
+                found[record.task.name] = stored_task(plugins, record, root).dataset.samples
+            except BenchError as error:
+                warnings.warn(f"no pictures of {path.name}: {error}", stacklevel=3)
+                found[record.task.name] = ()
+    return found
 
 
 def _arguments_by_model(

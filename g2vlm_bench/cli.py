@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,7 @@ from g2vlm_bench import __version__
 from g2vlm_bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
-    from g2vlm_bench.api import Evaluation, Run
+    from g2vlm_bench.api import Run
     from g2vlm_bench.plugins import Plugins
 
 INTERRUPTED = 130

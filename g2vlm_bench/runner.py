@@ -178,7 +178,7 @@ def rescore(plugins: Plugins, path: Path, data_root: Path | None = None) -> RunR
     folder = RunFolder(path)
     record = folder.read_record()
     with _readable_disk_errors(path), folder:
-        task = _stored_task(plugins, record, data_root)
+        task = stored_task(plugins, record, data_root)
         samples = task.dataset.samples[: record.data.limit]
         record.seconds.pop("score", None)
         with _stage(record, "score"):
@@ -317,7 +317,12 @@ def _score(task: Task, record: RunRecord, folder: RunFolder, samples: Iterable[S
     write_results(folder, record)
 
 
-def _stored_task(plugins: Plugins, record: RunRecord, data_root: Path | None) -> Task:
+def stored_task(plugins: Plugins, record: RunRecord, data_root: Path | None) -> Task:
+    """Load the task a run was made with, on the very data it was predicted on.
+
+    Raises:
+        NotComparableError: The data are no longer those.
+    """
     definition = convert(record.task.definition, TaskDefinition, f"run of {record.task.name}")
     task = Task.load(plugins, definition, data_root)
     now = task.dataset.fingerprint

@@ -1,0 +1,124 @@
+"""Checks a task before anyone trusts it: truth must score best, a scrambled truth must not."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.runner import Model, Options, Task, run
+from g2vlm_bench.store import RunRecord
+
+# Alignments and nearest neighbours are computed in float64; depth itself is float32.
+_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What was found of a task.
+
+    Attributes:
+        task: Its name.
+        rows: Samples of the scored split, and how many were tried.
+        prompt: What a language model sees of the first sample; empty for a task without questions.
+        problems: What is wrong, one line each.
+        content_hash: Of the data as they are here, for pinning.
+        pinned: Whether the task pins rows and content.
+    """
+
+    task: str
+    rows: tuple[int, int]
+    prompt: str
+    problems: tuple[str, ...]
+    content_hash: str
+    pinned: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def text(self, prompt: bool = True) -> str:
+        """Describe the findings in a few lines."""
+        rows, tried = self.rows
+        lines = [f"{'ok  ' if self.passed else 'FAIL'} {self.task}: {rows} samples, {tried} tried"]
+        if not self.pinned:
+            lines.append(
+                f"     not pinned; pin with rows: {rows}, content_hash: {self.content_hash}"
+            )
+        lines += [f"     {problem}" for problem in self.problems]
+        if prompt and self.prompt:
+            lines += ["     prompt of the first sample:"]
+            lines += [f"     | {line}" for line in self.prompt.splitlines()]
+        return "\n".join(lines)
+
+
+def validate_task(
+    plugins: Plugins, name: str, data_root: Path | None = None, samples: int = 4
+) -> Validation:
+    """Score the truth and a scrambled truth on a task's first samples.
+
+    Args:
+        plugins: Where the task is found.
+        name: Of the task.
+        data_root: Where its data root starts.
+        samples: How many samples are tried.
+
+    Raises:
+        BenchError: The task or its data cannot be loaded.
+    """
+    task = Task.load(plugins, plugins.task(name), data_root)
+    if not task.dataset.samples:
+        raise BenchError(f"task {task.name}", expected="at least one sample", got="none")
+    with tempfile.TemporaryDirectory(prefix="g2vlm_bench_validate_") as folder:
+        options = Options(out=Path(folder), data_root=data_root, limit=samples)
+        records = {
+            reference: run(task, Model.load(plugins, reference, {}, options), options)[1]
+            for reference in ("oracle", "scrambled")
+        }
+    first = task.family.prepare(task.dataset.samples[0].load_inputs())
+    return Validation(
+        task=task.name,
+        rows=(len(task.dataset.samples), min(samples, len(task.dataset.samples))),
+        prompt=first.prompt or "",
+        problems=(*_not_best(records["oracle"]), *_still_best(records["scrambled"])),
+        content_hash=task.dataset.fingerprint.content_hash,
+        pinned=task.dataset.fingerprint.pinned,
+    )
+
+
+def _not_best(record: RunRecord) -> Sequence[str]:
+    problems = []
+    for spec in record.metrics:
+        result = record.result(spec.name)
+        if result is None or result.n_scored + result.n_failed == 0:
+            continue
+        if result.n_failed:
+            problems.append(f"{spec.name}: the truth itself failed on {result.n_failed} samples")
+        elif not _is_best(spec, result.value):
+            problems.append(
+                f"{spec.name}: expected the truth to score {spec.best}, got {result.value}"
+            )
+    if not record.counts.get("scored"):
+        problems.append("expected samples with truth, got none that could be scored")
+    return problems
+
+
+def _still_best(record: RunRecord) -> Sequence[str]:
+    return [
+        f"{spec.name}: expected a scrambled truth to score worse than {spec.best}, got that"
+        for spec in record.metrics
+        if (result := record.result(spec.name)) is not None
+        and result.n_scored + result.n_failed > 0
+        and spec.name.partition("@")[0] != "unparsed"
+        and _is_best(spec, result.value)
+    ]
+
+
+def _is_best(spec: MetricSpec, value: float | None) -> bool:
+    return value is not None and math.isclose(value, spec.best, abs_tol=_TOLERANCE)
