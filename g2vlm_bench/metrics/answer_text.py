@@ -2,8 +2,8 @@ r"""Strict reading of a model's answer text: what it clearly says, or nothing.
 
 The rules, shared by all parsers:
 
-- A reasoning block (`<think>...</think>`) does not count; text after it does. A block that never
-  ends leaves nothing.
+- After a reasoning block (`<think>...</think>`) only the rest counts; a block that never ends
+  leaves nothing.
 - Where the text marks its answer (`Answer: ...`, `the answer is ...`, `<answer>...</answer>`,
   `\boxed{...}`), only what is marked counts.
 - Two clear statements that differ make the text unparsed. There is no default answer.
@@ -68,10 +68,12 @@ def normalise_text(text: str, articles: frozenset[str] = ARTICLES) -> str:
 
 
 _REASONING = r"think|thinking|reasoning|thought"
-_CLOSED_BLOCK = re.compile(rf"<({_REASONING})>.*?</\1>", re.I | re.S)
 _BLOCK_END = re.compile(rf"</(?:{_REASONING})>", re.I)
 _BLOCK_START = re.compile(rf"<(?:{_REASONING})>", re.I)
-_TAGGED = re.compile(r"<(answer|ans)>(.*?)</\1>|\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}", re.I | re.S)
+# The body stops at the next opening tag, or a text of opening tags alone takes quadratic time.
+_TAGGED = re.compile(
+    r"<(answer|ans)>((?:(?!<\1>).)*?)</\1>|\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}", re.I | re.S
+)
 _MARKER = re.compile(
     r"\b(?:answer|(?:correct|right|best)\s+(?:option|choice))\W{0,4}"
     r"(?:is|would be|should be|must be|:|=)(?!\w)[\s:*_`\"']*",
@@ -81,13 +83,12 @@ DECORATION = " \t\n*_`\"'#>\u201c\u201d\u2018\u2019"
 
 
 def after_reasoning(text: str) -> str:
-    """Return the text without its reasoning block, stripped; "" where the block never ends.
+    """Return what follows the last reasoning block, stripped; "" where that block never ends.
 
     A closing tag without an opening one counts too: chat templates often write the opening tag.
     """
-    rest = _CLOSED_BLOCK.sub(" ", text)
-    rest = _BLOCK_END.split(rest)[-1]
-    return _BLOCK_START.split(rest)[0].strip()
+    rest = _BLOCK_END.split(text)[-1]
+    return "" if _BLOCK_START.search(rest) else rest.strip()
 
 
 def _marked_fragments(text: str) -> list[str]:

@@ -103,9 +103,7 @@ def _numbers(text: str) -> set[tuple[float, str]]:
 
 
 def _digit_value(match: re.Match[str]) -> tuple[float, str]:
-    value = float(match["number"].replace(",", ""))
-    if match["exponent"]:
-        value = float(f"{value!r}e{match['exponent']}")
+    value = float(f"{match['number'].replace(',', '')}e{match['exponent'] or 0}")
     if match["divisor"]:
         value = value / int(match["divisor"]) if int(match["divisor"]) else _NOT_UNDERSTOOD
     value += int(match["whole"] or 0)
