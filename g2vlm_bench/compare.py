@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from g2vlm_bench.aggregate import aggregate
 from g2vlm_bench.errors import BenchError, NotComparableError, nearest
-from g2vlm_bench.leaderboard import find_runs
+from g2vlm_bench.leaderboard import check_comparable, find_runs
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import expanded_percentile
 from g2vlm_bench.store import RunFolder, RunRecord, write_atomically
@@ -151,19 +151,7 @@ def _differences(
     base: tuple[Path, RunRecord], new: tuple[Path, RunRecord], limits: Mapping[str, float]
 ) -> list[Difference]:
     old_record, new_record = base[1], new[1]
-    for what, a, b in (
-        ("task definition", old_record.task.definition_hash, new_record.task.definition_hash),
-        ("data", old_record.data.content_hash, new_record.data.content_hash),
-        ("number of samples", old_record.data.limit, new_record.data.limit),
-        ("scorer", old_record.scorer, new_record.scorer),
-    ):
-        if a != b:
-            raise NotComparableError(
-                f"{what} of {old_record.task.name}",
-                expected=f"{a} as in {base[0]}",
-                got=f"{b} in {new[0]}",
-                fix="Run or score both in one version.",
-            )
+    check_comparable(base, new)
     names = {spec.name for spec in new_record.metrics}
     specs = [spec for spec in old_record.metrics if spec.name in names]
     old_columns = aggregate(specs, RunFolder(base[0]).samples()).columns

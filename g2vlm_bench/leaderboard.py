@@ -200,7 +200,7 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
     """
     runs = [(path, RunFolder(path).read_record()) for path in paths]
     runs = [(path, record) for path, record in runs if record.task.name in definition.tasks]
-    _check_comparable(runs)
+    _check_runs(runs)
     columns = [_column(column, runs) for column in definition.columns]
     specs = tuple(next((e.spec for e in column.values()), None) for column in columns)
     models = list(dict.fromkeys(record.adapter.spec for _, record in runs))
@@ -232,7 +232,29 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
     return Board(definition, specs, tuple(rows), tuple(runs))
 
 
-def _check_comparable(runs: Sequence[tuple[Path, RunRecord]]) -> None:
+def check_comparable(base: tuple[Path, RunRecord], other: tuple[Path, RunRecord]) -> None:
+    """Check that the numbers of two runs of one task may stand side by side.
+
+    Raises:
+        NotComparableError: Definition, data, number of samples or scorer differ.
+    """
+    (base_path, one), (path, two) = base, other
+    for what, expected, got in (
+        ("task definition", one.task.definition_hash, two.task.definition_hash),
+        ("data", one.data.content_hash, two.data.content_hash),
+        ("limit of samples", one.data.limit, two.data.limit),
+        ("scorer", one.scorer, two.scorer),
+    ):
+        if expected != got:
+            raise NotComparableError(
+                f"{what} of {one.task.name}",
+                expected=f"{expected} as in {base_path}",
+                got=f"{got} in {path}",
+                fix="Run or score both in one version.",
+            )
+
+
+def _check_runs(runs: Sequence[tuple[Path, RunRecord]]) -> None:
     first: dict[str, tuple[Path, RunRecord]] = {}
     seen: dict[tuple[str, str], Path] = {}
     for path, record in runs:
@@ -252,20 +274,7 @@ def _check_comparable(runs: Sequence[tuple[Path, RunRecord]]) -> None:
                 fix="Name the runs that are meant.",
             )
         seen[key] = path
-        other_path, other = first.setdefault(record.task.name, (path, record))
-        for what, a, b in (
-            ("task definition", other.task.definition_hash, record.task.definition_hash),
-            ("data", other.data.content_hash, record.data.content_hash),
-            ("number of samples", other.data.limit, record.data.limit),
-            ("scorer", other.scorer, record.scorer),
-        ):
-            if a != b:
-                raise NotComparableError(
-                    f"{what} of {record.task.name}",
-                    expected=f"{a} as in {other_path}",
-                    got=f"{b} in {path}",
-                    fix="Run or score both in one version.",
-                )
+        check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
 
 
 def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict[str, _Entry]:
