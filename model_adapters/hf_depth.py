@@ -54,11 +54,28 @@ class _View:
     tensors: dict[str, torch.Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class _Depth:
+    """What the model made of one view: depth `(H, W)` and, where it gives one, a 3x3 camera."""
+
+    depth: NDArray[np.float32]
+    camera: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, result: dict[str, Any], size: tuple[int, int]) -> _Depth:
+        # The processors' squeeze() also takes an axis of length 1 from a narrow image.
+        depth = result["predicted_depth"].reshape(size).cpu().numpy()
+        if result.get("focal_length") is None:
+            return cls(depth, None)
+        height, width = size
+        focal = float(result["focal_length"])
+        return cls(depth, np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]))
+
+
 class HfDepth(Adapter):
     """Predicts a depth map per view, and the camera where the model knows it (Depth Pro).
 
     The views of a sample are predicted each on its own, at most `len(batch)` in one forward pass.
-    One view's failure is raised as a `ValueError` that names the sample, before the model runs.
 
     Args:
         checkpoint: A folder written by `save_pretrained`, or an id on the Hugging Face hub, which
@@ -92,21 +109,11 @@ class HfDepth(Adapter):
     ) -> None:
         _check_choice("dtype", dtype, _DTYPES)
         _check_choice("image_backend", image_backend, _BACKENDS)
-        if ambiguity is not None:
-            _check_choice("ambiguity", ambiguity, [str(known) for known in Ambiguity])
         self._device = _device(device)
         folder, self.checkpoint = _locate(checkpoint, revision)
         weights = _weight_files(folder, checkpoint)
         config = _load_config(folder, checkpoint)
-        known = Ambiguity(ambiguity) if ambiguity else stated_ambiguity(config)
-        if known is None:
-            raise BenchError(
-                f"checkpoint '{checkpoint}'",
-                expected="an architecture whose output is known to be depth or disparity",
-                got=f"'{config.model_type}'",
-                fix=f"Say what it predicts: ambiguity={'|'.join(Ambiguity)}.",
-            )
-        self.ambiguity = known
+        self.ambiguity = _ambiguity(config, ambiguity, checkpoint)
         self.weights_hash = _hash(weights)
         self._processor = _load_processor(folder, checkpoint, config, image_backend)
         self._model = _load_model(folder, checkpoint, config, dtype).to(self._device)
@@ -129,28 +136,24 @@ class HfDepth(Adapter):
         sees_camera = bool(getattr(config, "use_fov_model", False))
         self.predicts = frozenset({Want.DEPTH} | ({Want.INTRINSICS} if sees_camera else set()))
 
-    def predict(self, batch: Sequence[Inputs], wants: frozenset[Want]) -> list[Prediction]:
+    def predict(
+        self, batch: Sequence[Inputs], wants: frozenset[Want]
+    ) -> list[Prediction | Exception]:
         """Predict each view of each sample at the size of its image.
 
-        Raises:
-            ValueError: A sample has no image, or lacks the depth prior that the model needs.
+        Returns:
+            A prediction for each of the inputs; a `ValueError` in place of one that has no image,
+            or that lacks the depth prior which the model needs.
         """
-        import torch
-
-        views = [view for inputs in batch for view in self._prepare(inputs)]
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        for index, view in enumerate(views):
-            shapes = tuple(tensor.shape for tensor in view.tensors.values())
-            alike.setdefault(shapes, []).append(index)
-        step = 1 if self._votes else len(batch)
-        found: dict[int, dict[str, Any]] = {}
-        with torch.inference_mode():
-            for indices in alike.values():
-                for start in range(0, len(indices), step):
-                    chunk = indices[start : start + step]
-                    found.update(zip(chunk, self._run([views[i] for i in chunk]), strict=True))
-        results = iter([_as_arrays(found[index], views[index].size) for index in range(len(views))])
-        return [self._prediction([next(results) for _ in inputs.images], wants) for inputs in batch]
+        prepared = [self._prepare(inputs) for inputs in batch]
+        views = [view for entry in prepared if isinstance(entry, list) for view in entry]
+        results = iter(self._run_all(views, 1 if self._votes else len(batch)))
+        return [
+            self._prediction([next(results) for _ in entry], wants)
+            if isinstance(entry, list)
+            else entry
+            for entry in prepared
+        ]
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -160,21 +163,40 @@ class HfDepth(Adapter):
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _prepare(self, inputs: Inputs) -> list[_View]:
+    def _prepare(self, inputs: Inputs) -> list[_View] | ValueError:
         if not inputs.images:
-            raise ValueError(f"sample '{inputs.id}': expected an image, got none")
-        views = []
-        for index, image in enumerate(inputs.images):
-            arguments: dict[str, Any] = {}
-            if self._takes_prompt:
-                # The processor takes millimetres unless it is told otherwise.
-                arguments = {"prompt_depth": _prompt(inputs, index), "prompt_scale_to_meter": 1.0}
-            picture = Image.fromarray(image)
-            made = self._processor(images=picture, return_tensors="pt", **arguments)
-            views.append(_View((image.shape[0], image.shape[1]), dict(made)))
-        return views
+            return ValueError("expected an image, got none")
+        try:
+            return [self._view(inputs, index) for index in range(len(inputs.images))]
+        except ValueError as error:
+            return error
 
-    def _run(self, views: Sequence[_View]) -> list[dict[str, Any]]:
+    def _view(self, inputs: Inputs, index: int) -> _View:
+        image = inputs.images[index]
+        prompt: dict[str, Any] = {}
+        if self._takes_prompt:
+            # The processor takes millimetres unless it is told otherwise.
+            prompt = {"prompt_depth": _prompt(inputs, index), "prompt_scale_to_meter": 1.0}
+        made = self._processor(images=Image.fromarray(image), return_tensors="pt", **prompt)
+        return _View((image.shape[0], image.shape[1]), dict(made))
+
+    def _run_all(self, views: Sequence[_View], at_once: int) -> list[_Depth]:
+        """Run views in groups that the processor brought to one shape; keep their order."""
+        import torch
+
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for index, view in enumerate(views):
+            shapes = tuple(tensor.shape for tensor in view.tensors.values())
+            alike.setdefault(shapes, []).append(index)
+        found: dict[int, _Depth] = {}
+        with torch.inference_mode():
+            for indices in alike.values():
+                for start in range(0, len(indices), at_once):
+                    chunk = indices[start : start + at_once]
+                    found.update(zip(chunk, self._run([views[i] for i in chunk]), strict=True))
+        return [found[index] for index in range(len(views))]
+
+    def _run(self, views: Sequence[_View]) -> list[_Depth]:
         """Run views of one shape and bring the result to their images' sizes."""
         import torch
 
@@ -189,17 +211,13 @@ class HfDepth(Adapter):
             mirrored = inputs | {"pixel_values": inputs["pixel_values"].flip(-1)}
             arguments["outputs_flipped"] = _widened(self._model(**mirrored))
         outputs = _widened(self._model(**inputs))
-        results: list[dict[str, Any]] = self._post_process(outputs, **arguments)
-        return results
+        results = self._post_process(outputs, **arguments)
+        return [_Depth.of(result, view.size) for result, view in zip(results, views, strict=True)]
 
-    def _prediction(
-        self,
-        views: Sequence[tuple[NDArray[np.float32], NDArray[np.float64] | None]],
-        wants: frozenset[Want],
-    ) -> Prediction:
-        cameras = tuple(camera for _, camera in views if camera is not None)
+    def _prediction(self, views: Sequence[_Depth], wants: frozenset[Want]) -> Prediction:
+        cameras = tuple(view.camera for view in views if view.camera is not None)
         return Prediction(
-            depth=tuple(depth for depth, _ in views) if Want.DEPTH in wants else None,
+            depth=tuple(view.depth for view in views) if Want.DEPTH in wants else None,
             ambiguity=self.ambiguity,
             intrinsics=cameras if Want.INTRINSICS in wants and cameras else None,
         )
@@ -233,6 +251,21 @@ def stated_ambiguity(config: Any) -> Ambiguity | None:
         case _:
             # Also "chmv2": metres, but of canopy height above the ground, seen from the air.
             return None
+
+
+def _ambiguity(config: Any, override: str | None, checkpoint: str) -> Ambiguity:
+    if override is not None:
+        _check_choice("ambiguity", override, [str(known) for known in Ambiguity])
+        return Ambiguity(override)
+    stated = stated_ambiguity(config)
+    if stated is None:
+        raise BenchError(
+            f"checkpoint '{checkpoint}'",
+            expected="an architecture whose output is known to be depth or disparity",
+            got=f"'{config.model_type}'",
+            fix=f"Say what it predicts: ambiguity={'|'.join(Ambiguity)}.",
+        )
+    return stated
 
 
 def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
@@ -342,25 +375,20 @@ def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) ->
     from transformers import AutoImageProcessor
     from transformers.utils.import_utils import is_torchvision_available
 
-    if config.model_type == "zoedepth" and not is_torchvision_available():
-        raise BenchError(
-            f"checkpoint '{checkpoint}'",
-            expected="torchvision, with which ZoeDepth's image processor resizes depth",
-            got="none installed",
-            fix="pip install torchvision",
-        )
-    auto: Any = AutoImageProcessor
-    return _attempt(
-        lambda: auto.from_pretrained(
+    def load() -> Any:
+        if config.model_type == "zoedepth" and not is_torchvision_available():
+            raise ImportError("ZoeDepth's image processor resizes depth with torchvision")
+        auto: Any = AutoImageProcessor
+        return auto.from_pretrained(
             folder,
             config=config,
             backend=None if backend == "auto" else backend,
             trust_remote_code=False,
             local_files_only=True,
-        ),
-        checkpoint,
-        f"an image processor ({_PROCESSOR_FILES[0]})",
-    )
+        )
+
+    fix = None if is_torchvision_available() else "It may need torchvision: install that first."
+    return _attempt(load, checkpoint, f"an image processor ({_PROCESSOR_FILES[0]})", fix)
 
 
 def _load_model(folder: Path, checkpoint: str, config: Any, dtype: str) -> Any:
@@ -391,7 +419,7 @@ def _load_model(folder: Path, checkpoint: str, config: Any, dtype: str) -> Any:
     return model.eval()
 
 
-def _attempt(load: Callable[[], T], checkpoint: str, expected: str) -> T:
+def _attempt(load: Callable[[], T], checkpoint: str, expected: str, fix: str | None = None) -> T:
     """Load a part of a checkpoint.
 
     What these libraries raise on a damaged file is not documented and differs by version, so that
@@ -401,7 +429,9 @@ def _attempt(load: Callable[[], T], checkpoint: str, expected: str) -> T:
         return load()
     except Exception as error:
         got = f"{type(error).__name__}: {_first_line(error)}"
-        raise BenchError(f"checkpoint '{checkpoint}'", expected=expected, got=got) from error
+        raise BenchError(
+            f"checkpoint '{checkpoint}'", expected=expected, got=got, fix=fix
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -431,17 +461,11 @@ def _prompt(inputs: Inputs, index: int) -> NDArray[np.float32]:
 
     priors = inputs.depth_prior_m or ()
     if index >= len(priors):
-        raise ValueError(
-            f"sample '{inputs.id}', view {index}: expected a depth prior (depth_prior_m) to prompt "
-            "Prompt Depth Anything with, got none"
-        )
+        raise ValueError(f"expected a depth prior to prompt the model with, got none, view {index}")
     prior = priors[index]
     unknown = ~(np.isfinite(prior) & (prior > 0))
     if unknown.all():
-        raise ValueError(
-            f"sample '{inputs.id}', view {index}: expected a depth prior with a valid pixel, "
-            "got none"
-        )
+        raise ValueError(f"expected a depth prior with a known pixel, got none, view {index}")
     nearest_known = distance_transform_edt(unknown, return_distances=False, return_indices=True)
     filled: NDArray[np.float32] = prior[tuple(nearest_known)].astype(np.float32)
     return filled
@@ -453,17 +477,3 @@ def _widened(outputs: Any) -> Any:
         if outputs.get(name) is not None:
             outputs[name] = outputs[name].float()
     return outputs
-
-
-def _as_arrays(
-    result: dict[str, Any], size: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
-    """Turn one post-processed view into depth `(H, W)` and, where it is there, its 3x3 camera."""
-    # The processors' squeeze() also takes an axis of length 1 from a narrow image.
-    depth = result["predicted_depth"].reshape(size).cpu().numpy().astype(np.float32, copy=False)
-    if result.get("focal_length") is None:
-        return depth, None
-    height, width = size
-    focal = float(result["focal_length"])
-    camera = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
-    return depth, camera

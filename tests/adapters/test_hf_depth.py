@@ -225,22 +225,31 @@ def test_prompt_is_in_metres_and_unknown_pixels_are_filled(checkpoint: Checkpoin
     [
         (None, "expected a depth prior"),
         ((), "expected a depth prior"),
-        ((np.full((4, 4), np.nan, np.float32),), "a valid pixel"),
-        ((np.zeros((4, 4), np.float32),), "a valid pixel"),
+        ((np.full((4, 4), np.nan, np.float32),), "a known pixel"),
+        ((np.zeros((4, 4), np.float32),), "a known pixel"),
     ],
 )
-def test_missing_prompt_names_the_sample(
+def test_missing_prompt_fails_that_sample_alone(
     priors: Any, complaint: str, checkpoint: Checkpoint
 ) -> None:
     adapter = load(checkpoint("prompt_depth_anything"))
     bare = Inputs(id="bare", images=(image(45, 61),), depth_prior_m=priors)
-    with pytest.raises(ValueError, match=f"sample 'bare'.*{complaint}"):
-        adapter.predict([sample("a", (45, 61)), bare], ALL_WANTS)
+    good = sample("a", (45, 61))
+    first, failure, last = adapter.predict([good, bare, good], ALL_WANTS)
+    assert isinstance(failure, ValueError)
+    assert complaint in str(failure)
+    (alone,) = adapter.predict([good], ALL_WANTS)
+    for prediction in (first, last):
+        assert_alike(prediction.depth[0], alone.depth[0])
 
 
-def test_sample_without_image_is_named(checkpoint: Checkpoint) -> None:
-    with pytest.raises(ValueError, match="sample 'text': expected an image"):
-        load(checkpoint("glpn")).predict([Inputs(id="text", question="?")], ALL_WANTS)
+def test_sample_without_image_fails_alone(checkpoint: Checkpoint) -> None:
+    batch = [Inputs(id="text", question="?"), sample("a", (33, 40))]
+    failure, prediction = load(checkpoint("glpn")).predict(batch, ALL_WANTS)
+    assert "expected an image" in str(failure)
+    assert prediction.depth[0].shape == (33, 40)
+    (only,) = load(checkpoint("glpn")).predict(batch[:1], ALL_WANTS)
+    assert isinstance(only, ValueError)
 
 
 def test_batch_mates_do_not_vote_on_the_domain(checkpoint: Checkpoint) -> None:
@@ -327,7 +336,7 @@ def test_zoedepth_needs_torchvision(
 ) -> None:
     folder = checkpoint("zoedepth")
     monkeypatch.setattr("transformers.utils.import_utils.is_torchvision_available", lambda: False)
-    with pytest.raises(BenchError, match=r"expected torchvision.*pip install torchvision"):
+    with pytest.raises(BenchError, match=r"with torchvision.*install that first"):
         load(folder)
 
 

@@ -191,8 +191,13 @@ def _tipsv2() -> Any:
     return _config("tipsv2_dpt", backbone_config=vision, num_depth_bins=16, **_NECK)
 
 
-# Depth Pro of random weights would else clip all depth and see a camera behind itself (degrees).
-_BIASES = {"head.layers.4.bias": 1.0, "fov_model.head.layers.4.bias": 60.0}
+# Random weights would else end below the last ReLU, and see a camera behind itself (in degrees).
+_BIASES = {
+    "head.conv3.bias": 1.0,
+    "head.head.4.bias": 1.0,
+    "head.layers.4.bias": 1.0,
+    "fov_model.head.layers.4.bias": 60.0,
+}
 
 # name -> (config, settings of the image processor)
 _RECIPES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
@@ -260,9 +265,9 @@ def save(name: str, folder: Path, seed: int = 0) -> Path:
     model = AutoModelForDepthEstimation.from_config(config)
     with torch.no_grad():
         for key, weight in model.named_parameters():
-            # The library's small initial weights would leave all depth alike, or below a ReLU.
-            spread = min(0.15, weight[0].numel() ** -0.5)
-            weight.normal_(spread / 8, spread).add_(_BIASES.get(key, 0.0))
+            # The library's small initial weights would leave all depth alike.
+            spread = min(0.25, weight[0].numel() ** -0.5)
+            weight.normal_(0, spread).add_(_BIASES.get(key, 0.0))
     model.save_pretrained(folder)
     IMAGE_PROCESSOR_MAPPING[type(config)]["torchvision"](**settings).save_pretrained(folder)
     return folder
