@@ -454,8 +454,7 @@ def _post_process_by_bicubic(
 def _prompt(inputs: Inputs, index: int) -> NDArray[np.float32]:
     """Take a view's depth prior, each unknown pixel filled from its nearest known one.
 
-    The model normalises by the prompt's minimum and maximum, so it can hold no NaN. Its authors
-    complete sparse depth by nearest neighbours too (Lin et al. 2025, Prompt Depth Anything).
+    The model normalises by the prompt's minimum and maximum, so it can hold no NaN.
     """
     from scipy.ndimage import distance_transform_edt
 
