@@ -69,8 +69,9 @@ def _spoil_depth(depth_m: NDArray[np.float32], rng: np.random.Generator) -> NDAr
     spread = max(float(log_depth.std()), 0.01)
     noise = 0.5 * spread * rng.standard_normal(count)
     wrong = _SCALE * np.exp(log_depth + noise + 2.0 * spread * _band(valid, rng))
-    # Enough of them that some lie within any crop, few enough that each is far off.
-    n_outliers = max(count // 5000, min(2, count // 8), 1)
+    # Many where the scene is deep, so that some lie within any crop; in a shallow one only few can
+    # be far off. Too far shows most where the truth is near, and the other way round.
+    n_outliers = max(int(count * min(spread**2 / 64, 1e-3)), min(2, count // 8), 1)
     nearer_half, farther_half = np.array_split(np.argsort(log_depth, kind="stable"), 2)
     far = rng.permutation(nearer_half)[:n_outliers]
     near = rng.permutation(farther_half)[:n_outliers]
