@@ -15,6 +15,7 @@ from PIL import Image
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import (
+    image_size,
     load_array,
     load_depth,
     load_jsonl,
@@ -97,6 +98,20 @@ def test_exif_orientation_is_applied() -> None:
     upright = load_rgb(encoded(image, "PNG", exif=exif))
     assert upright.shape == (8, 4, 3)
     assert upright[0, 3].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_size_from_the_header_is_that_of_the_upright_image(
+    tmp_path: Path, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    whole = encoded(Image.fromarray(noise()), "JPEG", exif=exif)
+    (tmp_path / "a.jpg").write_bytes(whole[:-500])  # the pixels are not needed
+    assert image_size(tmp_path / "a.jpg") == load_rgb(whole).shape[:2]
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(BenchError, match="expected an image"):
+        image_size(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ class Match:
 
     @property
     def id(self) -> str:
-        """`{id}` where the pattern has it, else all placeholders, else the file's stem."""
-        return self.names.get("id") or "/".join(self.names.values()) or self.path.stem
+        """All placeholders in their order, or the file's stem where the pattern has none."""
+        return "/".join(self.names.values()) or self.path.stem
 
 
 def find(root: Path, pattern: str) -> list[Match]:
