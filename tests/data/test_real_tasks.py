@@ -8,7 +8,7 @@ import pytest
 
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Task
-from g2vlm_bench.sample import Ambiguity
+from g2vlm_bench.sample import Ambiguity, Prediction, Want
 
 PLUGINS = Plugins.find()
 TASKS = [name for name in PLUGINS.names("task") if "/real_" in name]
@@ -36,3 +36,19 @@ def test_pins_hold_and_the_truth_is_best(realdata: Path, name: str) -> None:
     for metric, value in values.items():
         if not metric.startswith("chance_corrected"):
             assert value == pytest.approx(specs[metric].best, abs=1e-9), metric
+
+
+def test_scans_are_scored_on_clouds_made_elsewhere(realdata: Path, tmp_path: Path) -> None:
+    """The ground points as a prediction of all points: accuracy 0, completeness trap 5's means."""
+    pytest.importorskip("open3d")
+    for name in ("samp11", "samp52"):
+        source = realdata / f"pointclouds/isprs_{name}/{name}-utm-ground.pcd"
+        (tmp_path / f"{name}.pcd").write_bytes(source.read_bytes())
+    adapter = PLUGINS.adapter("files", {"path": str(tmp_path), "ambiguity": "metric"}, {})
+    task = Task.load(PLUGINS, PLUGINS.task("chamfer/real_airborne"), realdata)
+    for sample, mean_m in zip(task.dataset.samples, (2.30, 0.59), strict=True):
+        (prediction,) = adapter.predict([sample.load_inputs()], frozenset({Want.POINTS}))
+        assert isinstance(prediction, Prediction)
+        values = task.family.score(sample.load_target(), prediction, Ambiguity.METRIC).values
+        assert values["accuracy_mean@metric+world"] == 0
+        assert values["completeness_mean@metric+world"] == pytest.approx(mean_m, abs=0.005)
