@@ -181,7 +181,7 @@ class Files(Adapter):
             values = row.get("choice_loglikelihoods")
             if not _are_numbers(values, len(inputs.choices)):
                 expected = f"'choice_loglikelihoods' as {len(inputs.choices)} numbers"
-                raise BenchError(where, expected=expected, got=values)
+                raise BenchError(where, expected=expected, got=repr(values)[:60])
             fields["choice_loglikelihoods"] = np.array(values, np.float64)
         return fields
 
@@ -242,7 +242,7 @@ def _answers_by_id(path: Path) -> dict[str, dict[str, Any]]:
     for number, row in enumerate(load_jsonl(path), start=1):
         sample_id = row.get("id")
         if isinstance(sample_id, bool) or not isinstance(sample_id, str | int):
-            raise BenchError(f"{path}, line {number}", expected="an 'id'", got=sample_id)
+            raise BenchError(f"{path}, line {number}", expected="an 'id'", got=repr(sample_id))
         if str(sample_id) in rows:
             raise BenchError(
                 f"{path}, line {number}",
