@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -29,6 +29,7 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.sample import Ambiguity, Prediction
 
 SCHEMA = 1
+_BLOCK = 1 << 16
 Status = Literal["scored", "failed", "unscored"]
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -42,8 +43,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, stage: Any, error: BaseException) -> Failure:
-        """Keep an exception as one line."""
-        message = " ".join(str(error).split()) or "no message"
+        """Keep an exception as one line, even one that cannot be shown."""
+        try:
+            message = " ".join(str(error).split()) or "no message"
+        except Exception:
+            message = "its message cannot be shown"
+        # JSON holds no lone surrogates, which the name of a file that is not UTF-8 is full of.
+        message = message.encode("utf-8", "backslashreplace").decode()
         return cls(stage=stage, kind=type(error).__name__, message=message[:500])
 
 
@@ -323,7 +329,7 @@ class RunFolder:
             try:
                 with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                     arrays = dict(stored)
-            except (ValueError, OSError, zipfile.BadZipFile) as error:
+            except Exception as error:  # zipfile, zlib and numpy each raise their own
                 raise BenchError(path, expected="arrays", got=str(error)) from None
         return _from_arrays(arrays, line)
 
@@ -333,7 +339,7 @@ class LineWriter:
 
     def __init__(self, path: Path, mode: Literal["ab", "wb"]) -> None:
         self._file = path.open(mode)
-        self._encoder = msgspec.json.Encoder()
+        self._encoder = msgspec.json.Encoder(enc_hook=_plain)
 
     def __enter__(self) -> Self:
         return self
@@ -350,16 +356,31 @@ class LineWriter:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+        os.replace(partial, path)
+    except BaseException:
+        # On a full disk, what was half written would keep the room that is missing.
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _plain(value: Any) -> Any:
+    """Give a numpy scalar or array as plain numbers, which families put into details."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"expected numbers, text, lists or mappings, got {type(value).__name__}")
 
 
 def _file_name(sample_id: str) -> str:
     # Percent-encoded, so that no id can name a place outside the folder, and short enough for one.
+    # What is not the id itself carries its hash behind a '%', which stands in no unaltered name.
+    # Upper case counts as altered: some file systems cannot tell 'A' from 'a'.
     name = quote(sample_id, safe=" ()+,=@").lstrip(".")
-    if name != sample_id or len(name) > 180:
-        name = f"{name[:150]}-{hashlib.sha256(sample_id.encode()).hexdigest()[:12]}"
+    if name != sample_id.lower() or len(name) > 180:
+        name = f"{name[:150]}%{hashlib.sha256(sample_id.encode()).hexdigest()[:12]}"
     return name
 
 
@@ -382,10 +403,16 @@ def _read_lines(path: Path, kind: type[S]) -> Iterator[S]:
 def _cut_torn_line(path: Path) -> None:
     if not path.is_file():
         return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+    # Read backwards in blocks: an index of long answers is larger than memory should be.
+    with path.open("rb+") as file:
+        whole = file.seek(0, os.SEEK_END)
+        while whole > 0:
+            start = max(0, whole - _BLOCK)
+            file.seek(start)
+            whole = start + file.read(whole - start).rfind(b"\n") + 1
+            if whole > start:
+                break
+        file.truncate(whole)
 
 
 def _to_arrays(prediction: Prediction) -> dict[str, NDArray[Any]]:
