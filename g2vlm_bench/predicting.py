@@ -10,13 +10,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.adapter import Adapter, TruthAdapter
-from g2vlm_bench.sample import Inputs, Prediction, Sample, Want
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Want
 from g2vlm_bench.store import Failure, PredictionLine, RunFolder
 from g2vlm_bench.task import Family
 
@@ -43,10 +44,9 @@ class Predictor:
     ) -> None:
         """Predict what the folder does not hold yet; each batch is flushed before the next."""
         done = {line.id for line in folder.predictions()}
-        pending = [sample for sample in samples if sample.id not in done]
+        pending = iter([sample for sample in samples if sample.id not in done])
         with folder.append_predictions() as index:
-            while pending:
-                batch, pending = pending[: self.batch_size], pending[self.batch_size :]
+            while batch := list(islice(pending, self.batch_size)):
                 for line in self._predict(folder, batch):
                     index.write(line)
                 advance(len(batch))
@@ -75,25 +75,33 @@ class Predictor:
     ) -> list[Prediction | Failure]:
         if not inputs:
             return []
+        answers = self._attempt(samples, inputs)
+        if not isinstance(answers, Failure):
+            return [_checked(a, i, self.wants) for a, i in zip(answers, inputs, strict=True)]
+        if len(inputs) == 1:
+            return [answers]
+        # The exception is gone by now, and with its traceback all that the model held when memory
+        # ran out. Inputs are loaded afresh: the adapter may have changed those it was given.
+        return [self._ask_alone(sample) for sample in samples]
+
+    def _ask_alone(self, sample: Sample) -> Prediction | Failure:
+        inputs = self._load(sample)
+        return inputs if isinstance(inputs, Failure) else self._ask([sample], [inputs])[0]
+
+    def _attempt(
+        self, samples: Sequence[Sample], inputs: Sequence[Inputs]
+    ) -> Sequence[Any] | Failure:
         try:
             answers = self._answer(samples, inputs)
-            if isinstance(answers, str | bytes) or not isinstance(answers, Sequence):
+            if not isinstance(answers, list | tuple):
                 raise TypeError(f"expected a list of predictions, got {type(answers).__name__}")
             if len(answers) != len(inputs):
                 raise ValueError(f"expected {len(inputs)} predictions, got {len(answers)}")
-        except Exception as error:
-            if len(inputs) == 1:
-                return [Failure.of("predict", error)]
-            if _out_of_memory(error):
+        except (Exception, SystemExit) as error:
+            if len(inputs) > 1 and _out_of_memory(error):
                 self.batch_size = max(1, self.batch_size // 2)
-            return [
-                outcome
-                for sample, one in zip(samples, inputs, strict=True)
-                for outcome in self._ask([sample], [one])
-            ]
-        return [
-            _checked(answer, one, self.wants) for answer, one in zip(answers, inputs, strict=True)
-        ]
+            return Failure.of("predict", error)
+        return answers
 
     def _answer(self, samples: Sequence[Sample], inputs: Sequence[Inputs]) -> Any:
         if not isinstance(self.adapter, TruthAdapter):
@@ -112,7 +120,7 @@ def rng_of(seed: int, sample_id: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def _out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
@@ -121,7 +129,7 @@ def _checked(answer: object, inputs: Inputs, wants: frozenset[Want]) -> Predicti
         return Failure.of("predict", answer)
     try:
         return check_prediction(answer, inputs, wants)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a tensor that needs a gradient raises RuntimeError, and so on
         return Failure.of("prediction", error)
 
 
@@ -132,7 +140,8 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
 
     Raises:
         TypeError: Not a prediction, or a field of the wrong type.
-        ValueError: A wanted field is missing, or an array has the wrong shape.
+        ValueError: A wanted field is missing, an array has the wrong shape, the ambiguity is none,
+            or the answer cannot be stored as UTF-8.
     """
     if not isinstance(answer, Prediction):
         raise TypeError(f"expected a Prediction, got {type(answer).__name__}")
@@ -144,8 +153,12 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
     loglikelihoods = answer.choice_loglikelihoods
     if loglikelihoods is not None:
         loglikelihoods = _array("choice_loglikelihoods", loglikelihoods, (len(inputs.choices),))
-    if answer.answer is not None and not isinstance(answer.answer, str):
-        raise TypeError(f"expected 'answer' as text, got {type(answer.answer).__name__}")
+    text = answer.answer
+    if text is not None:
+        if not isinstance(text, str):
+            raise TypeError(f"expected 'answer' as text, got {type(text).__name__}")
+        text.encode()
+        text = str(text)  # numpy has a kind of its own
     return Prediction(
         depth=_views("depth", answer.depth, (None, None), views, np.float32),
         confidence=_views("confidence", answer.confidence, (None, None), views, np.float32),
@@ -155,8 +168,8 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
         ),
         points=None if answer.points is None else _array("points", answer.points, (None, 3)),
         normals=None if answer.normals is None else _array("normals", answer.normals, (None, 3)),
-        ambiguity=answer.ambiguity,
-        answer=answer.answer,
+        ambiguity=None if answer.ambiguity is None else Ambiguity(answer.ambiguity),
+        answer=text,
         choice_loglikelihoods=loglikelihoods,
     )
 
@@ -187,4 +200,5 @@ def _array(
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"expected '{field}' of shape ({wanted}), got {array.shape}")
-    return array.astype(dtype)
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
