@@ -56,7 +56,7 @@ def score_sample(
             id=sample.id,
             cluster=sample.cluster,
             status=status,  # type: ignore[arg-type]
-            tags=dict(sample.tags),
+            tags={str(key): str(value) for key, value in sample.tags.items()},
             seconds=line.seconds,
             prediction=line.file,
             prediction_sha256=line.sha256,
@@ -74,15 +74,15 @@ def score_sample(
         prediction = folder.load_prediction(line)
         given = prediction.ambiguity or ambiguity or Ambiguity.METRIC
         score = family.score(target, prediction, given)
+        values = {
+            spec.name: float(score.values.get(spec.name, math.nan))
+            for spec in specs
+            if spec.weight is None or weights[spec.weight] > 0
+        }
     except NoTruthError as error:
         return ended("unscored", error=Failure.of("target", error))
     except Exception as error:
         return ended("failed", weights=weights, worst=worst, error=Failure.of("score", error))
-    values = {
-        spec.name: score.values.get(spec.name, math.nan)
-        for spec in specs
-        if spec.weight is None or weights[spec.weight] > 0
-    }
     missing = [name for name, value in values.items() if not math.isfinite(value)]
     return ended(
         "failed" if values and len(missing) == len(values) else "scored",
