@@ -36,6 +36,16 @@ from g2vlm_bench.store import (
 )
 from g2vlm_bench.task import Family, TaskDefinition, convert
 
+# A full or read-only disk, or a folder of runs that is a file.
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.ENOTDIR,
+    errno.EEXIST,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -70,6 +80,7 @@ class Task:
     family: Family
     dataset: Dataset
     family_hash: str
+    reader_hash: str
 
     @property
     def name(self) -> str:
@@ -99,6 +110,7 @@ class Task:
             family=family,
             dataset=open_dataset(pins, reader(**arguments), where),
             family_hash=file_hash(plugins.path("family", definition.family)),
+            reader_hash=file_hash(plugins.path("reader", pins.format)),
         )
 
 
@@ -180,6 +192,9 @@ def rescore(plugins: Plugins, path: Path, data_root: Path | None = None) -> RunR
     with _readable_disk_errors(path), folder:
         task = stored_task(plugins, record, data_root)
         samples = task.dataset.samples[: record.data.limit]
+        # What a kill leaves half scored must not read as complete.
+        record.status = "predicted"
+        folder.write_record(record)
         record.seconds.pop("score", None)
         with _stage(record, "score"):
             _score(task, record, folder, samples)
@@ -234,6 +249,7 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
             "data": data,
             "adapter": adapter_record,
             "family": task.family_hash,
+            "reader": task.reader_hash,
             "code": code_hash(),
         }
     )
@@ -351,7 +367,7 @@ def _readable_disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in _DISK_ERRORS:
             raise
         raise BenchError(
             path,
