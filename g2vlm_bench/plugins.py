@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from g2vlm_bench.adapter import Adapter, TruthAdapter, WrappingAdapter
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.sample import Ambiguity, Want
 from g2vlm_bench.task import Family, TaskDefinition, load_definition
 
 Kind = Literal["task", "family", "adapter", "reader", "leaderboard"]
@@ -129,7 +130,9 @@ class Plugins:
             raise BenchError(
                 f"model '{spec}'", expected="a wrapper before the ':'", got=f"'{outer}'"
             )
-        return cls(**check_arguments(cls, arguments, f"model '{spec}'", offered=run))
+        adapter = cls(**check_arguments(cls, arguments, f"model '{spec}'", offered=run))
+        _check_declared(adapter, f"model '{spec}'")
+        return adapter
 
     def _index(self, kind: Kind) -> dict[str, Path]:
         if kind not in self._found:
@@ -140,7 +143,7 @@ class Plugins:
         task_roots = (shipped("tasks"), *self.tasks_dirs)
         if kind == "task":
             for root in task_roots:
-                for path in sorted(root.glob("*/*.yaml")):
+                for path in sorted(root.glob("*/*.y*ml")):
                     if path.parent.name not in ("leaderboards", "readers"):
                         yield f"{path.parent.name}/{path.stem}", path
         elif kind == "family":
@@ -158,12 +161,32 @@ class Plugins:
                 yield from ((path.stem, path) for path in sorted(root.glob("*.yaml")))
 
 
+def _check_declared(adapter: Adapter, where: str) -> None:
+    predicts = getattr(adapter, "predicts", None)
+    known = [str(want) for want in Want]
+    if not isinstance(predicts, set | frozenset) or not all(want in known for want in predicts):
+        raise BenchError(
+            f"{where}, attribute 'predicts'",
+            expected=f"a set of {', '.join(known)}",
+            got="none" if predicts is None else repr(predicts),
+        )
+    # Undeclared must not count as metric, the strongest.
+    if predicts & {Want.DEPTH, Want.POINTS} and not isinstance(adapter.ambiguity, Ambiguity):
+        raise BenchError(
+            f"{where}, attribute 'ambiguity'",
+            expected=f"one of {', '.join(Ambiguity)}, since it predicts depth or points",
+            got=repr(adapter.ambiguity),
+        )
+
+
 def docstring(path: Path) -> str | None:
     """Read a module's docstring without importing it."""
     try:
         return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     except SyntaxError as error:
         raise BenchError(path, expected="Python", got=f"{error.msg}, line {error.lineno}") from None
+    except ValueError as error:  # not UTF-8, or a NUL byte
+        raise BenchError(path, expected="Python", got=error) from None
 
 
 def load_class(path: Path, base: type[T]) -> type[T]:
@@ -175,9 +198,8 @@ def load_class(path: Path, base: type[T]) -> type[T]:
     module = load_module(path)
     found = [
         value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, base)
+        for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, type))
+        if issubclass(value, base)
         and value.__module__ == module.__name__
         and not inspect.isabstract(value)
     ]
@@ -194,7 +216,13 @@ def load_class(path: Path, base: type[T]) -> type[T]:
 
 def load_module(path: Path) -> ModuleType:
     """Import a file once, under a name of its own that no package can clash with."""
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BenchError(path, expected="a readable file", got=error.strerror) from None
+    # With its content, so that a file changed in a notebook's process is imported again: its runs
+    # carry the hash of the file as it is now.
+    digest = hashlib.sha256(f"{path}\n".encode() + content).hexdigest()[:12]
     name = f"g2vlm_bench_plugin_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
@@ -205,7 +233,7 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise BenchError(
             path,
@@ -232,7 +260,7 @@ def check_arguments(
                 where,
                 expected="known arguments",
                 got=f"'{name}'",
-                fix=nearest(name, takes - set(offered or ())),
+                fix=nearest(str(name), takes - set(offered or ())),
             )
     merged = {k: v for k, v in (offered or {}).items() if k in takes} | given
     missing = [
@@ -285,4 +313,7 @@ def _entry_point_folder(module: str) -> Path:
         raise BenchError(
             f"entry point '{module}'", expected="an installed package", got="none of that name"
         )
-    return Path(spec.submodule_search_locations[0], *rest)
+    folder = Path(spec.submodule_search_locations[0], *rest)
+    if not folder.is_dir():
+        raise BenchError(f"entry point '{module}'", expected="a folder", got=f"none at {folder}")
+    return folder
