@@ -187,6 +187,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)
     except FileNotFoundError:
         raise BenchError(path, expected="a YAML file", got="no file") from None
+    except OSError as error:
+        raise BenchError(path, expected="a YAML file", got=error.strerror) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BenchError(path, expected="YAML", got=str(error), fix="Mend the file.") from None
     if not isinstance(content, dict):

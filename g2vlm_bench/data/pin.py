@@ -93,7 +93,8 @@ def open_dataset(pins: DataPins, reader: Reader, where: str) -> Dataset:
         where: The task, for errors.
 
     Raises:
-        BenchError: A split is unknown, an id stands twice, or rows or content are not as pinned.
+        BenchError: A split is unknown or empty, an id stands twice or cannot be stored, or rows or
+            content are not as pinned.
     """
     for split in filter(None, (pins.split, pins.train_split)):
         if split not in reader.splits:
@@ -159,6 +160,16 @@ def hash_files(root: Path, paths: Iterable[Path]) -> str:
 
 
 def _check_ids(samples: Sequence[Sample], training: Sequence[Sample], where: str) -> None:
+    if not samples:
+        raise BenchError(f"{where}, data", expected="at least one sample", got="none")
+    for sample in samples:
+        for name in (sample.id, sample.cluster):
+            try:
+                str.encode(name)
+            except (TypeError, UnicodeEncodeError):  # JSON can spell half of a surrogate pair
+                raise BenchError(
+                    f"{where}, sample ids", expected="text that UTF-8 can hold", got=repr(name)
+                ) from None
     twice = [name for name, count in Counter(s.id for s in samples).items() if count > 1]
     if twice:
         raise BenchError(
