@@ -24,7 +24,8 @@ class Plane(Adapter):
 
     Args:
         camera_height_m: Height of the camera above the ground in metres.
-        wall_m: Depth of the wall in metres.
+        wall_m: Depth of the wall in metres. The default suits rooms; outdoors it hides the ground,
+            which a wall at 80 m does not.
     """
 
     predicts = frozenset({Want.DEPTH})
