@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from g2vlm_bench.world.raycast import Hits, Pack, Vectors, pack_scenes, trace
+from g2vlm_bench.world.raycast import Hits, Pack, Vectors, pack_scenes, root, trace
 from g2vlm_bench.world.scene import Camera, Scene
-from g2vlm_bench.world.shading import Paint, paint_scenes, shade
+from g2vlm_bench.world.shading import Paint, Rgb, paint_scenes, shade
 
+T = TypeVar("T")
 Shot = tuple[Scene, Camera]
 
-# Rays in flight: enough to keep a device busy, few enough to stay in a processor's cache.
-_RAYS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 22}
+# Rays of a chunk. On a CPU each chunk stays below the size that torch hands to several threads:
+# chunks side by side make better use of the cores, and never wait for one another.
+_RAYS_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 22}
 _SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 _EDGE_CONTRAST = 0.05
 _PROBE_SIDE = 64
@@ -65,8 +69,7 @@ def render(
     if not shots or height < 1 or width < 1:
         got = f"{len(shots)} shots of {height} x {width}"
         raise ValueError(f"expected at least one shot and one pixel, got {got}")
-    stages = _stages(shots, height, width, device)
-    parts = zip(*(stage.picture() for stage in stages), strict=True)
+    parts = zip(*_on_each(_Stage.picture, shots, height, width, device), strict=True)
     rgb, depth, normals, ids = (torch.cat(part) for part in parts)
     return Views(
         rgb=rgb,
@@ -98,8 +101,8 @@ def visible_shares(
     height = round(_PROBE_SIDE / min(aspect, 1))
     width = round(_PROBE_SIDE * max(aspect, 1))
     shots = [(scene, camera) for scene in scenes for camera in scene.cameras[:views]]
-    seen = [stage.ids().cpu().numpy() for stage in _stages(shots, height, width, device)]
-    ids = np.concatenate([np.zeros((0, height * width)), *seen])
+    seen = _on_each(_Stage.ids, shots, height, width, device)
+    ids = np.concatenate([np.zeros((0, height * width)), *(part.cpu().numpy() for part in seen)])
     ids = ids.reshape(len(scenes), views, height * width)
     return [
         np.stack([(maps == body.id).mean(axis=-1) for body in scene.bodies], axis=-1)
@@ -132,8 +135,7 @@ class _Stage:
         hits = trace(self.pack, *self._rays(x, y))
         light = self._smoothed(shade(self.pack, self.paint, hits), x, y)
         shape = (len(self.focal), self.height, self.width)
-        # A square root is the display's gamma; unlike a power it rounds the same way everywhere.
-        rgb = (light.clamp(0, 1).sqrt() * 255 + 0.5).to(torch.uint8)
+        rgb = torch.stack([(_shown(part) * 255 + 0.5).to(torch.uint8) for part in light], dim=-1)
         normals = torch.stack(list(hits.normal), dim=-1)
         return (
             rgb.reshape(*shape, 3),
@@ -162,21 +164,54 @@ class _Stage:
             return torch.zeros_like(hits.slot, dtype=torch.int32)
         return torch.where(hits.slot < 0, 0, self.pack.ids.gather(1, hits.slot.clamp_min(0)))
 
-    def _smoothed(self, light: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def _smoothed(self, light: Rgb, x: Tensor, y: Tensor) -> Rgb:
         """Average four sub-pixels where neighbours differ."""
-        edges = _edges(light.clamp(0, 1).sqrt(), self.height, self.width)
+        edges = self._edges(light)
         most = int(edges.sum(dim=1).max())
         if most == 0:
             return light
         # Views have different numbers of edge pixels: all get as many slots as the busiest one.
         chosen = torch.argsort(edges.to(torch.uint8), dim=1, descending=True, stable=True)[:, :most]
-        total = torch.zeros_like(light[:, :most])
+        x, y = (part.expand_as(edges).gather(1, chosen) for part in (x, y))
+        averages = [torch.zeros_like(x) for _ in range(3)]
         for dx, dy in _SUBPIXELS:
-            rays = self._rays(x[0, chosen] + dx, y[0, chosen] + dy)
-            total = total + shade(self.pack, self.paint, trace(self.pack, *rays)).clamp(0, 1)
-        index = chosen[..., None].expand_as(total)
-        kept = torch.where(edges.gather(1, chosen)[..., None], total / 4, light.gather(1, index))
-        return light.scatter(1, index, kept)
+            hits = trace(self.pack, *self._rays(x + dx, y + dy))
+            parts = shade(self.pack, self.paint, hits)
+            averages = [a + p.clamp(0, 1) / 4 for a, p in zip(averages, parts, strict=True)]
+        is_edge = edges.gather(1, chosen)
+        return tuple(
+            part.scatter(1, chosen, torch.where(is_edge, average, part.gather(1, chosen)))
+            for part, average in zip(light, averages, strict=True)
+        )
+
+    def _edges(self, light: Rgb) -> Tensor:
+        """Pixels `(V, H*W)` that differ visibly from a neighbour."""
+        edges = torch.zeros_like(light[0], dtype=torch.bool)
+        marks = edges.view(-1, self.height, self.width)
+        for part in light:
+            picture = _shown(part).view(marks.shape)
+            down = (picture[:, 1:] - picture[:, :-1]).abs() > _EDGE_CONTRAST
+            across = (picture[:, :, 1:] - picture[:, :, :-1]).abs() > _EDGE_CONTRAST
+            marks[:, 1:] |= down
+            marks[:, :-1] |= down
+            marks[:, :, 1:] |= across
+            marks[:, :, :-1] |= across
+        return edges
+
+
+def _on_each(
+    work: Callable[[_Stage], T],
+    shots: Sequence[Shot],
+    height: int,
+    width: int,
+    device: torch.device | str,
+) -> list[T]:
+    """Do the work on every chunk of shots, on a CPU as many at a time as torch has threads."""
+    stages = _stages(shots, height, width, device)
+    if torch.device(device).type != "cpu":
+        return [work(stage) for stage in stages]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(work, stages))
 
 
 def _stages(
@@ -199,14 +234,6 @@ def _stages(
         )
 
 
-def _edges(shown: Tensor, height: int, width: int) -> Tensor:
-    """Pixels `(V, H*W)` that differ visibly from a neighbour."""
-    picture = shown.reshape(len(shown), height, width, 3)
-    edges = torch.zeros(picture.shape[:3], dtype=torch.bool, device=shown.device)
-    down = ((picture[:, 1:] - picture[:, :-1]).abs() > _EDGE_CONTRAST).any(dim=-1)
-    across = ((picture[:, :, 1:] - picture[:, :, :-1]).abs() > _EDGE_CONTRAST).any(dim=-1)
-    edges[:, 1:] |= down
-    edges[:, :-1] |= down
-    edges[:, :, 1:] |= across
-    edges[:, :, :-1] |= across
-    return edges.flatten(1)
+def _shown(light: Tensor) -> Tensor:
+    """Brightness on a display, in [0, 1]; its gamma is a square root."""
+    return root(light.clamp(0, 1))

@@ -294,9 +294,7 @@ def _make_room(rng: np.random.Generator) -> Room:
     return Room(_round(width), _round(depth), _round(rng.uniform(2.5, 3.2)), floor, walls)
 
 
-def _furnish(
-    rng: np.random.Generator, room: Room
-) -> tuple[tuple[Body, ...], tuple[Camera, ...]]:
+def _furnish(rng: np.random.Generator, room: Room) -> tuple[tuple[Body, ...], tuple[Camera, ...]]:
     """Draw bodies and cameras until all find a place, mostly at once."""
     for _ in range(1000):
         bodies = _make_bodies(rng, room)
