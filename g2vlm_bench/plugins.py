@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
+
+import msgspec
 
 from g2vlm_bench.adapter import Adapter, TruthAdapter, WrappingAdapter
 from g2vlm_bench.data.reader import Reader
@@ -250,7 +252,7 @@ def check_arguments(
     """Check keyword arguments against a signature, adding those on offer that it takes.
 
     Raises:
-        BenchError: An argument is unknown or missing; the nearest name is given.
+        BenchError: An argument is unknown (the nearest name is given), of another type, or missing.
     """
     parameters = inspect.signature(function).parameters
     takes = {name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
@@ -262,7 +264,11 @@ def check_arguments(
                 got=f"'{name}'",
                 fix=nearest(str(name), takes - set(offered or ())),
             )
-    merged = {k: v for k, v in (offered or {}).items() if k in takes} | given
+    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
+    checked = {
+        key: _of_type(value, hints.get(key, Any), key, where) for key, value in given.items()
+    }
+    merged = {k: v for k, v in (offered or {}).items() if k in takes} | checked
     missing = [
         name
         for name, p in parameters.items()
@@ -273,6 +279,13 @@ def check_arguments(
     if missing:
         raise BenchError(where, expected=f"argument '{missing[0]}'", got="none")
     return merged
+
+
+def _of_type(value: Any, kind: Any, key: str, where: str) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise BenchError(f"{where}, key '{key}'", got=f"{value!r}: {error}") from None
 
 
 def _modules(roots: Iterable[Path]) -> Iterable[tuple[str, Path]]:

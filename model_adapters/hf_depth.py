@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
+_LIBRARIES: list[Any] = []
 _BACKENDS = ("auto", "torchvision", "pil")
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _CONFIG_FILES = ("config.json", *_PROCESSOR_FILES)
@@ -375,6 +377,9 @@ def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) ->
     from transformers import AutoImageProcessor
     from transformers.utils.import_utils import is_torchvision_available
 
+    if is_torchvision_available():
+        import_torchvision()
+
     def load() -> Any:
         if config.model_type == "zoedepth" and not is_torchvision_available():
             raise ImportError("ZoeDepth's image processor resizes depth with torchvision")
@@ -389,6 +394,31 @@ def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) ->
 
     fix = None if is_torchvision_available() else "It may need torchvision: install that first."
     return _attempt(load, checkpoint, f"an image processor ({_PROCESSOR_FILES[0]})", fix)
+
+
+def import_torchvision() -> None:
+    """Import torchvision even where its compiled operators were built for another torch.
+
+    The registry's wheel is a CUDA build; beside a CPU build of torch its operators cannot load, and
+    its own import then fails on registering the two below. No image processor of a depth estimator
+    calls a compiled operator, so declaring them is enough.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        import torch
+
+        operators = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for module in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[module]
+        import torchvision  # noqa: F401
+
+        # The declarations live as long as the library object does.
+        _LIBRARIES.append(operators)
 
 
 def _load_model(folder: Path, checkpoint: str, config: Any, dtype: str) -> Any:

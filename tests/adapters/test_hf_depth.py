@@ -21,6 +21,8 @@ from g2vlm_bench.sample import Ambiguity, Inputs, Want
 
 ADAPTER = shipped("model_adapters") / "hf_depth.py"
 HfDepth = load_module(ADAPTER).HfDepth
+# Transformers called by hand needs it, too, where torchvision's operators are of another build.
+load_module(ADAPTER).import_torchvision()
 tiny = load_module(Path(__file__).with_name("tiny_checkpoints.py"))
 
 AMBIGUITY = {
