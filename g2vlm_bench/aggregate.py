@@ -40,6 +40,10 @@ class Column:
         self.clusters.append(line.cluster)
         self.failed.append(failed)
 
+    def counts_as(self, other: Column) -> bool:
+        """Whether both count the same samples with the same weights, so that they are paired."""
+        return self.clusters == other.clusters and self.weights == other.weights
+
     def bootstrap(self, seed: int) -> Bootstrap | None:
         """Resample the clusters; None where no sample, or none with weight, has truth."""
         if sum(self.weights) <= 0:
@@ -50,7 +54,7 @@ class Column:
         """Reduce to a number with its interval and counts."""
         boot = self.bootstrap(seed)
         value = boot.value if boot is not None and math.isfinite(boot.value) else None
-        low, high = (boot.interval() if boot is not None else None) or (None, None)
+        low, high = _within_bounds(self.spec, boot.interval() if boot is not None else None)
         return MetricResult(
             metric=self.spec.name,
             unit=self.spec.unit,
@@ -71,6 +75,16 @@ class Column:
         ]
         mass = sum(w for _, w in kept)
         return sum(v * w for v, w in kept) / mass if mass > 0 else None
+
+
+def _within_bounds(
+    spec: MetricSpec, interval: tuple[float, float] | None
+) -> tuple[float, float] | tuple[None, None]:
+    """Cut what no value can be: Student's interval of a share may reach beyond 1."""
+    if interval is None:
+        return None, None
+    lowest, highest = sorted((spec.best, _worst(spec)))
+    return max(interval[0], lowest), min(interval[1], highest)
 
 
 def _worst(spec: MetricSpec) -> float:

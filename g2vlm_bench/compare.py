@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from g2vlm_bench.aggregate import aggregate
+from g2vlm_bench.aggregate import Column, aggregate
 from g2vlm_bench.errors import BenchError, NotComparableError, nearest
-from g2vlm_bench.leaderboard import check_comparable, find_runs
+from g2vlm_bench.leaderboard import check_comparable, check_paired, find_runs
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.statistics import expanded_percentile
+from g2vlm_bench.statistics import Bootstrap, confidence_interval, direction
 from g2vlm_bench.store import RunFolder, RunRecord, write_atomically
 
 
@@ -21,7 +22,10 @@ class Difference:
     """One metric of one task, new against base.
 
     Attributes:
-        worsening: How much worse the new value is, in the metric's unit; negative is better.
+        base: The old value; infinite where a sample failed on a metric without a bound.
+        new: The new value; None where the new run's predictions are refused.
+        worsening: How much worse the new value is, in the metric's unit; negative is better. None
+            where a value is infinite or refused.
         low: Lower end of the 95 % interval of the worsening, None where it is undefined.
         high: Upper end.
         allowed: The worsening the user allows, None where significance decides.
@@ -30,7 +34,7 @@ class Difference:
 
     task: str
     metric: str
-    base: float | None
+    base: float
     new: float | None
     worsening: float | None
     low: float | None
@@ -42,8 +46,10 @@ class Difference:
         """Describe the difference in one line."""
         verdict = "WORSE" if self.regressed else "ok   "
         if self.worsening is None:
-            return f"{verdict} {self.task} {self.metric}: {self.base} -> {self.new}"
-        interval = "" if self.low is None else f" [{self.low:+.4f}, {self.high:+.4f}]"
+            new = "refused" if self.new is None else self.new
+            return f"{verdict} {self.task} {self.metric}: {self.base} -> {new}"
+        unknown = " (no interval: fewer than two scenes)"
+        interval = unknown if self.low is None else f" [{self.low:+.4f}, {self.high:+.4f}]"
         limit = "" if self.allowed is None else f", allowed {self.allowed:g}"
         return (
             f"{verdict} {self.task} {self.metric}: {self.base:.4f} -> {self.new:.4f}, "
@@ -74,27 +80,37 @@ class Comparison:
 def compare(base: Path, new: Path, max_drop: Mapping[str, float] | None = None) -> Comparison:
     """Compare runs of the same tasks.
 
+    A metric is worse where the 95 % interval of the paired difference lies wholly on that side. A
+    metric that the new run's predictions are refused for is worse, and so are more failures where
+    they make the mean infinite.
+
     Args:
         base: A run folder, or a folder of runs of one model.
-        new: Likewise.
+        new: Likewise; it may have further tasks.
         max_drop: Metric (`delta1@median_scale`, or `delta1` under every protocol) -> the worsening
             that is allowed. Where it is given, only the metrics named are judged.
 
     Raises:
-        NotComparableError: Definition, data, scorer or samples differ, or no task is shared.
-        BenchError: A run is not complete, or a metric named is in no task.
+        NotComparableError: Definition, data, scorer or samples differ, the new run lacks a task, or
+            nothing was scored.
+        BenchError: A run is not complete, a metric named is in no task, or what is allowed is no
+            number.
     """
     old_runs, new_runs = _by_task(base), _by_task(new)
-    shared = sorted(set(old_runs) & set(new_runs))
-    if not shared:
+    lacking = sorted(set(old_runs) - set(new_runs))
+    if lacking:
+        # A gate that passes what was not run is open.
         raise NotComparableError(
-            f"{base} and {new}",
-            expected="a task that both were run on",
-            got=f"{', '.join(old_runs)} and {', '.join(new_runs)}",
+            new,
+            expected=f"a run of {', '.join(lacking)}, as in {base}",
+            got=f"{', '.join(sorted(new_runs))}",
+            fix="Run them, or name the run folders that are meant.",
         )
     limits = dict(max_drop or {})
-    known = {spec.name for task in shared for spec in old_runs[task][1].metrics}
-    for name in limits:
+    known = {spec.name for _, record in old_runs.values() for spec in record.metrics}
+    for name, allowed in limits.items():
+        if not math.isfinite(allowed):
+            raise BenchError("--max-drop", expected=f"a finite number for {name}", got=f"{allowed}")
         if not any(name in (metric, metric.partition("@")[0]) for metric in known):
             raise BenchError(
                 "--max-drop",
@@ -102,13 +118,16 @@ def compare(base: Path, new: Path, max_drop: Mapping[str, float] | None = None) 
                 got=f"'{name}'",
                 fix=nearest(name, known),
             )
-    return Comparison(
-        tuple(
-            difference
-            for task in shared
-            for difference in _differences(old_runs[task], new_runs[task], limits)
-        )
+    differences = tuple(
+        difference
+        for task in sorted(old_runs)
+        for difference in _differences(old_runs[task], new_runs[task], limits)
     )
+    if not differences:
+        raise NotComparableError(
+            f"{base} and {new}", expected="a metric with scored samples", got="none"
+        )
+    return Comparison(differences)
 
 
 def write_junit(comparison: Comparison, path: Path) -> None:
@@ -150,46 +169,52 @@ def _by_task(path: Path) -> dict[str, tuple[Path, RunRecord]]:
 def _differences(
     base: tuple[Path, RunRecord], new: tuple[Path, RunRecord], limits: Mapping[str, float]
 ) -> list[Difference]:
-    old_record, new_record = base[1], new[1]
+    record = base[1]
     check_comparable(base, new)
-    names = {spec.name for spec in new_record.metrics}
-    specs = [spec for spec in old_record.metrics if spec.name in names]
+    specs = [spec for spec in record.metrics if not limits or _allowed(spec, limits) is not None]
+    served = {spec.name for spec in new[1].metrics}
     old_columns = aggregate(specs, RunFolder(base[0]).samples()).columns
     new_columns = aggregate(specs, RunFolder(new[0]).samples()).columns
     found = []
     for spec in specs:
-        allowed = limits.get(spec.name, limits.get(spec.name.partition("@")[0]))
-        if limits and allowed is None:
+        old, late = old_columns[spec.name], new_columns[spec.name]
+        check_paired(spec.name, (base[0], old), (new[0], late))
+        if (before := old.bootstrap(record.seed)) is None:
             continue
-        old, late = (c[spec.name].bootstrap(old_record.seed) for c in (old_columns, new_columns))
-        if old is None or late is None:
-            continue
-        sign = -1.0 if spec.higher_is_better else 1.0
-        interval = None
-        if old.replicates.size and old.replicates.size == late.replicates.size:
-            interval = expanded_percentile(
-                sign * (late.replicates - old.replicates), old.n_clusters
-            )
-        found.append(_judged(spec, old_record.task.name, old.value, late.value, interval, allowed))
+        after = late.bootstrap(record.seed) if spec.name in served else None
+        found.append(
+            _judged(spec, record.task.name, (old, before), (late, after), _allowed(spec, limits))
+        )
     return found
+
+
+def _allowed(spec: MetricSpec, limits: Mapping[str, float]) -> float | None:
+    return limits.get(spec.name, limits.get(spec.name.partition("@")[0]))
 
 
 def _judged(
     spec: MetricSpec,
     task: str,
-    base: float,
-    new: float,
-    interval: tuple[float, float] | None,
+    base: tuple[Column, Bootstrap],
+    new: tuple[Column, Bootstrap | None],
     allowed: float | None,
 ) -> Difference:
-    finite = abs(base) != float("inf") and abs(new) != float("inf")
-    worsening = (base - new if spec.higher_is_better else new - base) if finite else None
-    if worsening is None:
+    (old_column, old), (new_column, late) = base, new
+    if late is None:
+        return Difference(task, spec.name, old.value, None, None, None, None, allowed, True)
+    if not (math.isfinite(old.value) and math.isfinite(late.value)):
         # Infinite means a failure of an unbounded metric; more of them is worse.
-        regressed = abs(new) == float("inf") and abs(base) != float("inf")
-    elif allowed is not None:
-        regressed = worsening > allowed
-    else:
-        regressed = interval is not None and interval[0] > 0
+        regressed = sum(new_column.failed) > sum(old_column.failed)
+        return Difference(
+            task, spec.name, old.value, late.value, None, None, None, allowed, regressed
+        )
+    sign = -1.0 if spec.higher_is_better else 1.0
+    worsening = sign * (late.value - old.value)
+    interval = confidence_interval(
+        worsening, sign * (late.replicates - old.replicates), old.n_clusters
+    )
+    regressed = direction(interval) > 0 if allowed is None else worsening > allowed
     low, high = interval or (None, None)
-    return Difference(task, spec.name, base, new, worsening, low, high, allowed, regressed)
+    return Difference(
+        task, spec.name, old.value, late.value, worsening, low, high, allowed, regressed
+    )

@@ -1,8 +1,11 @@
 """A board: a definition and runs become a ranked table in which every number has an interval.
 
 Models are ranked by the mean of their columns, each brought to 0 (chance, or the metric's worst
-value) ... 1 (perfect); a column that a model cannot fill counts 0. Two models rank apart only where
-the paired bootstrap of their difference excludes 0; otherwise they are printed as tied.
+value) ... 1 (perfect); a column that a model cannot fill counts 0. A model's rank is one more than
+the number of models that are significantly better: those against which the 95 % interval of the
+paired difference excludes 0. So nothing stands behind a model without being shown to be worse than
+another one, and significance, which is not transitive, is never chained. Where a column has fewer
+than two scenes its uncertainty is unknown, and then so is that of every score: all are tied.
 """
 
 from __future__ import annotations
@@ -17,10 +20,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.aggregate import aggregate
+from g2vlm_bench.aggregate import Column, aggregate
 from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.statistics import Bootstrap, expanded_percentile
+from g2vlm_bench.statistics import REPLICATES, Bootstrap, confidence_interval, direction
 from g2vlm_bench.store import MetricResult, RunFolder, RunRecord
 from g2vlm_bench.task import convert, read_yaml
 
@@ -79,7 +82,8 @@ class Row:
     """One model on a board.
 
     Attributes:
-        score: Mean of the columns, each from 0 (chance or worst) to 1 (perfect); None if unranked.
+        score: Mean of the columns, each from 0 (chance or worst) to 1 (perfect); below 0 for a
+            model that is worse than chance. Reference rows have one too.
         low: Lower end of the score's 95 % interval, None where it is undefined.
         high: Upper end.
         rank: None for a reference row, which is made from the truth.
@@ -195,11 +199,19 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
         paths: Run folders; runs of other tasks than the board's are left out.
 
     Raises:
-        NotComparableError: Two runs of one task differ in definition, data or scorer.
-        BenchError: A run is not complete, or a model has two runs of one task.
+        NotComparableError: Two runs of one task differ in definition, data, samples or scorer, or
+            two runs of one model in its weights.
+        BenchError: A run is not complete, a model has two runs of one task, or no run is of a task
+            of the board.
     """
-    runs = [(path, RunFolder(path).read_record()) for path in paths]
-    runs = [(path, record) for path, record in runs if record.task.name in definition.tasks]
+    everything = [(path, RunFolder(path).read_record()) for path in paths]
+    runs = [(path, record) for path, record in everything if record.task.name in definition.tasks]
+    if not runs:
+        raise BenchError(
+            f"leaderboard {definition.name}",
+            expected=f"runs of {', '.join(definition.tasks)}",
+            got=", ".join(sorted({r.task.name for _, r in everything})) or "no runs",
+        )
     _check_runs(runs)
     columns = [_column(column, runs) for column in definition.columns]
     specs = tuple(next((e.spec for e in column.values()), None) for column in columns)
@@ -212,7 +224,7 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
     for model in models:
         own = [record for _, record in runs if record.adapter.spec == model]
         value, replicates = scores[model]
-        low, high = expanded_percentile(replicates, _few(columns)) or (None, None)
+        low, high = confidence_interval(value, replicates, _few(columns)) or (None, None)
         rows.append(
             Row(
                 model=model,
@@ -222,7 +234,8 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
                 ),
                 score=value,
                 low=low,
-                high=high,
+                # Student's interval may reach beyond what is perfect.
+                high=None if high is None else min(high, 1.0),
                 rank=order.get(model),
                 tied=list(order.values()).count(order.get(model, -1)) > 1,
                 provisional=_provisional(own),
@@ -257,6 +270,7 @@ def check_comparable(base: tuple[Path, RunRecord], other: tuple[Path, RunRecord]
 def _check_runs(runs: Sequence[tuple[Path, RunRecord]]) -> None:
     first: dict[str, tuple[Path, RunRecord]] = {}
     seen: dict[tuple[str, str], Path] = {}
+    weights: dict[str, tuple[Path, str | None]] = {}
     for path, record in runs:
         if record.status != "complete":
             raise BenchError(
@@ -274,11 +288,21 @@ def _check_runs(runs: Sequence[tuple[Path, RunRecord]]) -> None:
                 fix="Name the runs that are meant.",
             )
         seen[key] = path
+        loaded = record.adapter.weights_hash or record.adapter.checkpoint
+        weights_path, others = weights.setdefault(record.adapter.spec, (path, loaded))
+        if others != loaded:
+            raise NotComparableError(
+                f"weights of {record.adapter.spec}",
+                expected=f"{others} as in {weights_path}",
+                got=f"{loaded} in {path}",
+                fix="A row is one model: make a board of each.",
+            )
         check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
 
 
 def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
+    first: tuple[Path, Column] | None = None
     for path, record in runs:
         if record.task.name != column.task:
             continue
@@ -289,26 +313,49 @@ def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict
         if not spec.bounded:
             raise BenchError(f"column {column.task}", expected="a bounded metric", got=f"'{name}'")
         gathered = aggregate([spec], RunFolder(path).samples()).columns[name]
-        result = gathered.result(record.seed)
-        entries[record.adapter.spec] = _Entry(record, spec, result, gathered.bootstrap(record.seed))
+        first = first or (path, gathered)
+        check_paired(name, first, (path, gathered))
+        entries[record.adapter.spec] = _Entry(
+            record, spec, gathered.result(record.seed), gathered.bootstrap(record.seed)
+        )
     return entries
+
+
+def check_paired(metric: str, base: tuple[Path, Column], other: tuple[Path, Column]) -> None:
+    """Check that two runs count the same samples, without which nothing about them is paired.
+
+    Raises:
+        NotComparableError: The truth of a sample could be opened for one of them only.
+    """
+    (base_path, one), (path, two) = base, other
+    if not one.counts_as(two):
+        raise NotComparableError(
+            f"samples counted by {metric}",
+            expected=f"the {len(one.values)} of {base_path}",
+            got=f"{len(two.values)} in {path}, or others",
+            fix="Score both again on the same data.",
+        )
 
 
 def _score(
     model: str, columns: Sequence[Mapping[str, _Entry]]
 ) -> tuple[float, NDArray[np.float64]]:
     """Take the mean over the columns, and of the replicates draw by draw."""
-    values, replicates = [], []
-    for column in columns:
+    skills = [
         # A column that the model cannot fill counts 0, without uncertainty.
-        shown = next((e.bootstrap for e in column.values() if e.bootstrap is not None), None)
-        size = 0 if shown is None else shown.replicates.size
-        value, draws = column[model].skill() if model in column else (0.0, np.zeros(size))
-        values.append(value)
-        replicates.append(draws)
-    if len({draws.size for draws in replicates}) != 1:
-        return float(np.mean(values)), np.empty(0)
-    return float(np.mean(values)), np.mean(replicates, axis=0)
+        column[model].skill() if model in column else (0.0, np.zeros(_draws(column)))
+        for column in columns
+    ]
+    value = float(np.mean([value for value, _ in skills]))
+    if len({replicates.size for _, replicates in skills}) > 1:
+        return value, np.empty(0)
+    return value, np.mean([replicates for _, replicates in skills], axis=0)
+
+
+def _draws(column: Mapping[str, _Entry]) -> int:
+    """How many draws the column's runs have; all of them count the same samples."""
+    sizes = [entry.skill()[1].size for entry in column.values()]
+    return min(sizes, default=REPLICATES)
 
 
 def _column_ranks(column: Mapping[str, _Entry]) -> dict[str, int]:
@@ -323,10 +370,11 @@ def _ranks(
     better = dict.fromkeys(scores, 0)
     for one, other in combinations(scores, 2):
         (value, draws), (other_value, other_draws) = scores[one], scores[other]
-        same = draws.size == other_draws.size
-        interval = expanded_percentile(draws - other_draws, n_clusters) if same else None
-        if interval is not None and (interval[0] > 0 or interval[1] < 0):
-            better[other if value > other_value else one] += 1
+        if draws.size != other_draws.size:
+            continue
+        side = direction(confidence_interval(value - other_value, draws - other_draws, n_clusters))
+        if side:
+            better[other if side > 0 else one] += 1
     return {model: 1 + count for model, count in better.items()}
 
 

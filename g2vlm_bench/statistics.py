@@ -17,6 +17,9 @@ from scipy import stats
 
 REPLICATES = 2000
 LEVEL = 0.95
+# Of n clusters that all differ from 0 to one side, every resample does too, and that happens by
+# chance once in 2^(n-1): percentiles cannot cover 95 % before n = 6, and come close from here on.
+FEWEST_FOR_PERCENTILES = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +37,8 @@ class Bootstrap:
     n_clusters: int
 
     def interval(self) -> tuple[float, float] | None:
-        """Give the 95 % interval, None where it is undefined.
-
-        The percentiles are widened for few clusters: the plain percentile interval of n clusters
-        is too narrow by sqrt((n-1)/n) and by z/t. Source: Hesterberg, "What Teachers Should Know
-        About the Bootstrap" (2015), section 4.3, the expanded percentile interval.
-        """
-        return expanded_percentile(self.replicates, self.n_clusters)
+        """Give the 95 % interval, None where it is undefined (see `confidence_interval`)."""
+        return confidence_interval(self.value, self.replicates, self.n_clusters)
 
 
 def cluster_bootstrap(
@@ -71,7 +69,8 @@ def cluster_bootstrap(
         raise ValueError("expected values without NaN and weights with a positive sum")
     names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     mass: NDArray[np.float64] = np.bincount(index, weight).astype(np.float64)
-    product = np.where(weight > 0, weight * value, 0.0)
+    # What has no weight may be infinite, and 0 times that would be NaN.
+    product = np.multiply(weight, value, out=np.zeros_like(value), where=weight > 0)
     total: NDArray[np.float64] = np.bincount(index, product).astype(np.float64)
     mean = float(total.sum() / mass.sum())
     if len(names) < 2 or not math.isfinite(mean):
@@ -81,20 +80,58 @@ def cluster_bootstrap(
 
 def draws_seed(clusters: Sequence[str], seed: int) -> int:
     """Derive the seed of the draws from the clusters' names, so that runs on them are paired."""
-    digest = hashlib.sha256("\n".join(sorted(set(clusters))).encode()).digest()
-    return int.from_bytes(digest[:8], "big") ^ seed
+    names = "\n".join([str(seed), *sorted(set(clusters))])
+    return int.from_bytes(hashlib.sha256(names.encode()).digest()[:8], "big")
+
+
+def confidence_interval(
+    value: float, replicates: NDArray[np.float64], n_clusters: int, level: float = LEVEL
+) -> tuple[float, float] | None:
+    """Give an interval from replicates: expanded percentiles, or Student's t for few clusters.
+
+    Args:
+        value: The statistic on the data, such as a mean or a difference of two.
+        replicates: The statistic under each draw; empty where it has no uncertainty to speak of.
+        n_clusters: How many clusters were resampled.
+        level: Of confidence.
+
+    Returns:
+        Its ends; None for fewer than two clusters, whose spread says nothing.
+    """
+    if replicates.size == 0 or n_clusters < 2:
+        return None
+    if n_clusters >= FEWEST_FOR_PERCENTILES:
+        return expanded_percentile(replicates, n_clusters, level)
+    # The bootstrap's variance divides by n where the sample variance divides by n - 1.
+    error = float(replicates.std()) * math.sqrt(n_clusters / (n_clusters - 1))
+    margin = float(stats.t.ppf((1 + level) / 2, n_clusters - 1)) * error
+    return value - margin, value + margin
+
+
+def direction(interval: tuple[float, float] | None) -> int:
+    """Say on which side of 0 an interval lies: 1 above, -1 below, 0 around it or undefined.
+
+    >>> direction((0.1, 0.3)), direction((-0.1, 0.3)), direction(None)
+    (1, 0, 0)
+    """
+    # Two sums of the same numbers in another order differ by rounding, always to the same side.
+    rounding = 1e-12
+    if interval is None:
+        return 0
+    return (interval[0] > rounding) - (interval[1] < -rounding)
 
 
 def expanded_percentile(
     replicates: NDArray[np.float64], n_clusters: int, level: float = LEVEL
-) -> tuple[float, float] | None:
-    """Give an interval from replicates, widened for few clusters (see `Bootstrap.interval`).
+) -> tuple[float, float]:
+    """Give the percentiles of replicates, widened for the number of clusters.
+
+    The plain percentile interval of n clusters is too narrow by sqrt((n-1)/n) and by z/t. Source:
+    Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), section 4.3.
 
     >>> expanded_percentile(np.arange(2001.0), n_clusters=10**9)
     (50.0, 1950.0)
     """
-    if replicates.size == 0 or n_clusters < 2:
-        return None
     tail = (1 - level) / 2
     t = stats.t.ppf(tail, n_clusters - 1) * math.sqrt(n_clusters / (n_clusters - 1))
     # Rounded, so that very many clusters give the plain percentiles to the last digit.
