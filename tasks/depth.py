@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ Alignment = Literal[
     "least_squares_scale_shift_disparity",
 ]
 Crop = Literal["eigen", "garg", "nyu"]
+Metres = Annotated[float, msgspec.Meta(gt=0)]
 
 # What a prediction may be known up to for each alignment to make sense of it, and its short label.
 _ALIGNMENTS: dict[str, tuple[Ambiguity, str]] = {
@@ -63,12 +65,20 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     alignment: Alignment = "none"
-    min_depth_m: float = 0.0
-    max_depth_m: float | None = None
+    min_depth_m: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    max_depth_m: Metres | None = None
     crop: Crop | None = None
     clip: bool = False
     resize: Literal["error", "nearest", "bilinear"] = "error"
     mean: Literal["image", "pixel"] = "image"
+
+    def __post_init__(self) -> None:
+        """Refuse a range that leaves no depth, NaN included."""
+        far = np.inf if self.max_depth_m is None else self.max_depth_m
+        if not self.min_depth_m < far:
+            raise ValueError(
+                f"expected min_depth_m < max_depth_m, got {self.min_depth_m} and {far}"
+            )
 
     @property
     def label(self) -> str:
@@ -144,15 +154,14 @@ class Depth(Family):
             if not ambiguity.can_serve(protocol.needs):
                 continue
             masks = _masks(depths, protocol)
-            predicted = _stack(
-                [
-                    _resized(p, g.shape, protocol)
-                    for p, g in zip(prediction.depth, depths, strict=True)
-                ],
-                masks,
-            )
             true = _stack(depths, masks)
-            fitted = _align(predicted, true, protocol, ambiguity)
+            try:
+                predicted = _predicted(prediction.depth, depths, masks, protocol)
+                fitted = _align(predicted, true, protocol, ambiguity)
+            except ValueError as error:
+                # What one protocol cannot use is no failure under the others.
+                undefined.append(f"{protocol.label}: {error}")
+                continue
             details["alignment"][protocol.label] = fitted.record()
             aligned = _clipped(fitted.apply(predicted), protocol)
             for metric in self.definition.metrics:
@@ -162,6 +171,8 @@ class Depth(Family):
                     undefined.append(f"{metric}@{protocol.label}: {error}")
                 else:
                     values[f"{metric}@{protocol.label}"] = value
+        if undefined and not values:
+            raise ValueError(undefined[0])
         if undefined:
             details["undefined"] = "; ".join(undefined)
         return SampleScore(values=values, details=details)
@@ -200,6 +211,17 @@ def _stack(maps: Any, masks: list[NDArray[np.bool_]]) -> NDArray[np.float64]:
     return np.concatenate(
         [np.asarray(one, np.float64)[mask] for one, mask in zip(maps, masks, strict=True)]
     )
+
+
+def _predicted(
+    views: tuple[NDArray[np.float32], ...],
+    depths: tuple[NDArray[np.float32], ...],
+    masks: list[NDArray[np.bool_]],
+    protocol: DepthProtocol,
+) -> NDArray[np.float64]:
+    """Gather the predicted values of all views where the truth counts."""
+    resized = [_resized(p, g.shape, protocol) for p, g in zip(views, depths, strict=True)]
+    return _stack(resized, masks)
 
 
 def _align(
