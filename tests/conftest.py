@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.runner import Model, Options, Task, run
+from g2vlm_bench.store import RunFolder, RunRecord
+
 PROJECT = Path(__file__).parent.parent
+TOYS = Path(__file__).parent / "toys"
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +24,42 @@ def realdata() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toys() -> Plugins:
+    """The shipped plug-ins and the toys of these tests."""
+    return Plugins((TOYS / "tasks",), (TOYS / "adapters",))
+
+
+@pytest.fixture
+def toy_task(toys: Plugins) -> Callable[..., Task]:
+    """Load a toy task, with some keys of its file changed; `data` is merged."""
+
+    def load(name: str = "toy/echo", **changes: Any) -> Task:
+        definition = toys.task(name)
+        changes["data"] = definition.data | changes.get("data", {})
+        return Task.load(toys, msgspec.structs.replace(definition, **changes))
+
+    return load
+
+
+@pytest.fixture
+def toy_run(
+    toys: Plugins, toy_task: Callable[..., Task], tmp_path: Path
+) -> Callable[..., tuple[RunFolder, RunRecord]]:
+    """Run a toy model on a toy task into `tmp_path/runs`."""
+
+    def start(
+        model: str | Model = "pixels",
+        arguments: dict[str, Any] | None = None,
+        task: str = "toy/echo",
+        data: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> tuple[RunFolder, RunRecord]:
+        chosen = Options(**{"out": tmp_path / "runs"} | options)
+        if isinstance(model, str):
+            model = Model.load(toys, model, arguments or {}, chosen)
+        return run(toy_task(task, data=data or {}), model, chosen)
+
+    return start
