@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry import alignment, cameras, clouds
-from g2vlm_bench.geometry.nearest import NeighbourIndex
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import points as point_metrics
 from g2vlm_bench.metrics.points import CloudDistances
@@ -17,6 +19,7 @@ from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, label_number
 
 Array = NDArray[np.float64]
+Metres = Annotated[float, msgspec.Meta(gt=0)]
 
 _DISTANCES = {
     "accuracy_mean": ("m", "mean distance from the prediction to the truth"),
@@ -41,7 +44,9 @@ class ChamferProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         alignment: `scale` makes the median distances from the camera equal; `se3` and `sim3` are
-            fitted on corresponding pixels, so they need predicted depth.
+            fitted on corresponding pixels, so they need predicted depth. Under `scale` and `sim3`
+            several depth maps that given cameras lift are brought to one scale before they are
+            lifted, because the cameras' distances are metric whatever the depth is.
         icp_m: Largest distance of a pair in a point-to-point ICP behind the alignment; none if
             absent.
         frame: Frame of predicted points, and of the comparison.
@@ -53,12 +58,19 @@ class ChamferProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     alignment: Literal["none", "scale", "se3", "sim3"] = "none"
-    icp_m: float | None = None
+    icp_m: Metres | None = None
     frame: Literal["first_camera", "world"] = "first_camera"
     camera: Literal["given", "predicted"] = "given"
-    thresholds_m: tuple[float, ...] = (0.05,)
-    voxel_m: float | None = None
-    crop_margin_m: float | None = None
+    thresholds_m: Annotated[tuple[Metres, ...], msgspec.Meta(min_length=1)] = (0.05,)
+    voxel_m: Metres | None = None
+    crop_margin_m: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning: a camera's distances in a world, thresholds of one name."""
+        if self.alignment == "scale" and self.frame == "world":
+            raise ValueError("expected alignment scale in the frame first_camera, got world")
+        if len(set(map(label_number, self.thresholds_m))) < len(self.thresholds_m):
+            raise ValueError(f"expected thresholds that differ, got {self.thresholds_m}")
 
     @property
     def label(self) -> str:
@@ -84,16 +96,27 @@ class ChamferProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields
         """Whether the alignment is fitted on corresponding pixels."""
         return self.alignment in ("se3", "sim3")
 
+    @property
+    def brings_depth_to_scale(self) -> bool:
+        """Whether depth is scaled before given cameras lift it."""
+        return self.camera == "given" and self.alignment in ("scale", "sim3")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Clouds:
-    """Prediction and truth in one frame; rows correspond where both were lifted from pixels."""
+    """Prediction and truth in one frame.
+
+    Attributes:
+        corresponding: The true point of each predicted one, where a protocol asks for it.
+        depth_scale: By which several depth maps were scaled before they were lifted.
+    """
 
     predicted: Array
     true: Array
     corresponding: Array | None
     predicted_normals: Array | None
     true_normals: Array | None
+    depth_scale: float | None = None
 
 
 class Chamfer(Family):
@@ -104,6 +127,7 @@ class Chamfer(Family):
     def __init__(self, definition: TaskDefinition) -> None:
         super().__init__(definition)
         self.protocols = self.read_protocols(ChamferProtocol)
+        _check_together(definition.name, self.protocols)
         depth = {Want.DEPTH}
         if any(protocol.camera == "predicted" for protocol in self.protocols):
             depth |= {Want.INTRINSICS, Want.POSES}
@@ -136,24 +160,75 @@ class Chamfer(Family):
             ambiguity=Ambiguity.METRIC,
         )
 
+    def weights(self, target: Target) -> Mapping[str, float]:
+        """None: every sample with the truth that the protocols need counts alike."""
+        _true_cloud(target, "world")
+        has_pixels = target.depth_m and target.intrinsics
+        has_poses = target.world_from_camera or len(target.depth_m or ()) == 1
+        if any(p.needs_pixels for p in self.protocols) and not (has_pixels and has_poses):
+            raise NoTruthError("the sample has no true depth and cameras to fit se3 or sim3 on")
+        return {}
+
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Align and measure under every protocol that the prediction can serve."""
         values: dict[str, float] = {}
         details: dict[str, Any] = {"alignment": {}, "points": {}}
+        undefined: list[str] = []
         for protocol in self.protocols:
             if not ambiguity.can_serve(protocol.needs):
                 continue
-            both = _gather(protocol, target, prediction)
-            fitted = _align(protocol, both)
-            predicted, true, normals = _reduce(protocol, both, fitted)
-            details["alignment"][protocol.label] = fitted.record()
-            details["points"][protocol.label] = [len(predicted), len(true)]
-            index = NeighbourIndex(true)
-            distances = point_metrics.cloud_distances(NeighbourIndex(predicted), index)
-            for metric in self.definition.metrics:
-                for name, value in _measure(metric, protocol, distances, predicted, true, normals):
-                    values[f"{name}@{protocol.label}"] = value
+            try:
+                measured = _measure_under(protocol, target, prediction, details)
+                for metric in self.definition.metrics:
+                    values |= _values(metric, protocol, measured, undefined)
+            except ValueError as error:
+                # What one protocol cannot use is no failure under the others.
+                undefined.append(f"{protocol.label}: {error}")
+        if undefined and not values:
+            raise ValueError(undefined[0])
+        if undefined:
+            details["undefined"] = "; ".join(undefined)
         return SampleScore(values=values, details=details)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """Two clouds as they are compared, and their distances."""
+
+    predicted: Array
+    true: Array
+    normals: tuple[Array, Array] | None
+    distances: CloudDistances
+
+
+def _measure_under(
+    protocol: ChamferProtocol, target: Target, prediction: Prediction, details: dict[str, Any]
+) -> _Measured:
+    """Bring both clouds together as the protocol says; what was fitted goes into the details."""
+    both = _gather(protocol, target, prediction)
+    fitted = _align(protocol, both)
+    predicted, true, normals = _reduce(protocol, both, fitted)
+    details["alignment"][protocol.label] = {"depth_scale": both.depth_scale, **fitted.record()}
+    details["points"][protocol.label] = [len(predicted), len(true)]
+    distances = point_metrics.cloud_distances(predicted, true)
+    return _Measured(predicted, true, normals, distances)
+
+
+def _check_together(task: str, protocols: tuple[ChamferProtocol, ...]) -> None:
+    where = f"task {task}, key 'protocols'"
+    if len({protocol.frame for protocol in protocols}) > 1:
+        raise BenchError(
+            where,
+            expected="one frame, which predicted points are in",
+            got="first_camera and world",
+            fix="Make a task of each.",
+        )
+    if any(protocol.icp_m is not None for protocol in protocols):
+        try:
+            clouds.icp_point_to_point(np.eye(3), np.eye(3), 1.0)
+        except ImportError as error:
+            # Found now and not sample by sample, where it would count as the model's failure.
+            raise BenchError(f"{where}, icp_m", expected="Open3D", got=error) from error
 
 
 def _specs(metric: str, protocol: ChamferProtocol) -> list[MetricSpec]:
@@ -208,49 +283,94 @@ def _gather(protocol: ChamferProtocol, target: Target, prediction: Prediction) -
         return _Clouds(prediction.points, true, None, prediction.normals, true_normals)
     if prediction.depth is None:
         raise ValueError("expected predicted points or depth, got neither")
-    predicted, corresponding = _lift(protocol, target, prediction)
-    return _Clouds(predicted, true, corresponding, None, true_normals)
+    views = _views(protocol, target, prediction)
+    rescaled = protocol.brings_depth_to_scale and len(views) > 1
+    scale = _depth_scale(views) if rescaled else None
+    lifted = [cameras.transform((scale or 1.0) * view.predicted, view.pose) for view in views]
+    corresponding = _corresponding(protocol, target, views) if protocol.needs_pixels else None
+    return _Clouds(np.concatenate(lifted), true, corresponding, None, true_normals, scale)
 
 
-def _lift(
-    protocol: ChamferProtocol, target: Target, prediction: Prediction
-) -> tuple[Array, Array | None]:
-    """Lift predicted depth into the protocol's frame, at the pixels whose true depth is known."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """One depth map lifted in its own camera, at the pixels whose true depth is known.
+
+    Attributes:
+        predicted: (N, 3) predicted points in the camera that lifted them.
+        true: (N, 3) true points in the true camera; None where there is no true depth.
+        pose: From the camera that lifted the prediction to the protocol's frame.
+    """
+
+    predicted: Array
+    true: Array | None
+    pose: Array
+
+
+def _views(protocol: ChamferProtocol, target: Target, prediction: Prediction) -> list[_View]:
     cams = prediction if protocol.camera == "predicted" else target
-    if cams.intrinsics is None or prediction.depth is None:
+    depths = prediction.depth or ()
+    if cams.intrinsics is None:
         raise ValueError(f"expected {protocol.camera} intrinsics to lift depth by, got none")
-    views = len(prediction.depth)
-    poses = cams.world_from_camera or (np.eye(4),) * views
-    if not len(poses) == len(cams.intrinsics) == views:
+    poses = cams.world_from_camera or ((np.eye(4),) if len(depths) == 1 else ())
+    expected = len(target.depth_m or target.intrinsics or cams.intrinsics)
+    counts = len(depths), len(cams.intrinsics), len(poses)
+    if counts != (expected,) * 3:
         raise ValueError(
-            f"expected a camera for each of {views} depth maps, got {len(cams.intrinsics)}"
+            f"expected {expected} depth maps, each with intrinsics and a pose; "
+            f"got {counts[0]}, {counts[1]} and {counts[2]}"
         )
-    reference = poses[0] if protocol.frame == "first_camera" else np.eye(4)
-    predicted, true = [], []
-    for view in range(views):
-        depth = prediction.depth[view]
-        truth = target.depth_m[view] if target.depth_m else None
-        if truth is not None and depth.shape != truth.shape:
-            raise ValueError(
-                f"expected a depth map of the truth's size {truth.shape}, got {depth.shape}"
-            )
-        valid = np.ones(depth.shape, bool) if truth is None else np.isfinite(truth)
-        if not (np.isfinite(depth[valid]) & (depth[valid] > 0)).all():
-            raise ValueError("expected finite positive depth to lift to points, got others")
-        pose = cameras.invert_pose(reference) @ poses[view]
-        lifted = cameras.unproject(depth, cams.intrinsics[view])[valid]
-        predicted.append(cameras.transform(lifted, pose))
-        if truth is not None and target.intrinsics is not None:
-            points = cameras.unproject(truth, target.intrinsics[view])[valid]
-            true_poses = target.world_from_camera or (np.eye(4),) * views
-            to_frame = _to_frame(target, protocol.frame)
-            true.append(to_frame.apply(cameras.transform(points, true_poses[view])))
-    return np.concatenate(predicted), np.concatenate(true) if len(true) == views else None
+    from_world = np.eye(4) if protocol.frame == "world" else cameras.invert_pose(poses[0])
+    truths = target.depth_m or (None,) * expected
+    return [
+        _view(depth, truth, cams.intrinsics[i], target, i, from_world @ poses[i])
+        for i, (depth, truth) in enumerate(zip(depths, truths, strict=True))
+    ]
+
+
+def _view(
+    depth: NDArray[np.float32],
+    truth: NDArray[np.float32] | None,
+    intrinsics: Array,
+    target: Target,
+    index: int,
+    pose: Array,
+) -> _View:
+    if truth is not None and depth.shape != truth.shape:
+        raise ValueError(
+            f"expected a depth map of the truth's size {truth.shape}, got {depth.shape}"
+        )
+    valid = np.ones(depth.shape, bool) if truth is None else np.isfinite(truth)
+    if not (np.isfinite(depth[valid]) & (depth[valid] > 0)).all():
+        raise ValueError("expected finite positive depth to lift to points, got others")
+    true = None
+    if truth is not None and target.intrinsics is not None:
+        true = cameras.unproject(truth, target.intrinsics[index])[valid]
+    return _View(cameras.unproject(depth, intrinsics)[valid], true, pose)
+
+
+def _corresponding(protocol: ChamferProtocol, target: Target, views: list[_View]) -> Array:
+    """Give the true point of every lifted one, in the protocol's frame."""
+    to_frame = _to_frame(target, protocol.frame)
+    poses = target.world_from_camera or (np.eye(4),)
+    moved = [
+        cameras.transform(view.true, pose)
+        for view, pose in zip(views, poses, strict=True)
+        if view.true is not None
+    ]
+    return to_frame.apply(np.concatenate(moved))
+
+
+def _depth_scale(views: list[_View]) -> float:
+    """Fit the one scale of several depth maps, from distances to each map's own camera."""
+    if any(view.true is None for view in views):
+        raise ValueError("expected true depth to scale the depth of several views by, got none")
+    true = np.concatenate([view.true for view in views if view.true is not None])
+    return alignment.median_norm_scale(np.concatenate([v.predicted for v in views]), true).scale
 
 
 def _align(protocol: ChamferProtocol, both: _Clouds) -> alignment.Similarity:
     fitted = alignment.Similarity(1.0, np.eye(3), np.zeros(3))
-    if protocol.alignment == "scale":
+    if protocol.alignment == "scale" and both.depth_scale is None:
         fitted = alignment.median_norm_scale(both.predicted, both.true)
     elif protocol.needs_pixels:
         if both.corresponding is None:
@@ -282,21 +402,28 @@ def _reduce(
     return predicted, true, normals
 
 
-def _measure(
-    metric: str,
-    protocol: ChamferProtocol,
-    distances: CloudDistances,
-    predicted: Array,
-    true: Array,
-    normals: tuple[Array, Array] | None,
-) -> list[tuple[str, float]]:
+def _values(
+    metric: str, protocol: ChamferProtocol, measured: _Measured, undefined: list[str]
+) -> dict[str, float]:
+    try:
+        found = _measure(metric, protocol, measured)
+    except ValueError as error:
+        undefined.append(f"{metric}@{protocol.label}: {error}")
+        return {}
+    return {f"{name}@{protocol.label}": value for name, value in found.items()}
+
+
+def _measure(metric: str, protocol: ChamferProtocol, measured: _Measured) -> dict[str, float]:
+    distances = measured.distances
     if metric in _SHARES:
         share = getattr(point_metrics, metric)
         names = _threshold_names(metric, protocol).items()
-        return [(name, share(distances, threshold)) for name, threshold in names]
+        return {name: share(distances, threshold) for name, threshold in names}
     if metric == "normal_consistency":
-        if normals is None:
-            normals = clouds.estimate_normals(predicted), clouds.estimate_normals(true)
-        return [(metric, point_metrics.normal_consistency(distances, *normals))]
+        normals = measured.normals or (
+            clouds.estimate_normals(measured.predicted),
+            clouds.estimate_normals(measured.true),
+        )
+        return {metric: point_metrics.normal_consistency(distances, *normals)}
     name, *convention = metric.split("_")
-    return [(metric, getattr(point_metrics, name)(distances, *convention))]
+    return {metric: getattr(point_metrics, name)(distances, *convention)}
