@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -86,7 +87,7 @@ class QaProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     scoring: Literal["generation", "loglikelihood"] = "generation"
-    tolerance: float | None = None
+    tolerance: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
     @property
     def label(self) -> str:
@@ -107,9 +108,10 @@ class SpatialQa(Family):
     def __init__(self, definition: TaskDefinition) -> None:
         super().__init__(definition)
         self.protocols = self.read_protocols(QaProtocol)
-        self.options = convert(
-            definition.options, QaOptions, f"task {definition.name}, key 'options'"
-        )
+        where = f"task {definition.name}, key 'options'"
+        self.options = convert(definition.options, QaOptions, where)
+        # Checked by itself, so that an unknown key is met with the nearest one here too.
+        convert(definition.options.get("instructions", {}), Instructions, f"{where}.instructions")
         scorings = {protocol.scoring for protocol in self.protocols}
         wants = {
             Want.ANSWER if scoring == "generation" else Want.CHOICE_LOGLIKELIHOODS
@@ -132,7 +134,8 @@ class SpatialQa(Family):
             right = choices.index(str(answer))
             text = LETTERS[right]
         else:
-            text = f"{answer:.12g}" if isinstance(answer, float | int) else str(answer)
+            # All digits, since a tolerance of 0 forgives none.
+            text = repr(float(answer)) if target.answer_type == "number" else str(answer)
             right = choices.index(text) if choices else 0
         likelihoods = np.full(len(choices), -10.0)
         likelihoods[right : right + 1] = -0.1
@@ -160,13 +163,20 @@ class SpatialQa(Family):
 
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Read the answer once a protocol and count it under every metric."""
+        _answer(target)
         guess = chance(target)
         values: dict[str, float] = {}
         details: dict[str, Any] = {}
+        undefined: list[str] = []
         for protocol in self.protocols:
             if not protocol.applies(target):
                 continue
-            parsed = _read(protocol, target, prediction)
+            try:
+                parsed = _read(protocol, target, prediction)
+            except ValueError as error:
+                # What one protocol lacks is no failure under the others.
+                undefined.append(f"{protocol.label}: {error}")
+                continue
             right = _credit(parsed, target, protocol.tolerance)
             values[f"accuracy@{protocol.label}"] = right
             values[f"chance_corrected_accuracy@{protocol.label}"] = (right - guess) / (1 - guess)
@@ -179,6 +189,10 @@ class SpatialQa(Family):
                 "how": parsed.how,
                 "read": _shown(parsed, target),
             }
+        if undefined and not values:
+            raise ValueError(undefined[0])
+        if undefined:
+            details["undefined"] = "; ".join(undefined)
         return SampleScore(values=values, details=details)
 
     def _prompt(self, inputs: Inputs) -> str:
@@ -211,9 +225,28 @@ def _spec(metric: str, protocol: QaProtocol) -> MetricSpec:
 
 
 def _answer(target: Target) -> str | float:
-    if target.answer is None or target.answer_type is None:
+    """Give the right answer; one that no answer could match is no truth."""
+    answer, kind = target.answer, target.answer_type
+    if answer is None or kind is None:
         raise NoTruthError("the sample has no answer")
-    return target.answer
+    possible = {
+        "choice": lambda: answer in target.choices and _can_be_told_apart(target.choices),
+        "yes_no": lambda: answer in YES_NO,
+        "number": lambda: isinstance(answer, float | int) and math.isfinite(answer),
+        "text": lambda: isinstance(answer, str) and answers.normalise_text(answer) != "",
+    }
+    if not possible[kind]():
+        options = f" among {list(target.choices)}, all different" if kind == "choice" else ""
+        raise NoTruthError(f"expected an answer of type {kind}{options}, got {answer!r}")
+    return answer
+
+
+def _can_be_told_apart(choices: tuple[str, ...]) -> bool:
+    try:
+        parse_choice("", choices)
+    except ValueError:
+        return False
+    return True
 
 
 def _choices(target: Target) -> tuple[str, ...]:
