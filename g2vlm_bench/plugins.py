@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 
-from g2vlm_bench.adapter import Adapter, TruthAdapter, WrappingAdapter
+from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAdapter
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import Ambiguity, Want
@@ -123,9 +123,11 @@ class Plugins:
                     f"model '{spec}'", expected=f"{outer}:MODEL", got="no model to wrap"
                 )
             wrapped = self.adapter(inner, arguments, run)
-            if isinstance(wrapped, TruthAdapter):
+            if isinstance(wrapped, TruthAdapter | FittedAdapter):
                 raise BenchError(
-                    f"model '{spec}'", expected="a model to wrap", got="a reference row"
+                    f"model '{spec}'",
+                    expected="a model to wrap",
+                    got="a reference row or a fitted floor",
                 )
             return cls(wrapped)
         if inner:
@@ -265,9 +267,7 @@ def check_arguments(
                 fix=nearest(str(name), takes - set(offered or ())),
             )
     hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
-    checked = {
-        key: _of_type(value, hints.get(key, Any), key, where) for key, value in given.items()
-    }
+    checked = {k: _of_type(v, hints.get(k, Any), f"{where}, key '{k}'") for k, v in given.items()}
     merged = {k: v for k, v in (offered or {}).items() if k in takes} | checked
     missing = [
         name
@@ -281,11 +281,11 @@ def check_arguments(
     return merged
 
 
-def _of_type(value: Any, kind: Any, key: str, where: str) -> Any:
+def _of_type(value: Any, kind: Any, where: str) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise BenchError(f"{where}, key '{key}'", got=f"{value!r}: {error}") from None
+        raise BenchError(where, got=f"{value!r}: {error}") from None
 
 
 def _modules(roots: Iterable[Path]) -> Iterable[tuple[str, Path]]:

@@ -244,13 +244,12 @@ class Similarity:
 
     def apply(self, points: NDArray[Any]) -> Array:
         """Return the points (..., 3) moved, float64; NaN stays NaN."""
-        return self.scale * (np.asarray(points, dtype=np.float64) @ self.rotation.T) + (
-            self.translation
-        )
+        return self.scale * self.apply_normals(points) + self.translation
 
     def apply_normals(self, normals: NDArray[Any]) -> Array:
         """Return the directions (..., 3) turned, float64: neither scaled nor shifted."""
-        return np.asarray(normals, dtype=np.float64) @ self.rotation.T
+        # A transposed view would send the product down numpy's slow path, some ten times slower.
+        return np.asarray(normals, dtype=np.float64) @ np.ascontiguousarray(self.rotation.T)
 
     def inverse(self) -> Similarity:
         """Return the similarity that undoes this one."""

@@ -1,0 +1,160 @@
+"""The arrows of ARCHITECTURE.md: which room may import which, read from the source itself."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+PACKAGE = PROJECT / "g2vlm_bench"
+
+# Room -> the rooms of the project that it may import. `errors` and `metric` are leaves for all.
+LEAVES = {"errors", "metric"}
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "metric": set(),
+    "__init__": {"api"},
+    "sample": set(),
+    "geometry": set(),
+    "metrics": {"geometry"},
+    "files": set(),
+    "task": {"sample"},
+    "adapter": {"sample"},
+    "environment": set(),
+    "progress": set(),
+    "statistics": set(),
+    "world": {"sample", "geometry", "data.reader"},
+    "data": {"sample", "geometry", "files"},
+    "plugins": {"sample", "task", "adapter", "data.reader"},
+    "store": {"sample", "environment"},
+    "aggregate": {"store", "statistics"},
+    "predicting": {"sample", "task", "adapter", "store"},
+    "scoring": {"sample", "task", "store", "aggregate"},
+    "runner": {
+        "sample", "task", "adapter", "plugins", "data", "store", "environment", "progress",
+        "predicting", "scoring",
+    },
+    "leaderboard": {"task", "aggregate", "statistics", "store"},
+    "compare": {"aggregate", "statistics", "store", "leaderboard"},
+    "report": {"sample", "aggregate", "statistics", "store", "leaderboard"},
+    "validate": {"plugins", "runner", "store"},
+    "api": {"sample", "plugins", "runner", "store", "leaderboard", "report"},
+    "cli": {"*"},
+    "tasks": {"sample", "task", "data", "world", "geometry", "metrics"},
+    "model_adapters": {"sample", "adapter", "files", "geometry", "reference"},
+}  # fmt: skip
+
+# One door for each heavy dependency: where it may be imported at all.
+DOORS = {
+    "open3d": {"geometry/clouds.py"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
+    "transformers": {"model_adapters/hf_depth.py"},
+    "torchvision": {"model_adapters/hf_depth.py"},
+    "torch": {"world", "model_adapters", "environment.py"},
+    "pandas": {"api.py", "leaderboard.py"},
+    "OpenEXR": {"files.py"},
+}
+# These may stand at the top of a module; everything else heavy stands inside the function.
+TOP_LEVEL_TORCH = {"world/renderer.py", "world/raycast.py", "world/shading.py"}
+
+
+def sources() -> list[Path]:
+    """Every Python file of the package and its plug-in folders."""
+    folders = (PACKAGE, PROJECT / "tasks", PROJECT / "model_adapters")
+    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    """Path below the package, or below the checkout for plug-in folders."""
+    root = PACKAGE if path.is_relative_to(PACKAGE) else PROJECT
+    return path.relative_to(root).as_posix()
+
+
+def room(path: Path) -> str:
+    """The room a file stands in."""
+    return place(path).split("/")[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Every module a file imports, and whether it does so at its top level."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = {id(node) for node in tree.body}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, id(node) in top) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports do not work in files loaded by path"
+            module = node.module or ""
+            found.append((module, id(node) in top))
+            if module == "g2vlm_bench":
+                found += [(f"{module}.{alias.name}", id(node) in top) for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=place)
+def test_arrows_point_one_way(path: Path) -> None:
+    own = room(path)
+    assert own in ARROWS, f"{place(path)} stands in no known room; say in ARROWS what it may import"
+    allowed = ARROWS[own] | LEAVES | {own}
+    for module, _ in imports(path):
+        if not module.startswith("g2vlm_bench."):
+            continue
+        target = module.removeprefix("g2vlm_bench.")
+        if target in ("__version__",) or "*" in allowed:
+            continue
+        fits = any(target == room or target.startswith(f"{room}.") for room in allowed)
+        assert fits, f"{place(path)} imports {module}; {own} may import {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=place)
+def test_each_heavy_dependency_has_its_door(path: Path) -> None:
+    for module, at_top in imports(path):
+        name = module.split(".")[0]
+        if name not in DOORS:
+            continue
+        doors = DOORS[name]
+        where = place(path)
+        assert any(where == door or where.startswith(f"{door}/") for door in doors), (
+            f"{where} imports {name}, whose door is {sorted(doors)}"
+        )
+        if at_top:
+            assert name == "torch" and where in TOP_LEVEL_TORCH, (  # noqa: PT018
+                f"{where} imports {name} at its top; a heavy import stands in its function"
+            )
+
+
+def test_plugins_are_leaves() -> None:
+    """Nothing imports a task or an adapter by name."""
+    for path in sources():
+        for module, _ in imports(path):
+            assert not module.startswith(("tasks", "model_adapters", "g2vlm_bench.tasks"))
+            assert not module.startswith("g2vlm_bench.model_adapters")
+
+
+def test_nothing_reads_pickles() -> None:
+    """No file that a dataset or a prediction brings along can execute code."""
+    for path in sources():
+        assert not {"pickle", "dill", "joblib", "marshal"} & {
+            m.split(".")[0] for m, _ in imports(path)
+        }
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
+            keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+            if (owner, node.func.attr) == ("np", "load"):
+                allow = keywords.get("allow_pickle")
+                assert isinstance(allow, ast.Constant), f"{place(path)}: np.load"
+                assert allow.value is False
+            if (owner, node.func.attr) == ("torch", "load"):
+                assert "weights_only" in keywords, f"{place(path)}: torch.load"
+            if owner == "yaml":
+                assert node.func.attr in ("safe_load", "load"), f"{place(path)}: {node.func.attr}"
+                if node.func.attr == "load":
+                    loader = keywords.get("Loader")
+                    assert isinstance(loader, ast.Name)
+                    assert loader.id == "_SAFE_LOADER"
