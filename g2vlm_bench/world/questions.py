@@ -172,6 +172,8 @@ class _Seen:
 
     def is_left(self, a: Body, b: Body) -> bool:
         """Whether a is left of b by the margin: by angle, and by a part of the bodies' widths."""
+        if _touch(a, b):
+            return False
         widths = sum(
             math.degrees(math.atan2(body.footprint_radius_m, self.depth_m[body.id]))
             for body in (a, b)
@@ -181,6 +183,8 @@ class _Seen:
 
     def is_nearer(self, a: Body, b: Body) -> bool:
         """Whether a is nearer than b by the margin, in depth and in its nearest surface."""
+        if _touch(a, b):
+            return False
         deeper = self.depth_m[b.id] >= MIN_RATIO * self.depth_m[a.id]
         return deeper and self.gap_m[b.id] > self.gap_m[a.id]
 
@@ -288,7 +292,7 @@ def _text(candidate: _Candidate, views: int, rng: np.random.Generator) -> str:
     templates = _TEMPLATES[candidate.kind]
     return templates[rng.integers(len(templates))].format(
         viewer="the camera" if views == 1 else "the camera of the first picture",
-        shown="the picture" if views == 1 else "the pictures",
+        shown="the picture" if views == 1 else "the room that the pictures show",
         **candidate.words,
     )
 
@@ -328,6 +332,11 @@ def _name_lean(kind: str, answer: str, choices: Sequence[str]) -> dict[str, floa
 
 def _key(kind: str, word: str, answer: str) -> str:
     return f"{kind}/{word}/{answer}"
+
+
+def _touch(a: Body, b: Body) -> bool:
+    """Whether one stands on the other; then people say on or under, not left of or in front of."""
+    return a.support == b.id or b.support == a.id
 
 
 def _pair(a: Body, b: Body) -> frozenset[int]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from g2vlm_bench.world.scene import COLORS, SHAPES, Scene
 
+# Keeps a division by an exact 0 finite; less than the rounding of anything that matters.
 _TINY = 1e-9
 
 
@@ -200,7 +201,7 @@ def _clip(
     enter: Tensor, leave: Tensor, start: Tensor, speed: Tensor, half: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Narrow an interval of the ray to where one coordinate is within +-half."""
-    inverse = 1 / _nonzero(speed)
+    inverse = 1 / (speed + _TINY)
     middle, reach = -start * inverse, half * inverse.abs()
     return torch.maximum(enter, middle - reach), torch.minimum(leave, middle + reach)
 
@@ -259,7 +260,3 @@ def _turned(vectors: Vectors, turn: Sequence[Tensor]) -> Vectors:
 def _unit(vectors: Vectors) -> Vectors:
     length = root(vectors.dot(vectors)).clamp_min(_TINY)
     return Vectors(*(c / length for c in vectors))
-
-
-def _nonzero(values: Tensor) -> Tensor:
-    return torch.where(values.abs() < _TINY, torch.full_like(values, _TINY), values)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,14 +14,14 @@ from g2vlm_bench.world.raycast import Hits, Pack, Vectors, pack_scenes, root, tr
 from g2vlm_bench.world.scene import Camera, Scene
 from g2vlm_bench.world.shading import Paint, Rgb, paint_scenes, shade
 
-T = TypeVar("T")
 Shot = tuple[Scene, Camera]
 
-# Rays of a chunk. On a CPU each chunk stays below the size that torch hands to several threads:
-# chunks side by side make better use of the cores, and never wait for one another.
+# Rays of a chunk. On a CPU a chunk stays below the size that torch cuts into threads: two threads
+# gain little here, and on a machine whose cores are all busy waiting for each other costs tenfold.
 _RAYS_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 22}
-_SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
-_EDGE_CONTRAST = 0.05
+# With the centre, which is known already, four samples in different rows and columns.
+_SUBPIXELS = ((0.05, -0.4), (-0.37, 0.16), (0.32, 0.24))
+_EDGE_CONTRAST = 0.07
 _PROBE_SIDE = 64
 
 
@@ -54,7 +52,7 @@ def render(
     """Render V pictures in one go.
 
     Geometry is sampled once a pixel, at its centre (+0.5), in float32 (errors under 1e-5 m).
-    Colour is averaged over four sub-pixels where the picture has an edge. The same shot gives the
+    Colour is averaged over four samples where the picture has an edge. The same shot gives the
     same bytes whatever it is batched with.
 
     Args:
@@ -69,7 +67,7 @@ def render(
     if not shots or height < 1 or width < 1:
         got = f"{len(shots)} shots of {height} x {width}"
         raise ValueError(f"expected at least one shot and one pixel, got {got}")
-    parts = zip(*_on_each(_Stage.picture, shots, height, width, device), strict=True)
+    parts = zip(*(stage.picture() for stage in _stages(shots, height, width, device)), strict=True)
     rgb, depth, normals, ids = (torch.cat(part) for part in parts)
     return Views(
         rgb=rgb,
@@ -101,8 +99,8 @@ def visible_shares(
     height = round(_PROBE_SIDE / min(aspect, 1))
     width = round(_PROBE_SIDE * max(aspect, 1))
     shots = [(scene, camera) for scene in scenes for camera in scene.cameras[:views]]
-    seen = _on_each(_Stage.ids, shots, height, width, device)
-    ids = np.concatenate([np.zeros((0, height * width)), *(part.cpu().numpy() for part in seen)])
+    seen = [stage.ids().cpu().numpy() for stage in _stages(shots, height, width, device)]
+    ids = np.concatenate([np.zeros((0, height * width)), *seen])
     ids = ids.reshape(len(scenes), views, height * width)
     return [
         np.stack([(maps == body.id).mean(axis=-1) for body in scene.bodies], axis=-1)
@@ -165,7 +163,7 @@ class _Stage:
         return torch.where(hits.slot < 0, 0, self.pack.ids.gather(1, hits.slot.clamp_min(0)))
 
     def _smoothed(self, light: Rgb, x: Tensor, y: Tensor) -> Rgb:
-        """Average four sub-pixels where neighbours differ."""
+        """Average four samples where neighbours differ."""
         edges = self._edges(light)
         most = int(edges.sum(dim=1).max())
         if most == 0:
@@ -173,15 +171,16 @@ class _Stage:
         # Views have different numbers of edge pixels: all get as many slots as the busiest one.
         chosen = torch.argsort(edges.to(torch.uint8), dim=1, descending=True, stable=True)[:, :most]
         x, y = (part.expand_as(edges).gather(1, chosen) for part in (x, y))
-        averages = [torch.zeros_like(x) for _ in range(3)]
+        centers = [part.gather(1, chosen) for part in light]
+        sums = [center.clamp(0, 1) for center in centers]
         for dx, dy in _SUBPIXELS:
             hits = trace(self.pack, *self._rays(x + dx, y + dy))
             parts = shade(self.pack, self.paint, hits)
-            averages = [a + p.clamp(0, 1) / 4 for a, p in zip(averages, parts, strict=True)]
+            sums = [total + part.clamp(0, 1) for total, part in zip(sums, parts, strict=True)]
         is_edge = edges.gather(1, chosen)
         return tuple(
-            part.scatter(1, chosen, torch.where(is_edge, average, part.gather(1, chosen)))
-            for part, average in zip(light, averages, strict=True)
+            part.scatter(1, chosen, torch.where(is_edge, total / (len(_SUBPIXELS) + 1), center))
+            for part, center, total in zip(light, centers, sums, strict=True)
         )
 
     def _edges(self, light: Rgb) -> Tensor:
@@ -197,21 +196,6 @@ class _Stage:
             marks[:, :, 1:] |= across
             marks[:, :, :-1] |= across
         return edges
-
-
-def _on_each(
-    work: Callable[[_Stage], T],
-    shots: Sequence[Shot],
-    height: int,
-    width: int,
-    device: torch.device | str,
-) -> list[T]:
-    """Do the work on every chunk of shots, on a CPU as many at a time as torch has threads."""
-    stages = _stages(shots, height, width, device)
-    if torch.device(device).type != "cpu":
-        return [work(stage) for stage in stages]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(work, stages))
 
 
 def _stages(

@@ -127,8 +127,8 @@ def _stripes(paint: Paint, hits: Hits) -> Rgb:
 def _panels(point: Vectors) -> Tensor:
     _, to_column = _cell(point.x / _PANEL_M)
     _, to_row = _cell(point.y / _PANEL_M)
-    joint = torch.minimum(to_column, to_row) < 0.02
-    return torch.where(joint, 0.9 * _CEILING, _CEILING)
+    joint = torch.minimum(to_column, to_row) < 0.03
+    return torch.where(joint, 0.95 * _CEILING, _CEILING)
 
 
 def _two_tone(tones: Tensor, number: Tensor, brightness: Tensor) -> Rgb:

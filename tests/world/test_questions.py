@@ -161,6 +161,7 @@ def test_answers_are_right_with_several_views(multi_view_set: Asked) -> None:
 def test_form_of_every_question(test_set: Asked, multi_view_set: Asked) -> None:
     for asked, viewer in [(test_set, "the camera"), (multi_view_set, "the first picture")]:
         for question in (q for questions in asked.questions for q in questions):
+            assert "  " not in question.text
             assert question.text.endswith("?")
             assert "{" not in question.text
             if "camera" in question.text:
@@ -186,6 +187,9 @@ def test_relations_hold_by_a_margin(test_set: Asked) -> None:
         points = scene.cameras[0].in_camera([body.center_m for body in scene.bodies])
         for question in questions:
             if question.family == "direction":
+                assert {scene.body(number).support for number in question.bodies}.isdisjoint(
+                    question.bodies
+                )
                 a, b = (points[number - 1] for number in question.bodies)
                 bearing = [math.degrees(math.atan2(p[0], p[2])) for p in (a, b)]
                 if re.search(r"front|behind", question.text):
