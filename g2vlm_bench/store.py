@@ -379,7 +379,7 @@ def _file_name(sample_id: str) -> str:
     # What is not the id itself carries its hash behind a '%', which stands in no unaltered name.
     # Upper case counts as altered: some file systems cannot tell 'A' from 'a'.
     name = quote(sample_id, safe=" ()+,=@").lstrip(".")
-    if name != sample_id.lower() or len(name) > 180:
+    if name != sample_id.lower() or not 0 < len(name) <= 180:
         name = f"{name[:150]}%{hashlib.sha256(sample_id.encode()).hexdigest()[:12]}"
     return name
 
