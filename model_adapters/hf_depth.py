@@ -410,7 +410,8 @@ def import_torchvision() -> None:
             raise
         import torch
 
-        operators = torch.library.Library("torchvision", "FRAGMENT")
+        library: Any = torch.library  # its classes are untyped
+        operators = library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
             operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         for module in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:

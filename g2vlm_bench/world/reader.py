@@ -191,6 +191,7 @@ class WorldReader(Reader):
         cameras = zip(views.depth_m.numpy(), views.intrinsics, views.world_from_camera, strict=True)
         points = [transform(unproject(depth, k), pose).reshape(-1, 3) for depth, k, pose in cameras]
         return Target(
+            depth_m=tuple(views.depth_m.numpy().copy()),
             points_world=np.concatenate(points),
             normals_world=views.normals_world.numpy().reshape(-1, 3).astype(np.float64),
             intrinsics=_each(views.intrinsics),
