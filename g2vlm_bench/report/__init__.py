@@ -44,6 +44,5 @@ def write_report(
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in contents.items():
-        # A name that came through the command line may hold bytes that are no text.
-        write_atomically(out / name, text.encode("utf-8", "replace"))
+        write_atomically(out / name, text.encode())
     return [out / name for name in contents]

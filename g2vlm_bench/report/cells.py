@@ -29,6 +29,11 @@ class CellText:
     note: str = ""
 
     @property
+    def is_word(self) -> bool:
+        """Whether there is no number in it."""
+        return not any(character.isdigit() for character in self.value)
+
+    @property
     def remarks(self) -> str:
         """All that stands below the number, in one line."""
         rank = f"rank {self.rank}" if self.rank else ""
@@ -125,9 +130,9 @@ def arrow(higher_is_better: bool) -> str:
 
 
 def clean(text: str) -> str:
-    """Put a space for every control character and lone surrogate: no format can show them.
+    r"""Put a space for every control character and lone surrogate: no format can show them.
 
-    >>> clean("a\\x1b[31mb\\nc")
+    >>> clean("a\x1b[31mb\nc")
     'a [31mb c'
     """
     return "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)

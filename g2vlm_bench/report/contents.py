@@ -27,10 +27,11 @@ from g2vlm_bench.store import RunRecord
 HOW_RANKED = (
     "Models are ranked by their score: the mean over the columns, each brought to 0 (chance, or "
     "the metric's worst value) ... 1 (perfect). A column that a model cannot fill counts 0, and a "
-    "failed sample counts as its metric's worst value. Two models rank apart only where the paired "
-    "bootstrap over scenes excludes a difference of 0; otherwise they share a rank, marked =. "
-    "Brackets are 95 % intervals, from a bootstrap over scenes. Rows made from the truth are there "
-    "for reference and are not ranked."
+    "failed sample counts as its metric's worst value. A model's rank is one more than the number "
+    "of models that are significantly better: those against which the 95 % interval of the paired "
+    "difference, from a bootstrap over scenes, excludes 0. Equal ranks are marked =. Brackets are "
+    "95 % intervals from the same bootstrap. Rows made from the truth are there for reference and "
+    "are not ranked."
 )
 REFERENCE = "Made from the truth, not ranked"
 
@@ -386,4 +387,3 @@ def short_hash(text: str | None) -> str:
     """
     kind, colon, digest = (text or "").rpartition(":")
     return f"{kind}{colon}{digest[:12]}"
-

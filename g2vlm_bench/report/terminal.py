@@ -37,8 +37,8 @@ def print_board(board: Board, console: Console) -> None:
             shown.add_row(line.rank, _head(line), *cells)
     console.print(shown)
     for heading, usual in zip(table.columns[1:], common[1:], strict=True):
-        line = "; ".join(part for part in (heading.note, usual) if part)
-        console.print(Text(clean(f"{heading.title}: {line}"), style="dim"))
+        known = "; ".join(part for part in (heading.note, usual) if part)
+        console.print(Text(clean(f"{heading.title}: {known}"), style="dim"))
     _print_provisional(table, console)
 
 

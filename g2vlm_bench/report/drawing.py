@@ -1,0 +1,151 @@
+"""Arrays drawn as small images: colour maps of depth, clouds from two sides."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Rgb = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+WIDTH = 224
+GAP = 6
+NOTHING: Colour = (128, 128, 128)
+PAPER: Colour = (250, 250, 250)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image inlined into the page.
+
+    Attributes:
+        uri: The image as a data URI.
+        alt: What it shows, for who does not see it.
+        caption: What stands below it.
+    """
+
+    uri: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+
+
+def range_of(values: Array) -> tuple[float, float]:
+    """Give the range of most values, so that a few outliers do not decide the colours."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, [2, 98])
+    return float(low), float(high if high > low else low + max(abs(low), 1.0))
+
+
+def coloured(values: Array, low: float, high: float, colours: str) -> Rgb:
+    """Colour a map, at the page's width; nearest pixels, so that no depth is mixed with none."""
+    import matplotlib
+
+    height = max(1, round(values.shape[0] * WIDTH / values.shape[1]))
+    values = like(values, (height, WIDTH))
+    unit = np.clip((values - low) / (high - low), 0, 1)
+    rgb = matplotlib.colormaps[colours](np.nan_to_num(unit), bytes=True)[..., :3]
+    rgb[~np.isfinite(values)] = NOTHING
+    return np.asarray(rgb, np.uint8)
+
+
+def like(values: Array, shape: tuple[int, ...]) -> Array:
+    """Take the nearest pixels, so that a map has another size."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip(shape, values.shape, strict=True)
+    )
+    return values[np.ix_(rows, columns)]
+
+
+def box(points: Array) -> tuple[Array, Array]:
+    """A box around most of the truth, with room for what misses it."""
+    low, high = np.percentile(points, [1, 99], axis=0)
+    margin = 0.15 * max(float((high - low).max()), 1e-6)
+    return low - margin, high + margin
+
+
+def views(clouds: Sequence[tuple[Array, Colour]], low: Array, high: Array) -> Rgb:
+    """Draw clouds from above and from the front, at one scale."""
+    return beside(_view(clouds, low, high, (0, 2), True), _view(clouds, low, high, (0, 1), False))
+
+
+def _view(
+    clouds: Sequence[tuple[Array, Colour]],
+    low: Array,
+    high: Array,
+    axes: tuple[int, int],
+    upwards: bool,
+) -> Rgb:
+    picked = list(axes)
+    span = high - low
+    centre = (low + high)[picked] / 2
+    metres_per_pixel = float(span.max()) / WIDTH
+    image = np.empty((WIDTH, WIDTH, 3), np.float64)
+    image[:] = PAPER
+    for points, colour in clouds:
+        inside = points[((points >= low) & (points <= high)).all(axis=1)][:, picked]
+        xy = ((inside - centre) / metres_per_pixel + WIDTH / 2).astype(int)
+        xy = np.clip(xy, 0, WIDTH - 1)
+        rows = WIDTH - 1 - xy[:, 1] if upwards else xy[:, 1]
+        counts = np.zeros((WIDTH, WIDTH))
+        np.add.at(counts, (rows, xy[:, 0]), 1.0)
+        # A pixel is as strong as its points are many, up to the usual count of a filled pixel.
+        usual = np.median(counts[counts > 0]) if counts.any() else 1.0
+        strength = np.where(counts > 0, np.clip(counts / usual, 0.45, 0.85), 0.0)[..., None]
+        image = image * (1 - strength) + np.asarray(colour, np.float64) * strength
+    return np.asarray(np.round(image), np.uint8)
+
+
+def beside(left: Rgb, right: Rgb) -> Rgb:
+    """Join two images of one height."""
+    gap = np.full((left.shape[0], GAP, 3), 255, np.uint8)
+    return np.concatenate([left, gap, right], axis=1)
+
+
+def resized(image: Rgb) -> Rgb:
+    """Bring a photo to the width of a picture."""
+    from PIL import Image
+
+    height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
+    small = Image.fromarray(image).resize((WIDTH, min(height, 2 * WIDTH)), Image.Resampling.LANCZOS)
+    return np.asarray(small, np.uint8)
+
+
+def jpeg(image: Rgb, alt: str, caption: str) -> Picture:
+    """Inline an image of smooth colours."""
+    return _inlined(image, alt, caption, "JPEG", quality=85)
+
+
+def png(image: Rgb, alt: str, caption: str) -> Picture:
+    """Inline an image of few colours."""
+    return _inlined(image, alt, caption, "PNG", optimize=True)
+
+
+def empty(shape: tuple[int, ...], caption: str) -> Picture:
+    """Stand in for what cannot be shown."""
+    image = np.full((shape[0], shape[1], 3), NOTHING, np.uint8)
+    return png(image, "No prediction to show", caption)
+
+
+def _inlined(image: Rgb, alt: str, caption: str, kind: str, **options: Any) -> Picture:
+    from PIL import Image
+
+    picture = Image.fromarray(image)
+    if kind == "PNG":
+        picture = picture.quantize(64)
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    uri = f"data:image/{kind.lower()};base64,{encoded}"
+    return Picture(uri, alt, caption, picture.width, picture.height)

@@ -1,0 +1,219 @@
+"""Pictures: which samples are chosen, what is drawn, and that only what is shown is opened."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.plugins import load_module
+from g2vlm_bench.report import drawing
+from g2vlm_bench.report.contents import tasks_of
+from g2vlm_bench.report.page import as_html
+from g2vlm_bench.report.pictures import Gallery, gallery
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Target
+
+boards = load_module(Path(__file__).with_name("boards.py"))
+DELTA, RMSE, ACCURACY = boards.DELTA, boards.RMSE, boards.ACCURACY
+SIZE = (6, 8)
+TRUE = np.linspace(1, 5, 48, dtype=np.float32).reshape(SIZE)
+K = np.array([[8.0, 0, 4], [0, 8, 3], [0, 0, 1]])
+FIT = {"scale": 2.0, "shift": 0.0, "fitted_in": "depth", "prediction_is": "depth"}
+ALIGNED = {"alignment": {"median_scale": {**FIT, "min_disparity": None}}}
+
+
+def _sample(index: int, opened: list[str], **target: object) -> Sample:
+    name = f"sample-{index}"
+
+    def inputs() -> Inputs:
+        opened.append(name)
+        image = np.full((*SIZE, 3), 200, np.uint8)
+        return Inputs(id=name, images=(image,), question="Which one?", choices=("a", "b"))
+
+    def truth() -> Target:
+        return Target(**target)  # type: ignore[arg-type]
+
+    return Sample(id=name, cluster=name, load_inputs=inputs, load_target=truth)
+
+
+def _gallery(
+    run: Path | list[Path], task: str, samples: list[Sample], budget: int = 10**6
+) -> Gallery:
+    paths = run if isinstance(run, list) else [run]
+    found = gallery(tasks_of(boards.board_of(*paths, tasks={task: ""}))[0], samples, budget)
+    assert found is not None
+    return found
+
+
+def _pixels(uri: str) -> np.ndarray:
+    content = base64.b64decode(uri.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def _depth_lines(values: list[float | None]) -> list[object]:
+    return [
+        boards.line(i, None if v is None else {DELTA.name: v}, details=ALIGNED)
+        for i, v in enumerate(values)
+    ]
+
+
+def test_worst_median_and_best_are_shown_and_nothing_else_is_opened(tmp_path: Path) -> None:
+    opened: list[str] = []
+    # A failed sample is the worst; then 0.1, 0.2, 0.5, 0.9.
+    lines = _depth_lines([0.5, 0.9, None, 0.1, 0.2])
+    half = [Prediction(depth=(TRUE / 2,), ambiguity=Ambiguity.SCALE)] * 5
+    run = boards.make_run(tmp_path, "depth/rooms", "m", [DELTA], lines, half)
+    samples = [_sample(i, opened, depth_m=(TRUE,)) for i in range(5)]
+    found = _gallery(run, "depth/rooms", samples)
+    assert [(p.choice.sample_id, p.choice.why) for p in found.panels] == [
+        ("sample-2", "the worst of 5 for m"),
+        ("sample-4", "the median, number 3 of 5 from the worst for m"),
+        ("sample-1", "the best of 5 for m"),
+    ]
+    assert opened == ["sample-2", "sample-4", "sample-1"]
+    best = found.panels[2].pictures
+    assert [p.caption for p in best] == [
+        "input",
+        "true depth, 1.08 to 4.92 m",
+        "m: delta1@median_scale 0.900 (scale 2.00)",
+    ]
+    # Twice half the depth is the truth: the same colours, and an error map that is black.
+    true, pair = _pixels(best[1].uri), _pixels(best[2].uri)
+    # JPEG mixes colours across the seam, within a block.
+    assert np.abs(pair[:, :200].astype(int) - true[:, :200]).max() < 16
+    assert pair[:, -200:].max() < 16
+
+
+def test_a_disparity_fit_is_applied_in_disparity(tmp_path: Path) -> None:
+    fit = {**FIT, "fitted_in": "disparity", "prediction_is": "disparity", "min_disparity": 0.01}
+    lines = [
+        boards.line(0, {DELTA.name: 1.0}, details={"alignment": {"median_scale": fit}}),
+        boards.line(1, {DELTA.name: 0.0}),
+    ]
+    predictions = [Prediction(depth=(0.5 / TRUE,), ambiguity=Ambiguity.AFFINE_DISPARITY)] * 2
+    run = boards.make_run(tmp_path, "depth/rooms", "m", [DELTA], lines, predictions)
+    found = _gallery(run, "depth/rooms", [_sample(i, [], depth_m=(TRUE,)) for i in range(2)])
+    refused, aligned = found.panels[0].pictures[2], found.panels[1].pictures[2]
+    assert _pixels(aligned.uri)[:, -drawing.WIDTH :].max() < 16
+    assert "scale 2.00 in disparity" in aligned.caption
+    assert "affine disparity as predicted, on its own scale" in refused.caption
+
+
+def test_clouds_are_lifted_and_aligned_onto_the_truth(tmp_path: Path) -> None:
+    rows, columns = (np.indices(SIZE) + 0.5).reshape(2, -1)
+    rays = np.stack([columns, rows, np.ones(48)]).T @ np.linalg.inv(K).T
+    pose = np.eye(4)
+    pose[:3, 3] = [10, -20, 30]
+    points = rays * TRUE.reshape(-1, 1) + pose[:3, 3]
+    similarity = {"scale": 4.0, "rotation": np.eye(3).tolist(), "translation": [0.0, 0.0, 0.0]}
+    spec = MetricSpec(name="fscore@scale", unit="1", higher_is_better=True, best=1.0, worst=0.0)
+    details = {"alignment": {"scale": similarity}}
+    lines = [boards.line(i, {spec.name: 1.0}, details=details) for i in range(2)]
+    lifted = [Prediction(depth=(TRUE / 4,), ambiguity=Ambiguity.SCALE)] * 2
+    run = boards.make_run(tmp_path, "chamfer/rooms", "m", [spec], lines, lifted)
+    truth = {"points_world": points, "intrinsics": (K,), "world_from_camera": (pose,)}
+    found = _gallery(run, "chamfer/rooms", [_sample(i, [], **truth) for i in range(2)])
+    true, both = (_pixels(p.uri) for p in found.panels[0].pictures[1:])
+    ink = np.abs(true.astype(int) - drawing.PAPER[0]).max(axis=2) > 30
+    covered = np.abs(both.astype(int) - drawing.PAPER[0]).max(axis=2) > 30
+    assert ink.any()
+    # Every orange point lies on a blue one.
+    np.testing.assert_array_equal(ink, covered)
+    assert "outside" not in found.panels[0].pictures[2].caption
+
+
+def test_answers_are_marked_and_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert('a')</script>"
+    verdicts = [("parsed", 1.0), ("parsed", 0.0), ("unparsed", 0.0), ("parsed", 0.5)]
+    lines = [
+        boards.line(i, {ACCURACY.name: v}, details={"strict": {"status": s, "read": "b"}})
+        for i, (s, v) in enumerate(verdicts)
+    ]
+    lines.append(boards.line(4, None))
+    said = [Prediction(answer=f"{evil}{i}") for i in range(5)]
+    run = boards.make_run(tmp_path, "spatial_qa/rooms", "m", [ACCURACY], lines, said)
+    samples = [_sample(i, [], answer="b", choices=("a", "b")) for i in range(5)]
+    found = _gallery(run, "spatial_qa/rooms", samples)
+    shown = {p.choice.sample_id: p.question.answers[0].verdict for p in found.panels if p.question}
+    assert shown == {
+        "sample-0": "right",
+        "sample-1": "wrong",
+        "sample-2": "unparsed",
+        "sample-3": "partly right",
+        "sample-4": "failed",
+    }
+    assert found.panels[0].question is not None
+    assert found.panels[0].question.options == (("a", False), ("b", True))
+    board = boards.board_of(run, tasks={"spatial_qa/rooms": "QA"})
+    html = as_html(board, {"spatial_qa/rooms": samples})
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(&#39;a&#39;)&lt;/script&gt;0" in html
+    assert html.count('<span class="mark">true</span>') == 5
+    assert html == as_html(board, {"spatial_qa/rooms": samples})
+
+
+def test_a_picture_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    lines = _depth_lines([0.1, 0.5, 0.9])
+    half = [Prediction(depth=(TRUE / 2,), ambiguity=Ambiguity.SCALE)] * 3
+    run = boards.make_run(tmp_path, "depth/rooms", "m", [DELTA], lines, half)
+    (run / "predictions" / "sample-2.npz").write_bytes(b"altered")
+
+    def broken() -> Inputs:
+        raise BenchError("/secret/place.png", got="0 bytes")
+
+    samples = [_sample(i, [], depth_m=(TRUE,)) for i in (0, 2)]
+    samples[0] = Sample(
+        id="sample-0", cluster="s", load_inputs=broken, load_target=samples[0].load_target
+    )
+    found = _gallery(run, "depth/rooms", samples)
+    assert [p.problem for p in found.panels] == [
+        "This sample could not be opened (BenchError).",
+        "This sample is no longer in the data.",
+        "",
+    ]
+    assert "the stored prediction cannot be read" in found.panels[2].pictures[2].caption
+
+
+def test_the_page_stays_small(tmp_path: Path) -> None:
+    lines = _depth_lines([0.1, 0.5, 0.9])
+    half = [Prediction(depth=(TRUE / 2,), ambiguity=Ambiguity.SCALE)] * 3
+    runs = [
+        boards.make_run(tmp_path, "depth/rooms", f"m{i}", [DELTA], lines, half) for i in range(8)
+    ]
+    samples = [_sample(i, [], depth_m=(TRUE,)) for i in range(3)]
+    found = _gallery(runs, "depth/rooms", samples, budget=1)
+    assert len(found.panels) == 1
+    assert len(found.panels[0].pictures) == 2 + 6
+    expected = "Left out to keep the page small: 2 more samples and 2 lower-ranked models."
+    assert found.left_out == expected
+
+
+def test_the_oracle_is_pictured_only_where_it_is_alone(tmp_path: Path) -> None:
+    lines = _depth_lines([1.0, 1.0])
+    exact = [Prediction(depth=(TRUE,), ambiguity=Ambiguity.METRIC)] * 2
+    truth = {"reads_truth": True}
+    oracle = boards.make_run(
+        tmp_path, "depth/rooms", "oracle", [DELTA], lines, exact, adapter=truth
+    )
+    model = boards.make_run(tmp_path, "depth/rooms", "m", [DELTA], lines, exact)
+    samples = [_sample(i, [], depth_m=(TRUE,)) for i in range(2)]
+    alone = _gallery(oracle, "depth/rooms", samples)
+    both = _gallery([oracle, model], "depth/rooms", samples)
+    assert "oracle" in alone.panels[0].pictures[2].caption
+    assert [p.caption.partition(":")[0] for p in both.panels[0].pictures[2:]] == ["m"]
+
+
+@pytest.mark.parametrize("fill", [np.nan, np.inf, -np.inf, 1e30])
+def test_numbers_that_are_none_are_drawn_grey_or_clipped(fill: float) -> None:
+    values = np.full(SIZE, fill)
+    low, high = drawing.range_of(values)
+    image = drawing.coloured(values, low, high, "viridis")
+    assert image.shape == (168, drawing.WIDTH, 3)
+    if not np.isfinite(fill):
+        assert (image == drawing.NOTHING[0]).all()
