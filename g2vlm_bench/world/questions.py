@@ -1,44 +1,26 @@
 """Template questions with exact answers, from the scene record and what its cameras see.
 
-A question is asked only where its answer is plain to see: bodies must fill enough of a picture,
-and relations must hold by a margin. Answers are balanced over a whole set of scenes, so that
-neither the words nor the place of an option give them away.
+`candidates.py` says which questions a scene allows; here they are chosen and worded. Answers are
+balanced over a whole set of scenes, so that neither the words nor the place of an option give them
+away.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations, permutations
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import AnswerType
-from g2vlm_bench.world.scene import COLORS, SHAPES, SPLITS, WORLD_VERSION, Body, Scene
+from g2vlm_bench.world.candidates import CANDIDATES, Candidate, Seen
+from g2vlm_bench.world.scene import COLORS, SPLITS, WORLD_VERSION, Scene
 
-FAMILIES = (
-    "direction",
-    "nearest",
-    "counting",
-    "existence",
-    "attribute",
-    "support",
-    "distance",
-    "depth",
-)
+FAMILIES = tuple(CANDIDATES)
 
-# A body is plain to see from this share of a picture on: 6 x 6 pixels of a 96 x 96 picture.
-CLEAR_SHARE = 0.004
-MIN_BEARING_DEG = 7.0
-MIN_RATIO = 1.15
-MAX_COUNT = 3
-
-_PLURALS = {"box": "boxes", "sphere": "spheres", "cylinder": "cylinders"}
-_FLOOR = "the floor"
 # How far an answer may be ahead of its fair share before it is not asked for again.
 _MAX_LEAD = 1.5
 _QUESTIONS_STREAM = 1
@@ -124,79 +106,6 @@ class Question:
     bodies: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A question that a scene allows.
-
-    Attributes:
-        kind: Which templates word it.
-        fact: What it asks; no fact is asked twice of a scene.
-        answer: As in `Question`.
-        words: What fills the template.
-        choices: The options, not yet shuffled.
-        bodies: As in `Question`.
-        lean: How far asking it tips each balance away from zero, see `_lean`.
-        gate: The balance that must not be tipped far already.
-    """
-
-    kind: str
-    fact: Hashable
-    answer: str | float
-    words: Mapping[str, str] = field(default_factory=dict)
-    choices: tuple[str, ...] = ()
-    bodies: tuple[int, ...] = ()
-    lean: Mapping[str, float] = field(default_factory=dict)
-    gate: str = ""
-
-
-class _Seen:
-    """What the cameras see of a scene, in the terms that questions are asked in."""
-
-    def __init__(
-        self, scene: Scene, shares: NDArray[np.float64], spare_colors: Sequence[str]
-    ) -> None:
-        camera = scene.cameras[0]
-        self.spare_colors = spare_colors
-        self.scene = scene
-        self.shares = shares
-        self.clear_first = self._clear(shares[0])
-        self.clear_any = self._clear(shares.max(axis=0))
-        points = camera.in_camera([body.center_m for body in scene.bodies])
-        bearings = np.degrees(np.arctan2(points[:, 0], points[:, 2]))
-        self.depth_m = {b.id: float(z) for b, z in zip(scene.bodies, points[:, 2], strict=True)}
-        self.bearing_deg = {b.id: float(u) for b, u in zip(scene.bodies, bearings, strict=True)}
-        self.gap_m = {b.id: float(b.distance_m(camera.position_m)) for b in scene.bodies}
-
-    def _clear(self, shares: NDArray[np.float64]) -> list[Body]:
-        return [b for b in self.scene.bodies if shares[b.id - 1] >= CLEAR_SHARE]
-
-    def is_left(self, a: Body, b: Body) -> bool:
-        """Whether a is left of b by the margin: by angle, and by a part of the bodies' widths."""
-        if _touch(a, b):
-            return False
-        widths = sum(
-            math.degrees(math.atan2(body.footprint_radius_m, self.depth_m[body.id]))
-            for body in (a, b)
-        )
-        margin = max(MIN_BEARING_DEG, 0.5 * widths)
-        return self.bearing_deg[b.id] - self.bearing_deg[a.id] >= margin
-
-    def is_nearer(self, a: Body, b: Body) -> bool:
-        """Whether a is nearer than b by the margin, in depth and in its nearest surface."""
-        if _touch(a, b):
-            return False
-        deeper = self.depth_m[b.id] >= MIN_RATIO * self.depth_m[a.id]
-        return deeper and self.gap_m[b.id] > self.gap_m[a.id]
-
-    def seen_with(self, word: str) -> list[Body] | None:
-        """The bodies of a color or shape that are seen; None where one is hardly seen."""
-        most = self.shares.max(axis=0)
-        meant = [b for b in self.scene.bodies if word in (b.color, b.shape)]
-        if any(0 < most[b.id - 1] < CLEAR_SHARE for b in meant):
-            return None
-        return [b for b in meant if most[b.id - 1] > 0]
-
-
 def ask(
     scenes: Sequence[Scene],
     shares: Sequence[NDArray[np.float64]],
@@ -243,8 +152,8 @@ def _ask_scene(
     rng: np.random.Generator,
 ) -> Iterator[Question]:
     """Pick questions one by one and book each in `balance`."""
-    seen = _Seen(scene, shares, spare_colors=[str(c) for c in rng.permutation(list(COLORS))])
-    possible = {family: list(_CANDIDATES[family](seen)) for family in families}
+    seen = Seen(scene, shares, spare_colors=[str(c) for c in rng.permutation(list(COLORS))])
+    possible = {family: list(CANDIDATES[family](seen)) for family in families}
     facts: set[Hashable] = set()
     for _ in range(per_scene):
         open_ = {
@@ -271,8 +180,8 @@ def _ask_scene(
 
 
 def _least_leaning(
-    candidates: list[_Candidate], balance: Mapping[str, float], rng: np.random.Generator
-) -> _Candidate:
+    candidates: list[Candidate], balance: Mapping[str, float], rng: np.random.Generator
+) -> Candidate:
     """Pick a candidate of a random kind that tips the balances back rather than further.
 
     Greedy vector balancing: the sum of leans stays short if each new one points against it. Noise
@@ -281,14 +190,14 @@ def _least_leaning(
     kinds = sorted({candidate.kind for candidate in candidates})
     kind = kinds[rng.integers(len(kinds))]
 
-    def cost(candidate: _Candidate) -> float:
+    def cost(candidate: Candidate) -> float:
         tips = sum(balance.get(key, 0.0) * tip for key, tip in candidate.lean.items())
         return tips + 0.5 * float(rng.random())
 
     return min((c for c in candidates if c.kind == kind), key=cost)
 
 
-def _text(candidate: _Candidate, views: int, rng: np.random.Generator) -> str:
+def _text(candidate: Candidate, views: int, rng: np.random.Generator) -> str:
     templates = _TEMPLATES[candidate.kind]
     return templates[rng.integers(len(templates))].format(
         viewer="the camera" if views == 1 else "the camera of the first picture",
@@ -298,7 +207,7 @@ def _text(candidate: _Candidate, views: int, rng: np.random.Generator) -> str:
 
 
 def _order(
-    candidate: _Candidate, balance: defaultdict[str, float], rng: np.random.Generator
+    candidate: Candidate, balance: defaultdict[str, float], rng: np.random.Generator
 ) -> tuple[str, ...]:
     """Shuffle the options, the right one into a place where it has not been often."""
     wrong = [choice for choice in candidate.choices if choice != candidate.answer]
@@ -309,203 +218,3 @@ def _order(
     balance[places[place]] += 1
     ordered = [wrong[i] for i in rng.permutation(len(wrong))]
     return (*ordered[:place], str(candidate.answer), *ordered[place:])
-
-
-def _lean(kind: str, words: Iterable[str], answer: str, answers: Sequence[str]) -> dict[str, float]:
-    """How a question tips the balance between its possible answers, overall and for each word."""
-    share = 1 / len(answers)
-    return {
-        _key(kind, word, each): (each == answer) - share
-        for word in ("", *words)
-        for each in answers
-    }
-
-
-def _name_lean(kind: str, answer: str, choices: Sequence[str]) -> dict[str, float]:
-    """How a question among named objects tips the balance of each word being the right one."""
-    lean: defaultdict[str, float] = defaultdict(float)
-    for choice in choices:
-        for word in choice.split():
-            lean[_key(kind, word, "")] += (choice == answer) - 1 / len(choices)
-    return lean
-
-
-def _key(kind: str, word: str, answer: str) -> str:
-    return f"{kind}/{word}/{answer}"
-
-
-def _touch(a: Body, b: Body) -> bool:
-    """Whether one stands on the other; then people say on or under, not left of or in front of."""
-    return a.support == b.id or b.support == a.id
-
-
-def _pair(a: Body, b: Body) -> frozenset[int]:
-    return frozenset((a.id, b.id))
-
-
-def _direction(seen: _Seen) -> Iterator[_Candidate]:
-    """Left or right, in front or behind, as a choice or as a claim to judge; viewer's frame."""
-    sides = (
-        ("lateral", ("left", "right"), ("to the left of", "to the right of"), seen.is_left),
-        ("frontal", ("in front", "behind"), ("in front of", "behind"), seen.is_nearer),
-    )
-    for kind, choices, relations, holds in sides:
-        for a, b in permutations(seen.clear_first, 2):
-            if not (holds(a, b) or holds(b, a)):
-                continue
-            yes = 0 if holds(a, b) else 1
-            words, bodies, fact = {"a": a.name, "b": b.name}, (a.id, b.id), (kind, _pair(a, b))
-            named = [*a.name.split(), *b.name.split()]
-            answer = choices[yes]
-            lean = _lean(kind, named, answer, choices)
-            yield _Candidate(
-                kind, fact, answer, words, choices, bodies, lean, _key(kind, "", answer)
-            )
-            for relation in relations:
-                truth = "yes" if relation == relations[yes] else "no"
-                lean = _lean("claim", [relation, *named], truth, ("yes", "no"))
-                words = {"a": a.name, "b": b.name, "relation": relation}
-                gate = _key("claim", relation, truth)
-                yield _Candidate("claim", fact, truth, words, (), bodies, lean, gate)
-
-
-def _nearest(seen: _Seen) -> Iterator[_Candidate]:
-    """Which of three bodies is nearest to the viewer."""
-    for trio in combinations(seen.clear_first, 3):
-        for body in trio:
-            others = [other for other in trio if other is not body]
-            if all(seen.is_nearer(body, other) for other in others):
-                names = tuple(each.name for each in trio)
-                lean = _name_lean("nearest", body.name, names)
-                bodies = tuple(each.id for each in trio)
-                yield _Candidate("nearest", ("nearest", bodies), body.name, {}, names, bodies, lean)
-
-
-def _counting(seen: _Seen) -> Iterator[_Candidate]:
-    """How many bodies of a color or of a shape are seen, 0 to 3."""
-    answers = [str(count) for count in range(MAX_COUNT + 1)]
-    for word in (*COLORS, *SHAPES):
-        found = seen.seen_with(word)
-        if found is None or len(found) > MAX_COUNT:
-            continue
-        kind = "count_shape" if word in SHAPES else "count_color"
-        count = str(len(found))
-        yield _Candidate(
-            kind,
-            fact=("count", word),
-            answer=float(count),
-            words={"word": _PLURALS.get(word, word)},
-            bodies=tuple(body.id for body in found),
-            lean=_lean(kind, [word], count, answers),
-            gate=_key(kind, "", count),
-        )
-
-
-def _existence(seen: _Seen) -> Iterator[_Candidate]:
-    """Whether a color-shape pair is there; where not, both words fit other bodies that are."""
-    there = {body.name: body for body in seen.scene.bodies}
-    colors = sorted({body.color for body in seen.clear_any})
-    shapes = sorted({body.shape for body in seen.clear_any})
-    for color in colors:
-        for shape in shapes:
-            name = f"{color} {shape}"
-            body = there.get(name)
-            if body is not None and body not in seen.clear_any:
-                continue
-            truth = "no" if body is None else "yes"
-            yield _Candidate(
-                "exists",
-                fact=("exists", name),
-                answer=truth,
-                words={"a": f"an {name}" if name[0] in "aeiou" else f"a {name}"},
-                bodies=() if body is None else (body.id,),
-                lean=_lean("exists", [color, shape], truth, ("yes", "no")),
-                gate=_key("exists", "", truth),
-            )
-
-
-def _attribute(seen: _Seen) -> Iterator[_Candidate]:
-    """The color of the only body of its shape, the shape of the only body of its color."""
-    for body in seen.clear_any:
-        if seen.seen_with(body.shape) == [body]:
-            others = [b.color for b in seen.clear_any if b.color != body.color]
-            # Colors of the scene first, so that seeing a color does not make it the answer.
-            choices = tuple(dict.fromkeys([body.color, *others, *seen.spare_colors]))[:4]
-            yield _Candidate(
-                "color",
-                fact=("color", body.id),
-                answer=body.color,
-                words={"word": body.shape},
-                choices=choices,
-                bodies=(body.id,),
-                lean=_name_lean("color", body.color, choices),
-            )
-        if seen.seen_with(body.color) == [body]:
-            yield _Candidate(
-                "shape",
-                fact=("shape", body.id),
-                answer=body.shape,
-                words={"word": body.color},
-                choices=SHAPES,
-                bodies=(body.id,),
-                lean=_lean("shape", [body.color], body.shape, SHAPES),
-                gate=_key("shape", "", body.shape),
-            )
-
-
-def _support(seen: _Seen) -> Iterator[_Candidate]:
-    """What a body stands on: the floor or one of two flat-topped bodies."""
-    flat = [body for body in seen.clear_any if body.shape != "sphere" and body.support == 0]
-    for body in seen.clear_any:
-        tops = [top for top in flat if top is not body]
-        for pair in combinations(tops, 2):
-            under = seen.scene.body(body.support) if body.support else None
-            if under is not None and (under not in pair or not _seen_together(seen, body, under)):
-                continue
-            answer = f"the {under.name}" if under else _FLOOR
-            choices = (_FLOOR, *(f"the {top.name}" for top in pair))
-            # One answer in three is the floor, also among the questions about boxes, say.
-            tip = (answer == _FLOOR) - 1 / 3
-            lean = {_key("under", word, _FLOOR): tip for word in ("", *body.name.split())}
-            yield _Candidate(
-                "support",
-                fact=("support", body.id),
-                answer=answer,
-                words={"a": body.name},
-                choices=choices,
-                bodies=(body.id, *(top.id for top in pair)),
-                lean=lean | _name_lean("support", answer, choices),
-                gate="" if under else _key("under", "", _FLOOR),
-            )
-
-
-def _seen_together(seen: _Seen, a: Body, b: Body) -> bool:
-    pair = seen.shares[:, [a.id - 1, b.id - 1]]
-    return bool((pair.min(axis=1) >= CLEAR_SHARE).any())
-
-
-def _distance(seen: _Seen) -> Iterator[_Candidate]:
-    """How far apart the centres of two bodies are."""
-    for a, b in permutations(seen.clear_any, 2):
-        answer = round(math.dist(a.center_m, b.center_m), 3)
-        words = {"a": a.name, "b": b.name}
-        yield _Candidate("distance", ("distance", _pair(a, b)), answer, words, bodies=(a.id, b.id))
-
-
-def _depth(seen: _Seen) -> Iterator[_Candidate]:
-    """How deep the centre of a body lies before the viewer."""
-    for body in seen.clear_first:
-        answer = round(seen.depth_m[body.id], 3)
-        yield _Candidate("depth", ("depth", body.id), answer, {"a": body.name}, bodies=(body.id,))
-
-
-_CANDIDATES: Mapping[str, Callable[[_Seen], Iterator[_Candidate]]] = {
-    "direction": _direction,
-    "nearest": _nearest,
-    "counting": _counting,
-    "existence": _existence,
-    "attribute": _attribute,
-    "support": _support,
-    "distance": _distance,
-    "depth": _depth,
-}

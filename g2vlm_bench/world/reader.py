@@ -16,8 +16,9 @@ from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.geometry.cameras import transform, unproject
 from g2vlm_bench.sample import Inputs, Sample, Target
+from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.questions import FAMILIES, Question, ask
-from g2vlm_bench.world.scene import SPLITS, Scene, make_scene, to_record
+from g2vlm_bench.world.scene import SPLITS, Scene, to_record
 
 if TYPE_CHECKING:
     from g2vlm_bench.world.renderer import Views

@@ -12,9 +12,9 @@ import pytest
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.sample import Sample
 from g2vlm_bench.world import renderer
+from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.questions import FAMILIES
 from g2vlm_bench.world.reader import WorldReader
-from g2vlm_bench.world.scene import make_scene
 
 PROJECT = Path(__file__).parents[2]
 

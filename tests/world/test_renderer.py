@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.cameras import pixel_grid, transform, unproject
+from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.renderer import Shot, Views, render, visible_shares
-from g2vlm_bench.world.scene import Body, Camera, Room, Scene, Texture, make_scene
+from g2vlm_bench.world.scene import Body, Camera, Room, Scene, Texture
 
 SIDE = 96
 
