@@ -234,7 +234,6 @@ def main() -> None:
             typer.echo(f"error: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            typer.echo("interrupted: run the same command again to go on", err=True)
             sys.exit(INTERRUPTED)
 
 
@@ -244,6 +243,8 @@ def _clean_interrupt() -> Iterator[None]:
 
     def interrupt(signum: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        # Said here, because typer turns the exception into its own silent exit.
+        os.write(2, b"interrupted: the same command goes on; ctrl-C again ends at once\n")
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
