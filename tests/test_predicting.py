@@ -83,7 +83,7 @@ def test_bad_answer_fails_its_own_sample_only(toy_run, how) -> None:
     assert record.counts == {"failed": 1, "scored": 5}
     failed = next(line for line in folder.samples() if line.id == "room-2")
     assert BAD_ANSWER[how] in failed.error.message
-    assert record.result("right@off0").value == pytest.approx(5 / 6)
+    assert record.result("right@within0").value == pytest.approx(5 / 6)
 
 
 @pytest.mark.parametrize("how", ["negative", "zero"])
@@ -107,13 +107,13 @@ def test_partly_invalid_depth_is_not_as_good_as_a_whole_one(toy_run) -> None:
 def test_a_model_that_changes_its_inputs_gets_fresh_ones_when_it_is_asked_again(toy_run) -> None:
     folder, record = toy_run("troubled", {"how": "mutates, then raises"}, batch_size=4)
     assert record.counts == {"scored": 6}
-    assert record.result("right@off0").value == 1.0, [line.values for line in folder.samples()]
+    assert record.result("right@within0").value == 1.0, [line.values for line in folder.samples()]
 
 
 def test_a_batch_halves_when_memory_runs_out_and_nothing_of_it_is_held(toys, toy_run) -> None:
     model = Model.load(toys, "hungry", {}, Options())
     _, record = toy_run(model, data={"n": 20}, batch_size=8)
-    assert record.result("right@off0").value == 1.0
+    assert record.result("right@within0").value == 1.0
     # 8 fail and are asked one by one; 4 fail likewise; from then on two at a time.
     assert model.adapter.sizes == [8, *[1] * 8, 4, *[1] * 4, *[2] * 4]
     assert not any(model.adapter.still_alive), "a traceback held what had run out of memory"
@@ -136,7 +136,7 @@ def test_a_batch_of_damaged_images_asks_nothing(toy_run, tmp_path) -> None:
     log = tmp_path / "log"
     _, record = toy_run("pixels", {"log": str(log)}, data={"n": 2, "damaged": [0, 1]})
     assert record.counts == {"failed": 2}
-    assert record.result("right@off0").value == 0.0
+    assert record.result("right@within0").value == 0.0
     assert not log.exists()
 
 
@@ -147,14 +147,14 @@ def test_samples_without_truth_are_unscored_and_leave_the_denominator(toy_run) -
     lines = {line.id: line for line in folder.samples()}
     assert record.counts == {"failed": 1, "scored": 3, "unscored": 2}
     assert lines["room-4"].error.message == "room-4.truth: expected a file, got none"
-    result = record.result("right@off0")
+    result = record.result("right@within0")
     assert (result.value, result.n_scored, result.n_failed, result.n_unscored) == (0.75, 3, 1, 2)
 
 
 def test_the_oracle_is_perfect_and_truth_that_is_lost_is_unscored(toy_run) -> None:
     _, record = toy_run("oracle", data={"lost_truth": [3]})
     assert record.counts == {"scored": 5, "unscored": 1}
-    assert record.result("right@off0").value == 1.0
+    assert record.result("right@within0").value == 1.0
 
 
 def test_randomness_depends_on_the_sample_alone(toy_run) -> None:

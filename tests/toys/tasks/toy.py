@@ -10,13 +10,13 @@ from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition
 
 
 class Exactly(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Right within `off`."""
+    """Right `within` so much."""
 
-    off: float = 0.0
+    within: float = 0.0
 
     @property
     def label(self) -> str:
-        return f"off{self.off:g}"
+        return f"within{self.within:g}"
 
 
 class Toy(Family):
@@ -47,7 +47,7 @@ class Toy(Family):
         error = abs(float(prediction.answer or "") - self._answer(target))
         values = {}
         for protocol in self.protocols:
-            values[f"right@{protocol.label}"] = float(error <= protocol.off)
+            values[f"right@{protocol.label}"] = float(error <= protocol.within)
             values[f"error@{protocol.label}"] = error
         # A numpy number, as families get them from their own arithmetic.
         return SampleScore(values=values, details={"error": np.float64(error)})
