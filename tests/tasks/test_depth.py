@@ -1,0 +1,417 @@
+"""Depth: what each protocol says, golden values, ambiguities, failures, weights."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.sample import Ambiguity, Prediction, Target
+from g2vlm_bench.task import NoTruthError
+
+NAN, INF = float("nan"), float("inf")
+METRICS = [
+    "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "si_log", "delta1", "delta2", "delta3",
+    "inlier_1.03", "inlier_1.05", "inlier_1.10",
+]  # fmt: skip
+ALIGNMENTS = {
+    "none": ("metric", Ambiguity.METRIC),
+    "median_scale": ("median_scale", Ambiguity.SCALE),
+    "least_squares_scale": ("lsq_scale", Ambiguity.SCALE),
+    "least_squares_scale_shift": ("lsq_affine", Ambiguity.AFFINE),
+    "least_squares_scale_shift_disparity": ("lsq_affine_disparity", Ambiguity.AFFINE_DISPARITY),
+}
+TRUTH = [[1.0, 2.0], [4.0, 8.0]]
+WRONG = [[2.0, 2.0], [4.0, 4.0]]
+
+
+def maps(*views: object) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(view, np.float32) for view in views)
+
+
+def target(*views: object) -> Target:
+    return Target(depth_m=maps(*views))
+
+
+def predicted(*views: object, ambiguity: Ambiguity | None = None) -> Prediction:
+    return Prediction(depth=maps(*views), ambiguity=ambiguity)
+
+
+# --------------------------------------------------------------------------------- protocols
+
+
+def test_the_label_of_every_protocol_names_every_departure_from_the_default(load_family) -> None:
+    ranges = [{}, {"min_depth_m": 0.001}, {"max_depth_m": 80}, {"max_depth_m": 80.5}]
+    options = [
+        {"alignment": alignment, **depths, **({} if crop is None else {"crop": crop}),
+         "clip": clip, "resize": resize, "mean": mean}
+        for alignment, depths, crop, clip, resize, mean in product(
+            ALIGNMENTS, ranges, [None, "eigen", "garg", "nyu"], [False, True],
+            ["error", "nearest", "bilinear"], ["image", "pixel"],
+        )
+    ]  # fmt: skip
+    family = load_family("depth", ["abs_rel"], *options)
+    assert set(options[0]) | {"min_depth_m", "max_depth_m", "crop"} == set(
+        type(family.protocols[0]).__struct_fields__
+    )
+    assert len({spec.name for spec in family.specs}) == len(options)
+    full = {
+        "alignment": "median_scale", "min_depth_m": 0.001, "max_depth_m": 80, "crop": "garg",
+        "clip": True, "resize": "bilinear", "mean": "pixel",
+    }  # fmt: skip
+    (spec,) = load_family("depth", ["abs_rel"], full).specs
+    assert spec.name == "abs_rel@median_scale+min0.001+cap80+garg+clip+bilinear+pixel_mean"
+    assert load_family("depth", ["abs_rel"]).specs[0].name == "abs_rel@metric"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_dept_m": 80}, "Did you mean 'max_depth_m'?"),
+        ({"alignement": "none"}, "Did you mean 'alignment'?"),
+        ({"alignment": "median"}, "alignment"),
+        ({"min_depth_m": -1}, "min_depth_m"),
+        ({"min_depth_m": NAN}, "min_depth_m"),
+        ({"max_depth_m": 0}, "max_depth_m"),
+        ({"max_depth_m": NAN}, "max_depth_m"),
+        ({"min_depth_m": 5, "max_depth_m": 5}, "min_depth_m < max_depth_m"),
+        ({"crop": "kitti"}, "crop"),
+        ({"clip": "yes"}, "clip"),
+    ],
+)
+def test_a_protocol_without_meaning_is_refused_when_the_task_is_read(
+    load_family, options, message
+) -> None:
+    with pytest.raises(BenchError, match="depth/test, key 'protocols'") as error:
+        load_family("depth", ["abs_rel"], options)
+    assert message in str(error.value)
+
+
+def test_the_same_protocol_twice_is_refused(load_family) -> None:
+    with pytest.raises(BenchError, match="protocols that differ"):
+        load_family("depth", ["abs_rel"], {}, {"alignment": "none"})
+
+
+def test_an_unknown_metric_is_met_with_the_nearest(load_family) -> None:
+    with pytest.raises(BenchError, match="Did you mean 'abs_rel'"):
+        load_family("depth", ["absrel"])
+
+
+# ------------------------------------------------------------------------------ golden values
+
+
+def test_golden_values_without_alignment(load_family, score) -> None:
+    # d = 2 2 4 4, g = 1 2 4 8: differences 1 0 0 -4, ratios 2 1 1 2, ln d/g = ln2 0 0 -ln2.
+    family = load_family("depth", METRICS)
+    values = score(family, target(TRUTH), predicted(WRONG)).values
+    assert values == {
+        f"{name}@metric": pytest.approx(value)
+        for name, value in {
+            "abs_rel": (1 / 1 + 4 / 8) / 4,
+            "sq_rel": (1 / 1 + 16 / 8) / 4,
+            "rmse": np.sqrt((1 + 16) / 4),
+            "rmse_log": np.log(2) * np.sqrt(2 / 4),
+            "log10": np.log10(2) * 2 / 4,
+            # The mean log error is 0, so its standard deviation is the root mean square.
+            "si_log": np.log(2) * np.sqrt(2 / 4),
+            "delta1": 0.5,
+            "delta2": 0.5,
+            "delta3": 0.5,
+            "inlier_1.03": 0.5,
+            "inlier_1.05": 0.5,
+            "inlier_1.10": 0.5,
+        }.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("alignment", "prediction", "aligned"),
+    [
+        # Medians 3 of the truth and 1.5 of the prediction: times 2.
+        ("median_scale", [[1, 1], [2, 2]], [[2, 2], [4, 4]]),
+        # (1*1 + 1*2 + 2*4 + 2*8) / (1 + 1 + 4 + 4) = 2.7.
+        ("least_squares_scale", [[1, 1], [2, 2]], [[2.7, 2.7], [5.4, 5.4]]),
+        # The line through the means of both groups: 1 -> 1.5 and 2 -> 6.
+        ("least_squares_scale_shift", [[1, 1], [2, 2]], [[1.5, 1.5], [6, 6]]),
+        # In disparity: group means 1 -> (1 + 1/2) / 2 = 3/4 and 1/2 -> (1/4 + 1/8) / 2 = 3/16.
+        ("least_squares_scale_shift_disparity", [[1, 1], [2, 2]],
+         [[4 / 3, 4 / 3], [16 / 3, 16 / 3]]),
+    ],
+)  # fmt: skip
+def test_golden_alignments(load_family, score, alignment, prediction, aligned) -> None:
+    line = score(
+        load_family("depth", ["abs_rel"], {"alignment": alignment}),
+        target(TRUTH),
+        predicted(prediction),
+    )
+    label = ALIGNMENTS[alignment][0]
+    expected = np.mean(np.abs(np.array(aligned) - TRUTH) / TRUTH)
+    assert line.values == {f"abs_rel@{label}": pytest.approx(expected)}
+    assert line.details["alignment"][label]["kind"] == alignment
+
+
+def test_range_and_crop_choose_the_pixels_and_clip_moves_the_prediction(load_family, score) -> None:
+    def value(truth, prediction, **protocol) -> float:
+        family = load_family("depth", ["abs_rel"], protocol)
+        (found,) = score(family, target(truth), predicted(prediction)).values.values()
+        return found
+
+    # Relative errors 1 0 0 0.5; the bounds themselves do not count.
+    assert value(TRUTH, WRONG, min_depth_m=1) == pytest.approx(0.5 / 3)
+    assert value(TRUTH, WRONG, max_depth_m=8) == pytest.approx(1 / 3)
+    # Clipped to [1.5, 6]: 1.5 for the pixel of 1 is no truth that counts, 0.5 -> 1.5 for 2, and
+    # 20 -> 6 for 4.
+    over = [[9.0, 0.5], [20.0, 1.0]]
+    assert value(TRUTH, over, min_depth_m=1.5, max_depth_m=6, clip=True) == pytest.approx(0.375)
+    assert value(TRUTH, over, min_depth_m=1.5, max_depth_m=6) == pytest.approx((0.75 + 4) / 2)
+    # Eigen on 10 x 10 keeps rows 3 to 8 and columns 0 to 8.
+    large, wrong = np.ones((10, 10)), np.ones((10, 10))
+    wrong[2], wrong[9], wrong[:, 9] = 7, 7, 7
+    assert value(large, wrong, crop="eigen") == 0
+    wrong[3, 0] = 2
+    assert value(large, wrong, crop="eigen") == pytest.approx(1 / 54)
+    # Garg keeps rows 4 to 8.
+    assert value(large, wrong, crop="garg") == 0
+    nyu = np.ones((480, 640))
+    wrong = np.full((480, 640), 3.0)
+    wrong[45:471, 41:601] = 1
+    assert value(nyu, wrong, crop="nyu") == 0
+    assert value(nyu, wrong) > 0
+
+
+def test_clip_defines_logarithms_and_repairs_no_nan(load_family, score) -> None:
+    family = load_family("depth", ["log10"], {"clip": True}, {})
+    line = score(family, target(TRUTH), predicted([[0.0, 2.0], [4.0, 8.0]]))
+    # ln 0 is undefined; clipped to a millimetre it is three decades away from 1 m.
+    assert line.values == {"log10@metric+clip": pytest.approx(3 / 4), "log10@metric": None}
+    assert line.status == "scored"
+    assert "log10@metric" in line.error.message
+    assert score(family, target(TRUTH), predicted([[NAN, 2.0], [4.0, 8.0]])).status == "failed"
+
+
+def test_resizing_is_a_protocol_of_its_own(load_family, score) -> None:
+    small, large = [[1.0, 3.0]], [[1.0, 1.0, 3.0, 3.0]] * 2
+    family = load_family(
+        "depth", ["abs_rel"], {"resize": "nearest"}, {"resize": "bilinear"}, {"resize": "error"}
+    )
+    line = score(family, target(large), predicted(small))
+    # Bilinear, at centres 0.25 0.75 1.25 1.75 of the small map: 1, 1.5, 2.5, 3.
+    assert line.values == {
+        "abs_rel@metric+nearest": 0,
+        "abs_rel@metric+bilinear": pytest.approx((0.5 / 1 + 0.5 / 3) / 4),
+        "abs_rel@metric": None,
+    }
+    strict = score(load_family("depth", ["abs_rel"]), target(large), predicted(small))
+    assert strict.status == "failed"
+    assert "(2, 4), got (1, 2)" in strict.error.message
+
+
+# -------------------------------------------------------------------------------- ambiguities
+
+
+@pytest.mark.parametrize(
+    ("ambiguity", "served"),
+    [
+        (Ambiguity.METRIC, list(ALIGNMENTS)),
+        (Ambiguity.SCALE, list(ALIGNMENTS)[1:]),
+        (Ambiguity.AFFINE, ["least_squares_scale_shift"]),
+        (Ambiguity.AFFINE_DISPARITY, ["least_squares_scale_shift_disparity"]),
+        (None, []),
+    ],
+)
+def test_a_prediction_may_be_weakened_never_strengthened(
+    load_family, score, ambiguity, served
+) -> None:
+    family = load_family("depth", ["abs_rel"], *({"alignment": name} for name in ALIGNMENTS))
+    names = {f"abs_rel@{ALIGNMENTS[name][0]}" for name in served}
+    assert {spec.name for spec in family.servable(ambiguity)} == names
+    if ambiguity is not None:
+        assert set(score(family, target(TRUTH), predicted(WRONG), ambiguity).values) == names
+
+
+def test_a_prediction_weaker_than_its_model_declares_is_not_scored_as_strong(
+    load_family, score
+) -> None:
+    family = load_family("depth", ["abs_rel", "delta1"], {}, {"alignment": "median_scale"})
+    weak = predicted(TRUTH, ambiguity=Ambiguity.SCALE)
+    line = score(family, target(TRUTH), weak, Ambiguity.METRIC)
+    assert line.values["abs_rel@metric"] is None
+    assert line.values["delta1@median_scale"] == 1
+    weaker = predicted(TRUTH, ambiguity=Ambiguity.AFFINE)
+    assert score(family, target(TRUTH), weaker, Ambiguity.METRIC).status == "failed"
+
+
+def test_a_stronger_prediction_than_its_model_declares_gains_nothing(load_family, score) -> None:
+    family = load_family("depth", ["abs_rel"], {}, {"alignment": "least_squares_scale_shift"})
+    strong = predicted(TRUTH, ambiguity=Ambiguity.METRIC)
+    assert set(score(family, target(TRUTH), strong, Ambiguity.AFFINE).values) == {
+        "abs_rel@lsq_affine"
+    }
+
+
+@pytest.mark.parametrize(
+    ("alignment", "undoes"),
+    [
+        ("none", set()),
+        ("median_scale", {"scale"}),
+        ("least_squares_scale", {"scale"}),
+        ("least_squares_scale_shift", {"scale", "affine"}),
+        ("least_squares_scale_shift_disparity", {"scale", "affine_disparity"}),
+    ],
+)
+def test_an_alignment_undoes_its_group_and_no_more(load_family, score, alignment, undoes) -> None:
+    truth = np.random.default_rng(0).uniform(1, 9, (6, 8)).astype(np.float32)
+    changed = {
+        "scale": 3 * truth,
+        "affine": 3 * truth + 2,
+        "affine_disparity": 1 / (0.5 / truth + 0.1),
+        "power": truth**1.3,
+    }
+    label, ambiguity = ALIGNMENTS[alignment]
+    family = load_family("depth", ["abs_rel"], {"alignment": alignment})
+    for name, prediction in changed.items():
+        value = score(family, target(truth), predicted(prediction)).values[f"abs_rel@{label}"]
+        assert (value < 1e-6) == (name in undoes), name
+
+
+def test_disparity_is_read_as_disparity_and_only_from_a_model_that_predicts_it(
+    load_family, score
+) -> None:
+    family = load_family(
+        "depth", ["abs_rel"], {"alignment": "least_squares_scale_shift_disparity"}
+    )
+    # Affine disparity may be negative.
+    disparity = predicted(40 / np.array(TRUTH) - 11)
+    name = "abs_rel@lsq_affine_disparity"
+    line = score(family, target(TRUTH), disparity, Ambiguity.AFFINE_DISPARITY)
+    assert line.values[name] == pytest.approx(0, abs=1e-6)
+    assert line.details["alignment"]["lsq_affine_disparity"]["prediction_is"] == "disparity"
+    # The same map as metric depth has pixels below 0.
+    assert score(family, target(TRUTH), disparity, Ambiguity.METRIC).status == "failed"
+
+
+def test_the_views_of_a_sample_share_one_alignment(load_family, score) -> None:
+    family = load_family("depth", ["abs_rel"], {"alignment": "median_scale"})
+    truth = target([[2.0, 2.0]], [[4.0, 4.0, 4.0, 4.0]])
+    together = score(family, truth, predicted([[1.0, 1.0]], [[2.0, 2.0, 2.0, 2.0]]))
+    assert together.values == {"abs_rel@median_scale": 0}
+    # Each view alone would be perfect. Together: medians 4 and 4, so the first is off by one half.
+    apart = score(family, truth, predicted([[1.0, 1.0]], [[4.0, 4.0, 4.0, 4.0]]))
+    assert apart.values == {"abs_rel@median_scale": pytest.approx(0.5 * 2 / 6)}
+    assert score(family, truth, predicted([[1.0, 1.0]])).status == "failed"
+
+
+# ------------------------------------------------------------------------- means and failures
+
+# abs_rel 0.5 on one valid pixel, and 0.1 on three.
+FEW = (target([[1.0, NAN], [NAN, NAN]]), predicted([[1.5, 9.0], [9.0, 9.0]]))
+MANY = (target([[1.0, 2.0], [3.0, NAN]]), predicted([[1.1, 2.2], [3.3, 9.0]]))
+
+
+def test_mean_over_images_and_over_pixels(load_family, score, result) -> None:
+    family = load_family("depth", ["abs_rel"], {}, {"mean": "pixel"})
+    lines = [score(family, *pair, id=str(i)) for i, pair in enumerate((FEW, MANY))]
+    images = result(family, lines, "abs_rel@metric")
+    pixels = result(family, lines, "abs_rel@metric+pixel_mean")
+    assert images.value == pytest.approx((0.5 + 0.1) / 2)
+    assert pixels.value == pytest.approx((0.5 * 1 + 0.1 * 3) / 4)
+    assert (images.n_scored, pixels.n_scored) == (2, 2)
+
+
+def test_a_failure_is_the_worst_value_with_its_own_weight(load_family, score, result) -> None:
+    family = load_family("depth", ["abs_rel", "inlier_1.10"], {}, {"mean": "pixel"})
+    perfect = predicted(np.nan_to_num(MANY[0].depth_m[0], nan=1.0))
+    for failing, image_mean, pixel_mean in (
+        ([FEW[0], MANY[0]], 1 / 2, 3 / 4),
+        ([MANY[0], FEW[0]], 1 / 2, 3 / 4),
+    ):
+        lines = [
+            score(family, truth, perfect if truth is MANY[0] else RuntimeError("boom"), id=str(i))
+            for i, truth in enumerate(failing)
+        ]
+        images = result(family, lines, "inlier_1.10@metric")
+        pixels = result(family, lines, "inlier_1.10@metric+pixel_mean")
+        assert (images.value, pixels.value) == (image_mean, pixel_mean)
+        assert (images.n_scored, images.n_failed, images.n_unscored) == (1, 1, 0)
+        unbounded = result(family, lines, "abs_rel@metric")
+        assert unbounded.value is None
+        assert unbounded.value_scored == pytest.approx(0)
+    lines = [
+        score(family, MANY[0], RuntimeError("boom"), id="a"),
+        score(family, FEW[0], predicted([[1.0, 9.0], [9.0, 9.0]]), id="b"),
+    ]
+    assert result(family, lines, "inlier_1.10@metric+pixel_mean").value == 1 / 4
+
+
+@pytest.mark.parametrize("prediction", [predicted([[1.0, 1.0]]), RuntimeError("boom")])
+@pytest.mark.parametrize(
+    "truth",
+    [target([[NAN, NAN]]), target([[0.0, -1.0]]), target([[INF, 0.0]]), Target(), target([[99, 99]])],
+)
+def test_without_valid_truth_a_sample_is_unscored_whatever_was_predicted(
+    load_family, score, result, truth, prediction
+) -> None:
+    family = load_family("depth", ["abs_rel", "delta1"], {"max_depth_m": 80, "mean": "pixel"})
+    line = score(family, truth, prediction)
+    assert line.status == "unscored"
+    number = result(family, [line], "delta1@metric+cap80+pixel_mean")
+    assert (number.value, number.n_scored, number.n_failed, number.n_unscored) == (None, 0, 0, 1)
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [[NAN, 2.0], [4.0, 8.0]], [[INF, 2.0], [4.0, 8.0]], [[-INF, 2.0], [4.0, 8.0]],
+        [[1.0, 2.0]], [1.0, 2.0, 4.0, 8.0], [[[1.0, 2.0], [4.0, 8.0]]], [], 1.0,
+    ],
+    ids=["nan", "inf", "-inf", "size", "vector", "channel", "empty", "number"],
+)  # fmt: skip
+def test_a_prediction_that_is_no_depth_map_fails(load_family, score, alignment, bad) -> None:
+    family = load_family("depth", METRICS, {"alignment": alignment})
+    line = score(family, target(TRUTH), predicted(bad))
+    assert line.status == "failed"
+    assert "expected" in line.error.message
+    assert score(family, target(TRUTH), Prediction(answer="2 m")).status == "failed"
+
+
+def test_nan_where_there_is_no_truth_does_no_harm(load_family, score) -> None:
+    family = load_family("depth", ["abs_rel"], *({"alignment": name} for name in ALIGNMENTS))
+    line = score(family, target([[1.0, NAN], [4.0, 8.0]]), predicted([[1.0, NAN], [4.0, 8.0]]))
+    assert all(value == pytest.approx(0, abs=1e-6) for value in line.values.values())
+
+
+@pytest.mark.parametrize("bad", [[[-1.0, 2.0], [4.0, 8.0]], [[0.0, 2.0], [4.0, 8.0]]])
+def test_what_one_protocol_cannot_use_is_no_failure_under_the_others(
+    load_family, score, bad
+) -> None:
+    alone = load_family("depth", ["abs_rel", "log10"], {})
+    more = load_family("depth", ["abs_rel", "log10"], *({"alignment": name} for name in ALIGNMENTS))
+    values = score(more, target(TRUTH), predicted(bad)).values
+    assert values["abs_rel@metric"] == score(alone, target(TRUTH), predicted(bad)).values[
+        "abs_rel@metric"
+    ]
+    assert values["abs_rel@metric"] == pytest.approx((1 - bad[0][0]) / 4)
+    assert values["abs_rel@lsq_affine_disparity"] is None
+    assert values["log10@metric"] is None
+
+
+def test_weights_need_no_prediction(load_family) -> None:
+    family = load_family("depth", ["abs_rel"], {"mean": "pixel"}, {"mean": "pixel", "min_depth_m": 2})
+    assert family.weights(MANY[0]) == {
+        "pixels@metric+pixel_mean": 3,
+        "pixels@metric+min2+pixel_mean": 1,
+    }
+    with pytest.raises(NoTruthError):
+        family.weights(target([[NAN]]))
+
+
+def test_the_truth_is_not_altered(load_family) -> None:
+    family = load_family("depth", METRICS, {"clip": True, "max_depth_m": 5})
+    truth, prediction = target(TRUTH), predicted(WRONG)
+    before = truth.depth_m[0].copy(), prediction.depth[0].copy()
+    family.score(truth, prediction, Ambiguity.METRIC)
+    assert np.array_equal(before[0], truth.depth_m[0])
+    assert np.array_equal(before[1], prediction.depth[0])
