@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from g2vlm_bench.leaderboard import Board
@@ -11,72 +12,114 @@ from g2vlm_bench.report.contents import Line, Table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
     from rich.text import Text
+
+MODEL_WIDTH = 24
+PADDING = 3
 
 
 def print_board(board: Board, console: Console) -> None:
-    """Print the ranked table, and what was made from the truth below it."""
+    """Print the ranked table in as many parts as the console's width asks for.
+
+    What holds for a whole column, such as its counts, is told once below the table.
+    """
+    from rich.text import Text
+
+    table = contents.ranked_table(board)
+    remarks = [_common(table, index) for index in range(len(table.columns))]
+    console.print(Text(clean(board.definition.title or board.definition.name), style="bold"))
+    for part in _parts(table, remarks, console.width):
+        console.print(_drawn(table, remarks, part))
+    notes = [
+        "; ".join([clean(f"{heading.title}: {heading.note}"), *said])
+        for heading, said in zip(table.columns, remarks, strict=True)
+    ]
+    if any(line.reference for line in table.lines):
+        notes.append(f"ref: {contents.REFERENCE.lower()}")
+    for note in [*notes, *_provisional(table)]:
+        console.print(Text(note, style="dim"))
+
+
+def _drawn(table: Table, remarks: Sequence[Sequence[str]], part: Sequence[int]) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = contents.ranked_table(board)
-    title = board.definition.title or board.definition.name
-    shown = RichTable(title=Text(clean(title)), box=box.SIMPLE_HEAD, padding=(0, 1))
-    shown.add_column("Rank", justify="right")
-    shown.add_column("Model", overflow="fold")
-    common = _common_counts(table)
-    for heading in table.columns:
-        shown.add_column(Text(clean(heading.title)), justify="right", overflow="fold")
-    for title, lines in table.bodies:
-        if title:
+    shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    shown.add_column("Rank", justify="right", no_wrap=True)
+    shown.add_column("Model", overflow="fold", max_width=MODEL_WIDTH)
+    for index in part:
+        shown.add_column(Text(_title(table, index)), justify="right", overflow="fold")
+    for group, (_, lines) in enumerate(table.bodies):
+        if group:
             shown.add_section()
-            shown.add_row("", Text(title, style="dim italic"))
         for line in lines:
-            cells = [_cell(c, usual) for c, usual in zip(line.cells, common, strict=True)]
-            shown.add_row(line.rank, _head(line), *cells)
-    console.print(shown)
-    for heading, usual in zip(table.columns[1:], common[1:], strict=True):
-        known = "; ".join(part for part in (heading.note, usual) if part)
-        console.print(Text(clean(f"{heading.title}: {known}"), style="dim"))
-    _print_provisional(table, console)
+            cells = [_styled(line.cells[index], remarks[index]) for index in part]
+            shown.add_row(line.rank or "ref", _head(line), *cells)
+    return shown
 
 
-def _common_counts(table: Table) -> list[str]:
-    """The counts that all models share in a column, told once below the table."""
-    common = []
+def _parts(table: Table, remarks: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
+    """Cut the columns into parts that fit beside ranks and models."""
+    longest = max((len(_head(line)) for line in table.lines), default=0)
+    left = width - len("Rank") - min(longest, MODEL_WIDTH) - 2 * PADDING
+    part: list[int] = []
+    room = left
     for index in range(len(table.columns)):
-        found = {c.counts for line in table.lines if (c := line.cells[index]).counts}
-        common.append(found.pop() if len(found) == 1 else "")
-    return common
+        needed = PADDING + _width(table, remarks, index)
+        if part and needed > room:
+            yield part
+            part, room = [], left
+        part.append(index)
+        room -= needed
+    yield part
 
 
-def _head(line: Line) -> Text:
+def _width(table: Table, remarks: Sequence[Sequence[str]], index: int) -> int:
+    texts = [_title(table, index)]
+    for line in table.lines:
+        texts += _texts(line.cells[index], remarks[index])[:2]
+    return max(map(len, texts))
+
+
+def _common(table: Table, index: int) -> list[str]:
+    """What is said once of a column: counts that all models share, and why intervals lack."""
+    cells = [line.cells[index] for line in table.lines]
+    counts = {cell.counts for cell in cells if cell.counts}
+    lacking = {cell.interval for cell in cells if cell.interval and cell.interval[0] != "["}
+    return [*(counts if len(counts) == 1 else ()), *sorted(lacking)]
+
+
+def _title(table: Table, index: int) -> str:
+    return clean(table.columns[index].title)
+
+
+def _head(line: Line) -> str:
+    return clean(line.head) + (" *" if line.note else "")
+
+
+def _texts(cell: CellText, said: Sequence[str]) -> list[str]:
+    value = f"{cell.value} ({cell.rank})" if cell.rank else cell.value
+    below = [part for part in (cell.interval, cell.counts, cell.note) if part not in ("", *said)]
+    return [value, *map(clean, below)]
+
+
+def _styled(cell: CellText, said: Sequence[str]) -> Text:
     from rich.text import Text
 
-    return Text(clean(line.head) + (" *" if line.note else ""))
-
-
-def _cell(cell: CellText, usual: str) -> Text:
-    from rich.text import Text
-
-    text = Text(cell.value)
-    if cell.rank:
-        text.append(f" ({cell.rank})", style="dim")
-    counts = "" if cell.counts == usual else cell.counts
-    for part in (cell.interval, counts, cell.note):
-        if part:
-            text.append(f"\n{clean(part)}", style="dim")
+    value, *below = _texts(cell, said)
+    text = Text(value)
+    for part in below:
+        text.append(f"\n{part}", style="dim")
     return text
 
 
-def _print_provisional(table: Table, console: Console) -> None:
-    from rich.text import Text
-
+def _provisional(table: Table) -> Iterator[str]:
     by_note: dict[str, list[str]] = {}
     for line in table.lines:
         if line.note:
             by_note.setdefault(line.note, []).append(line.head)
     for note, models in by_note.items():
         whose = "all" if len(models) == len(table.lines) else ", ".join(models)
-        console.print(Text(clean(f"* {note} ({whose})"), style="dim"))
+        yield clean(f"* {note} ({whose})")

@@ -162,8 +162,22 @@ def test_hostile_names_stay_text_in_every_format(tmp_path: Path) -> None:
 def test_the_terminal_table_fits_100_columns(board: Board) -> None:
     shown = _terminal(board)
     assert max(map(len, shown.splitlines())) <= 100
-    assert shown.index("failing") < shown.index("Made from the truth") < shown.index("oracle")
+    assert shown.index("failing") < shown.index(" ref ") < shown.index("oracle")
+    assert "ref: made from the truth, not ranked" in shown
     assert f"Depth\u00a0↑: {DELTA.name}, depth/rooms" in shown
+    assert f"QA\u00a0↑: {ACCURACY.name}, spatial_qa/rooms; 4 scored" in shown
+
+
+def test_a_wide_board_is_printed_in_parts(tmp_path: Path) -> None:
+    tasks = {f"depth/rooms{i}": f"Column number {i}" for i in range(8)}
+    lines = [boards.line(i, {DELTA.name: 0.5}, cluster="one") for i in range(3)]
+    runs = [boards.make_run(tmp_path, task, "a_model", [DELTA], lines) for task in tasks]
+    shown = _terminal(boards.board_of(*runs, tasks=tasks))
+    assert max(map(len, shown.splitlines())) <= 100
+    for title in tasks.values():
+        assert f"{title}\u00a0↑" in shown.partition("Score\u00a0↑:")[0]
+    assert shown.count("no interval: fewer than two scenes") == 8
+    assert sum(row.lstrip().startswith("1 ") for row in shown.splitlines()) == 2
 
 
 def test_numbers_keep_their_digits() -> None:
