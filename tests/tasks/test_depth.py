@@ -269,7 +269,7 @@ def test_an_alignment_undoes_its_group_and_no_more(load_family, score, alignment
         "affine_disparity": 1 / (0.5 / truth + 0.1),
         "power": truth**1.3,
     }
-    label, ambiguity = ALIGNMENTS[alignment]
+    label, _ = ALIGNMENTS[alignment]
     family = load_family("depth", ["abs_rel"], {"alignment": alignment})
     for name, prediction in changed.items():
         value = score(family, target(truth), predicted(prediction)).values[f"abs_rel@{label}"]
@@ -279,9 +279,7 @@ def test_an_alignment_undoes_its_group_and_no_more(load_family, score, alignment
 def test_disparity_is_read_as_disparity_and_only_from_a_model_that_predicts_it(
     load_family, score
 ) -> None:
-    family = load_family(
-        "depth", ["abs_rel"], {"alignment": "least_squares_scale_shift_disparity"}
-    )
+    family = load_family("depth", ["abs_rel"], {"alignment": "least_squares_scale_shift_disparity"})
     # Affine disparity may be negative.
     disparity = predicted(40 / np.array(TRUTH) - 11)
     name = "abs_rel@lsq_affine_disparity"
@@ -348,7 +346,13 @@ def test_a_failure_is_the_worst_value_with_its_own_weight(load_family, score, re
 @pytest.mark.parametrize("prediction", [predicted([[1.0, 1.0]]), RuntimeError("boom")])
 @pytest.mark.parametrize(
     "truth",
-    [target([[NAN, NAN]]), target([[0.0, -1.0]]), target([[INF, 0.0]]), Target(), target([[99, 99]])],
+    [
+        target([[NAN, NAN]]),
+        target([[0.0, -1.0]]),
+        target([[INF, 0.0]]),
+        Target(),
+        target([[99, 99]]),
+    ],
 )
 def test_without_valid_truth_a_sample_is_unscored_whatever_was_predicted(
     load_family, score, result, truth, prediction
@@ -390,16 +394,19 @@ def test_what_one_protocol_cannot_use_is_no_failure_under_the_others(
     alone = load_family("depth", ["abs_rel", "log10"], {})
     more = load_family("depth", ["abs_rel", "log10"], *({"alignment": name} for name in ALIGNMENTS))
     values = score(more, target(TRUTH), predicted(bad)).values
-    assert values["abs_rel@metric"] == score(alone, target(TRUTH), predicted(bad)).values[
-        "abs_rel@metric"
-    ]
+    assert (
+        values["abs_rel@metric"]
+        == score(alone, target(TRUTH), predicted(bad)).values["abs_rel@metric"]
+    )
     assert values["abs_rel@metric"] == pytest.approx((1 - bad[0][0]) / 4)
     assert values["abs_rel@lsq_affine_disparity"] is None
     assert values["log10@metric"] is None
 
 
 def test_weights_need_no_prediction(load_family) -> None:
-    family = load_family("depth", ["abs_rel"], {"mean": "pixel"}, {"mean": "pixel", "min_depth_m": 2})
+    family = load_family(
+        "depth", ["abs_rel"], {"mean": "pixel"}, {"mean": "pixel", "min_depth_m": 2}
+    )
     assert family.weights(MANY[0]) == {
         "pixels@metric+pixel_mean": 3,
         "pixels@metric+min2+pixel_mean": 1,
