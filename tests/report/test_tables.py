@@ -177,7 +177,7 @@ def test_a_wide_board_is_printed_in_parts(tmp_path: Path) -> None:
     for title in tasks.values():
         assert f"{title}\u00a0↑" in shown.partition("Score\u00a0↑:")[0]
     assert shown.count("no interval: fewer than two scenes") == 8
-    assert sum(row.lstrip().startswith("1 ") for row in shown.splitlines()) == 2
+    assert sum(row.lstrip().startswith("1 ") for row in shown.splitlines()) == 3
 
 
 def test_numbers_keep_their_digits() -> None:
