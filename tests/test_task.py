@@ -1,0 +1,143 @@
+"""Task files: what is wrong with one is named by file, key and the nearest right name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.runner import Task
+from g2vlm_bench.task import TaskDefinition, convert, label_number, load_definition, read_yaml
+
+GOOD = (Path(__file__).parent / "toys" / "tasks" / "toy" / "echo.yaml").read_text()
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "mine" / "task.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def _line(error: pytest.ExceptionInfo[BenchError]) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_task_is_named_by_folder_and_file(write) -> None:
+    definition = load_definition(write(GOOD))
+    assert (definition.name, definition.seed, definition.protocols) == ("mine/task", 0, [{}])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD + "headlin: x\n", "unknown key 'headlin'. Did you mean 'headline'?"),
+        (GOOD + "on: 1\n", "unknown key 'True'"),
+        (GOOD + "5: 1\n", "unknown key '5'"),
+        (GOOD + "name: x\n", "a key 'name'. Remove it: a task is named by its folder and file."),
+        (GOOD.replace("version: 1", "version: '1'"), "`$.version`"),
+        (GOOD.replace("metrics: [right, error]", "metrics: right"), "`$.metrics`"),
+        (GOOD.replace("version: 1\n", ""), "`version`"),
+        (GOOD + "seed: .nan\n", "`$.seed`"),
+        ("a: [", "expected YAML, got while parsing"),
+        ("a: b: c", "expected YAML"),
+        ("\tx", "expected YAML"),
+        ("- a\n", "expected keys and values, got list"),
+        ("text", "expected keys and values, got str"),
+        ("", "expected keys and values, got NoneType"),
+        (b"\xff\xfe\x00", "expected YAML"),
+        (b"\x00", "expected YAML"),
+        ("!!python/object/apply:os.system ['touch /tmp/executed']", "expected YAML"),
+        ("a: !!python/name:os.system", "expected YAML"),
+    ],
+)
+def test_a_broken_file_is_one_line_that_names_it(write, text, says) -> None:
+    path = write(text)
+    with pytest.raises(BenchError) as caught:
+        load_definition(path)
+    line = _line(caught)
+    assert line.startswith(f"{path}: ")
+    assert says in line
+
+
+def test_yaml_executes_nothing(write, tmp_path) -> None:
+    trace = tmp_path / "executed"
+    path = write(f"a: !!python/object/apply:os.mkdir ['{trace}']")
+    with pytest.raises(BenchError):
+        read_yaml(path)
+    assert not trace.exists()
+    yaml.unsafe_load(path.read_text())
+    assert trace.exists(), "the text above would have done it"
+
+
+def test_a_file_that_is_not_there_or_a_folder(tmp_path) -> None:
+    with pytest.raises(BenchError, match="expected a YAML file, got no file"):
+        load_definition(tmp_path / "none.yaml")
+    with pytest.raises(BenchError, match="expected a YAML file, got Is a directory"):
+        read_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"family": "toyy"}, "family 'toyy': expected a known family, got an unknown name. Did"),
+        ({"metrics": ["rigth"]}, "of the family 'toy', got 'rigth'. Did you mean 'right'?"),
+        ({"metrics": []}, "expected one of the task's metrics, got 'right@within0'"),
+        ({"headline": "right"}, "key 'headline': expected one of the task's metrics"),
+        ({"headline": "error@within0"}, "key 'headline': expected a bounded metric"),
+        ({"protocols": []}, "key 'protocols': expected protocols that differ, at least one"),
+        ({"protocols": [{}, {"within": 0}]}, "at least one, got within0, within0"),
+        ({"protocols": [{"witin": 1}]}, "got unknown key 'witin'. Did you mean 'within'?"),
+        ({"protocols": [{"within": "wide"}]}, "key 'protocols': got Expected `float`, got `str`"),
+        ({"data": {"format": "tooy"}}, "reader 'tooy': expected a known reader"),
+        ({"data": {"seeed": 1}}, "key 'data': expected known arguments, got 'seeed'. Did"),
+        ({"data": {5: 1}}, "key 'data': expected known arguments, got '5'"),
+        ({"data": {"rows": "many"}}, "key 'data': got Expected `int | null`, got `str`"),
+        ({"data": {"rows": 7}}, "data rows: expected 7, got 6"),
+        ({"data": {"split": "tset"}}, "data split: expected test or train, got 'tset'"),
+        ({"data": {"overlap": True}}, "training split: expected no sample of the scored split"),
+        ({"data": {"root": "somewhere"}}, "expected a folder of data, got no --data-root"),
+    ],
+)
+def test_a_task_that_makes_no_sense_is_one_line(toy_task, changes, says) -> None:
+    with pytest.raises(BenchError) as caught:
+        toy_task(**changes)
+    assert says in _line(caught)
+
+
+def test_a_data_root_that_is_not_there(toys, tmp_path) -> None:
+    definition = toys.task("toy/echo")
+    rooted = msgspec.structs.replace(definition, data=definition.data | {"root": "none"})
+    with pytest.raises(BenchError, match="data root: expected a folder, got none at"):
+        Task.load(toys, rooted, tmp_path)
+
+
+def test_an_unknown_key_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(BenchError, match=r"unknown key 'famly'\. Did you mean 'family'\?"):
+        convert({"famly": "x"}, TaskDefinition, "here")
+
+
+@pytest.mark.parametrize("name", Plugins().names("task"))
+def test_every_shipped_task_file_makes_its_family(name) -> None:
+    plugins = Plugins()
+    definition = plugins.task(name)
+    family = plugins.family(definition)
+    assert family.headline().bounded
+    assert definition.title
+    assert definition.licence
+    names = [spec.name for spec in family.specs]
+    assert len(set(names)) == len(names)
+
+
+def test_labels_of_different_numbers_differ() -> None:
+    numbers = [0.1, 0.05, 1, 10, 80, 1e-3, 123456.0, 0.25]
+    assert len({label_number(number) for number in numbers}) == len(numbers)
