@@ -109,9 +109,10 @@ class SpatialQa(Family):
         super().__init__(definition)
         self.protocols = self.read_protocols(QaProtocol)
         where = f"task {definition.name}, key 'options'"
+        # First by themselves, so that an unknown key among them is met with the nearest one too.
+        if isinstance(instructions := definition.options.get("instructions"), dict):
+            convert(instructions, Instructions, f"{where}.instructions")
         self.options = convert(definition.options, QaOptions, where)
-        # Checked by itself, so that an unknown key is met with the nearest one here too.
-        convert(definition.options.get("instructions", {}), Instructions, f"{where}.instructions")
         scorings = {protocol.scoring for protocol in self.protocols}
         wants = {
             Want.ANSWER if scoring == "generation" else Want.CHOICE_LOGLIKELIHOODS
