@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.store import MetricResult
 
+NO_INTERVAL = "no interval"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellText:
@@ -16,7 +18,8 @@ class CellText:
 
     Attributes:
         value: The number, or the word that stands for it.
-        interval: The 95 % interval in brackets, or why there is none; empty beside a mere word.
+        interval: The 95 % interval in brackets, or that there is none; empty beside a mere word.
+        lacks: Why there is no interval.
         rank: Rank within the column.
         counts: How many samples were scored, failed, unscored.
         note: Why there is no number, or what else to know of it.
@@ -24,6 +27,7 @@ class CellText:
 
     value: str
     interval: str = ""
+    lacks: str = ""
     rank: str = ""
     counts: str = ""
     note: str = ""
@@ -56,14 +60,14 @@ def number(value: float, bounded: bool = False) -> str:
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
 
 
-def interval(low: float | None, high: float | None, n_clusters: int, bounded: bool) -> str:
-    """Write a 95 % interval, or why there is none.
+def interval(low: float | None, high: float | None, bounded: bool) -> str:
+    """Write a 95 % interval, or that there is none.
 
-    >>> interval(0.25, 0.75, 12, bounded=True), interval(None, None, 1, bounded=True)
-    ('[0.250, 0.750]', 'no interval: fewer than two scenes')
+    >>> interval(0.25, 0.75, bounded=True), interval(None, None, bounded=True)
+    ('[0.250, 0.750]', 'no interval')
     """
     if low is None or high is None:
-        return "no interval" + (": fewer than two scenes" if n_clusters < 2 else "")
+        return NO_INTERVAL
     return f"[{number(low, bounded)}, {number(high, bounded)}]"
 
 
@@ -115,10 +119,14 @@ def result_cell(
         mean = result.value_scored
         note = "" if mean is None else f"{number(mean, spec.bounded)} over the scored"
         value = f"{sign}∞ ({result.n_failed} failed)"
-        return CellText(value=value, interval="no interval", rank=rank, counts=shown, note=note)
+        lacks = "a failure counts as infinitely bad"
+        return CellText(
+            value=value, interval=NO_INTERVAL, lacks=lacks, rank=rank, counts=shown, note=note
+        )
     return CellText(
         value=number(result.value, spec.bounded),
-        interval=interval(result.low, result.high, result.n_clusters, spec.bounded),
+        interval=interval(result.low, result.high, spec.bounded),
+        lacks="there are fewer than two scenes" if result.n_clusters < 2 else "",
         rank=rank,
         counts=shown,
     )

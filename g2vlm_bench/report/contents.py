@@ -79,6 +79,12 @@ class Table:
         ]
         return [(title, lines) for title, lines in apart if lines]
 
+    @property
+    def notes(self) -> list[str]:
+        """Why numbers have no interval, each reason once."""
+        reasons = dict.fromkeys(cell.lacks for line in self.lines for cell in line.cells)
+        return [f"No interval where {reason}." for reason in reasons if reason]
+
 
 @dataclass(frozen=True, slots=True)
 class TaskRuns:
@@ -161,10 +167,12 @@ def ranked_table(board: Board) -> Table:
 def _score_cell(row: Row) -> CellText:
     if row.score is None:
         return CellText(value="none")
-    lacks = "no interval: a column has fewer than two scenes"
     known = row.low is not None and row.high is not None
-    shown = interval(row.low, row.high, 2, bounded=True) if known else lacks
-    return CellText(value=number(row.score, bounded=True), interval=shown)
+    return CellText(
+        value=number(row.score, bounded=True),
+        interval=interval(row.low, row.high, bounded=True),
+        lacks="" if known else "a column has fewer than two scenes",
+    )
 
 
 def _board_cell(board: Board, row: Row, index: int) -> CellText:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Names, answers and error messages are untrusted text: everything is escaped.
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -106,11 +107,21 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_cleaned,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
 
 
 def _cleaned(value: Any) -> Any:
     # Text that was rendered already is of a subclass of str, and keeps its line ends.
     return clean(value) if type(value) is str else value
+
+
+def _breakable(text: str) -> Any:
+    """Let a long metric name break where its parts meet."""
+    from markupsafe import Markup, escape
+
+    # No escaped character is written with one of these.
+    return Markup(re.sub(r"([+@/])", r"\1<wbr>", escape(clean(text))))
 
 
 def _as_it_is(text: str) -> Any:

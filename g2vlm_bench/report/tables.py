@@ -125,7 +125,7 @@ def _md_tables(table: Table) -> list[str]:
         ]
         parts += [f"*{_md(title)}*"] if title else []
         parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    return parts
+    return [*parts, *map(_md, table.notes)]
 
 
 def _md_heading(heading: Heading) -> str:

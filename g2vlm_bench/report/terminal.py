@@ -22,26 +22,27 @@ PADDING = 3
 def print_board(board: Board, console: Console) -> None:
     """Print the ranked table in as many parts as the console's width asks for.
 
-    What holds for a whole column, such as its counts, is told once below the table.
+    The counts that a whole column shares are told once, below the table.
     """
     from rich.text import Text
 
     table = contents.ranked_table(board)
-    remarks = [_common(table, index) for index in range(len(table.columns))]
+    common = [_common(table, index) for index in range(len(table.columns))]
     console.print(Text(clean(board.definition.title or board.definition.name), style="bold"))
-    for part in _parts(table, remarks, console.width):
-        console.print(_drawn(table, remarks, part))
+    for part in _parts(table, console.width):
+        console.print(_drawn(table, common, part))
     notes = [
-        "; ".join([clean(f"{heading.title}: {heading.note}"), *said])
-        for heading, said in zip(table.columns, remarks, strict=True)
+        clean(f"{heading.title}: {heading.note}") + (f"; {counts}" if counts else "")
+        for heading, counts in zip(table.columns, common, strict=True)
     ]
+    notes += table.notes
     if any(line.reference for line in table.lines):
         notes.append(f"ref: {contents.REFERENCE.lower()}")
     for note in [*notes, *_provisional(table)]:
         console.print(Text(note, style="dim"))
 
 
-def _drawn(table: Table, remarks: Sequence[Sequence[str]], part: Sequence[int]) -> RichTable:
+def _drawn(table: Table, common: Sequence[str], part: Sequence[int]) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -50,24 +51,26 @@ def _drawn(table: Table, remarks: Sequence[Sequence[str]], part: Sequence[int]) 
     shown.add_column("Rank", justify="right", no_wrap=True)
     shown.add_column("Model", overflow="fold", max_width=MODEL_WIDTH)
     for index in part:
-        shown.add_column(Text(_title(table, index)), justify="right", overflow="fold")
+        width = _width(table, index)
+        title = Text(_title(table, index))
+        shown.add_column(title, justify="right", overflow="fold", max_width=width)
     for group, (_, lines) in enumerate(table.bodies):
         if group:
             shown.add_section()
         for line in lines:
-            cells = [_styled(line.cells[index], remarks[index]) for index in part]
-            shown.add_row(line.rank or "ref", _head(line), *cells)
+            cells = [_styled(line.cells[index], common[index]) for index in part]
+            shown.add_row(line.rank or "ref", Text(_head(line)), *cells)
     return shown
 
 
-def _parts(table: Table, remarks: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
+def _parts(table: Table, width: int) -> Iterator[list[int]]:
     """Cut the columns into parts that fit beside ranks and models."""
     longest = max((len(_head(line)) for line in table.lines), default=0)
     left = width - len("Rank") - min(longest, MODEL_WIDTH) - 2 * PADDING
     part: list[int] = []
     room = left
     for index in range(len(table.columns)):
-        needed = PADDING + _width(table, remarks, index)
+        needed = PADDING + _width(table, index)
         if part and needed > room:
             yield part
             part, room = [], left
@@ -76,19 +79,17 @@ def _parts(table: Table, remarks: Sequence[Sequence[str]], width: int) -> Iterat
     yield part
 
 
-def _width(table: Table, remarks: Sequence[Sequence[str]], index: int) -> int:
-    texts = [_title(table, index)]
-    for line in table.lines:
-        texts += _texts(line.cells[index], remarks[index])[:2]
-    return max(map(len, texts))
-
-
-def _common(table: Table, index: int) -> list[str]:
-    """What is said once of a column: counts that all models share, and why intervals lack."""
+def _width(table: Table, index: int) -> int:
+    """The width of a column's title, values and intervals; other remarks are folded into it."""
     cells = [line.cells[index] for line in table.lines]
-    counts = {cell.counts for cell in cells if cell.counts}
-    lacking = {cell.interval for cell in cells if cell.interval and cell.interval[0] != "["}
-    return [*(counts if len(counts) == 1 else ()), *sorted(lacking)]
+    texts = [text for cell in cells for text in (_value(cell), cell.interval)]
+    return max(map(len, [_title(table, index), *texts]))
+
+
+def _common(table: Table, index: int) -> str:
+    """The counts of a column, where all models share them; they are said once."""
+    counts = {line.cells[index].counts for line in table.lines} - {""}
+    return counts.pop() if len(counts) == 1 else ""
 
 
 def _title(table: Table, index: int) -> str:
@@ -99,19 +100,17 @@ def _head(line: Line) -> str:
     return clean(line.head) + (" *" if line.note else "")
 
 
-def _texts(cell: CellText, said: Sequence[str]) -> list[str]:
-    value = f"{cell.value} ({cell.rank})" if cell.rank else cell.value
-    below = [part for part in (cell.interval, cell.counts, cell.note) if part not in ("", *said)]
-    return [value, *map(clean, below)]
+def _value(cell: CellText) -> str:
+    return f"{cell.value} ({cell.rank})" if cell.rank else cell.value
 
 
-def _styled(cell: CellText, said: Sequence[str]) -> Text:
+def _styled(cell: CellText, usual: str) -> Text:
     from rich.text import Text
 
-    value, *below = _texts(cell, said)
-    text = Text(value)
-    for part in below:
-        text.append(f"\n{part}", style="dim")
+    text = Text(_value(cell))
+    counts = "" if cell.counts == usual else cell.counts
+    for part in filter(None, (cell.interval, counts, cell.note)):
+        text.append(f"\n{clean(part)}", style="dim")
     return text
 
 
