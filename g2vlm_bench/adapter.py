@@ -24,12 +24,14 @@ class Adapter(ABC):
         ambiguity: Up to what its depth and points are known, None for a model that gives neither.
         checkpoint: Where the weights come from, with the revision.
         weights_hash: `sha256:<hex>` of the weights, so that two models never share a run.
+        needs_images: Whether a task without images (scanned clouds alone) is not for this model.
     """
 
     predicts: frozenset[Want]
     ambiguity: Ambiguity | None = None
     checkpoint: str | None = None
     weights_hash: str | None = None
+    needs_images: bool = True
 
     @abstractmethod
     def predict(
@@ -65,6 +67,7 @@ class TruthAdapter(Adapter):
 
     predicts = frozenset(Want)
     ambiguity = Ambiguity.METRIC
+    needs_images = False
 
     @abstractmethod
     def distort(self, perfect: Prediction, inputs: Inputs, rng: np.random.Generator) -> Prediction:
@@ -86,6 +89,7 @@ class WrappingAdapter(Adapter):
         self.ambiguity = inner.ambiguity
         self.checkpoint = inner.checkpoint
         self.weights_hash = inner.weights_hash
+        self.needs_images = inner.needs_images
 
     def close(self) -> None:
         """Close the wrapped model."""

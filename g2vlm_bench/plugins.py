@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -256,7 +256,7 @@ def check_arguments(
     Raises:
         BenchError: An argument is unknown (the nearest name is given), of another type, or missing.
     """
-    parameters = inspect.signature(function).parameters
+    parameters = _signature(function).parameters
     takes = {name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
     for name in given:
         if name not in takes:
@@ -266,8 +266,10 @@ def check_arguments(
                 got=f"'{name}'",
                 fix=nearest(str(name), takes - set(offered or ())),
             )
-    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
-    checked = {k: _of_type(v, hints.get(k, Any), f"{where}, key '{k}'") for k, v in given.items()}
+    checked = {
+        key: _of_type(value, parameters[key].annotation, f"{where}, key '{key}'")
+        for key, value in given.items()
+    }
     merged = {k: v for k, v in (offered or {}).items() if k in takes} | checked
     missing = [
         name
@@ -281,7 +283,17 @@ def check_arguments(
     return merged
 
 
+def _signature(function: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)
+    except NameError:
+        # A user's annotation may name what is imported for type checkers only.
+        return inspect.signature(function)
+
+
 def _of_type(value: Any, kind: Any, where: str) -> Any:
+    if kind is inspect.Parameter.empty or isinstance(kind, str):
+        return value
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

@@ -282,6 +282,12 @@ def choose_wants(task: Task, model: Model) -> frozenset[Want]:
             expected="a training split to fit the floor on",
             got="a task without one",
         )
+    if adapter.needs_images and not task.dataset.reader.shows_images:
+        raise NotApplicableError(
+            f"{model.spec} on {task.name}",
+            expected="a task that shows images",
+            got="one without, for predictions made elsewhere",
+        )
     for wants in task.family.wants:
         if wants <= adapter.predicts:
             return wants

@@ -22,6 +22,7 @@ class Blind(WrappingAdapter):
     def __init__(self, inner: Adapter) -> None:
         super().__init__(inner)
         self.predicts = inner.predicts & _LANGUAGE
+        self.needs_images = False
         if not self.predicts:
             raise BenchError(
                 "model 'blind'",

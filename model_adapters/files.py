@@ -52,6 +52,8 @@ class Files(Adapter):
             stored in them.
     """
 
+    needs_images = False
+
     def __init__(
         self, path: str | Path, ambiguity: str | None = None, depth_scale: float | None = None
     ) -> None:

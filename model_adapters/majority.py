@@ -23,6 +23,7 @@ class Majority(FittedAdapter):
     """
 
     predicts = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
+    needs_images = False
 
     def __init__(self) -> None:
         self._forget()

@@ -19,9 +19,11 @@ class Reader(ABC):
 
     Attributes:
         splits: The splits the data has.
+        shows_images: False where no sample has an image, so that most models cannot take part.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("test",)
+    shows_images: bool = True
 
     @abstractmethod
     def samples(self, split: str) -> Sequence[Sample]:

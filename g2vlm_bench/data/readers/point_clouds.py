@@ -101,6 +101,7 @@ class PointClouds(Reader):
                     cluster=fill(cluster, names, "key 'cluster'"),
                 )
             )
+        self.shows_images = any(item.images for item in self.items)
 
     def samples(self, split: str) -> Sequence[Sample]:
         """List one sample a cloud."""
