@@ -291,10 +291,8 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_an_installed_packages_plugins_are_found_without_importing_it(installed) -> None:
-    package = installed(
-    by_path = toys.task(str(tmp_path / "mine" / "x.yaml"))
-    assert toys.task("mine/x.yaml").name == by_path.name == "mine/x"
-    )
+    points = "[g2vlm_bench.tasks]\nmine = my_bench.tasks\n"
+    package = installed(points + "[g2vlm_bench.adapters]\nx = my_bench.adapters\n")
     plugins = Plugins.find()
     assert plugins.path("task", "mine/packaged") == package / "tasks" / "mine" / "packaged.yaml"
     assert plugins.summary("adapter", "packaged") == "Mine."
