@@ -80,9 +80,11 @@ def _parts(table: Table, width: int) -> Iterator[list[int]]:
 
 
 def _width(table: Table, index: int) -> int:
-    """The width of a column's title, values and intervals; other remarks are folded into it."""
+    """The width of a column without its notes, which are folded into it."""
+    usual = _common(table, index)
     cells = [line.cells[index] for line in table.lines]
     texts = [text for cell in cells for text in (_value(cell), cell.interval)]
+    texts += [cell.counts for cell in cells if cell.counts != usual]
     return max(map(len, [_title(table, index), *texts]))
 
 
