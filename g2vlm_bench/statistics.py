@@ -56,7 +56,7 @@ def cluster_bootstrap(
         seed: Where the draws start; the same clusters and seed give the same draws.
 
     Raises:
-        ValueError: Nothing to average, a NaN, or weights that sum to zero.
+        ValueError: Nothing to average, a NaN, a negative weight, or weights that sum to zero.
     """
     value = np.asarray(values, np.float64)
     weight = np.asarray(weights, np.float64)
@@ -65,8 +65,12 @@ def cluster_bootstrap(
             f"expected as many values, weights and clusters, at least one; got {value.size}, "
             f"{weight.size}, {len(clusters)}"
         )
-    if np.isnan(value).any() or not np.isfinite(weight).all() or weight.sum() <= 0:
-        raise ValueError("expected values without NaN and weights with a positive sum")
+    usable = np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0
+    if np.isnan(value).any() or not usable:
+        raise ValueError(
+            "expected values without NaN and weights of 0 or more, one of them positive; "
+            f"got {int(np.isnan(value).sum())} NaN and weights from {weight.min()} to {weight.max()}"
+        )
     names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     mass: NDArray[np.float64] = np.bincount(index, weight).astype(np.float64)
     # What has no weight may be infinite, and 0 times that would be NaN.
