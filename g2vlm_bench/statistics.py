@@ -69,7 +69,7 @@ def cluster_bootstrap(
     if np.isnan(value).any() or not usable:
         raise ValueError(
             "expected values without NaN and weights of 0 or more, one of them positive; "
-            f"got {int(np.isnan(value).sum())} NaN and weights from {weight.min()} to {weight.max()}"
+            f"got {int(np.isnan(value).sum())} NaN, weights from {weight.min()} to {weight.max()}"
         )
     names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     mass: NDArray[np.float64] = np.bincount(index, weight).astype(np.float64)
