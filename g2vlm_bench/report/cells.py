@@ -10,6 +10,7 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.store import MetricResult
 
 NO_INTERVAL = "no interval"
+FEW_SCENES = "there are fewer than two scenes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ def result_cell(
     return CellText(
         value=number(result.value, spec.bounded),
         interval=interval(result.low, result.high, spec.bounded),
-        lacks="there are fewer than two scenes" if result.n_clusters < 2 else "",
+        lacks=FEW_SCENES if result.n_clusters < 2 else "",
         rank=rank,
         counts=shown,
     )

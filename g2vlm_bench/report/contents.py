@@ -13,6 +13,7 @@ import msgspec
 from g2vlm_bench.leaderboard import Board, Row
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.report.cells import (
+    FEW_SCENES,
     CellText,
     arrow,
     counts,
@@ -171,7 +172,7 @@ def _score_cell(row: Row) -> CellText:
     return CellText(
         value=number(row.score, bounded=True),
         interval=interval(row.low, row.high, bounded=True),
-        lacks="" if known else "a column has fewer than two scenes",
+        lacks="" if known else FEW_SCENES,
     )
 
 

@@ -16,6 +16,7 @@ Rgb = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WIDTH = 224
+TALLEST = 2 * WIDTH
 GAP = 6
 NOTHING: Colour = (128, 128, 128)
 PAPER: Colour = (250, 250, 250)
@@ -51,7 +52,7 @@ def coloured(values: Array, low: float, high: float, colours: str) -> Rgb:
     """Colour a map, at the page's width; nearest pixels, so that no depth is mixed with none."""
     import matplotlib
 
-    height = max(1, round(values.shape[0] * WIDTH / values.shape[1]))
+    height = min(max(1, round(values.shape[0] * WIDTH / values.shape[1])), TALLEST)
     values = like(values, (height, WIDTH))
     unit = np.clip((values - low) / (high - low), 0, 1)
     rgb = matplotlib.colormaps[colours](np.nan_to_num(unit), bytes=True)[..., :3]
@@ -75,9 +76,12 @@ def box(points: Array) -> tuple[Array, Array]:
     return low - margin, high + margin
 
 
-def views(clouds: Sequence[tuple[Array, Colour]], low: Array, high: Array) -> Rgb:
-    """Draw clouds from above and from the front, at one scale."""
-    return beside(_view(clouds, low, high, (0, 2), True), _view(clouds, low, high, (0, 1), False))
+def views(
+    clouds: Sequence[tuple[Array, Colour]], low: Array, high: Array, y_up: bool = False
+) -> Rgb:
+    """Draw clouds from above (x and z) and from the front (x and y), at one scale."""
+    above = _view(clouds, low, high, (0, 2), upwards=True)
+    return beside(above, _view(clouds, low, high, (0, 1), upwards=y_up))
 
 
 def _view(
@@ -114,12 +118,12 @@ def beside(left: Rgb, right: Rgb) -> Rgb:
 
 
 def resized(image: Rgb) -> Rgb:
-    """Bring a photo to the width of a picture."""
+    """Bring a photo to the width of a picture, or to the greatest height of one."""
     from PIL import Image
 
-    height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
-    small = Image.fromarray(image).resize((WIDTH, min(height, 2 * WIDTH)), Image.Resampling.LANCZOS)
-    return np.asarray(small, np.uint8)
+    scale = min(WIDTH / image.shape[1], TALLEST / image.shape[0])
+    size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS), np.uint8)
 
 
 def jpeg(image: Rgb, alt: str, caption: str) -> Picture:

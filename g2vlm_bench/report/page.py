@@ -121,7 +121,7 @@ def _breakable(text: str) -> Any:
     from markupsafe import Markup, escape
 
     # No escaped character is written with one of these.
-    return Markup(re.sub(r"([+@/])", r"\1<wbr>", escape(clean(text))))
+    return Markup(re.sub(r"([+@/])", r"\1<wbr>", str(escape(clean(text)))))
 
 
 def _as_it_is(text: str) -> Any:

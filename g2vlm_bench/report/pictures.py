@@ -80,10 +80,14 @@ def _how_to_read(panels: Sequence[Panel], task: TaskRuns) -> str:
     if any(panel.question for panel in panels):
         return "The true option is marked; below it what each model said."
     if task.first.task.family == "chamfer":
+        points = (
+            "Blue: true points; orange: predicted points, as the headline's protocol aligns them"
+        )
+        if _in_world(task.headline.partition("@")[2]):
+            return f"{points}. Left: x to the right, z up the page; right: x to the right, y up."
         return (
-            "Blue: true points; orange: predicted points, aligned as the headline's protocol "
-            "scores them. Left: seen from above (x to the right, z up the page); right: from the "
-            "front (x to the right, y down)."
+            f"{points}. Left: from above, x to the right, z up the page; right: as the camera "
+            "looks, x to the right, y down."
         )
     return (
         "Depth: yellow is near, violet is far, on the truth's own scale. Each model's depth is "
@@ -192,18 +196,17 @@ def _cloud_pictures(
     target: Target, models: Sequence[Entry], spec: MetricSpec
 ) -> Iterator[drawing.Picture]:
     assert target.points_world is not None
-    # The label of a protocol names every departure from the default, the camera's frame.
-    parts = spec.protocol.split("+")
     true = np.asarray(target.points_world, np.float64)
-    if "world" not in parts and target.world_from_camera:
+    in_world = _in_world(spec.protocol)
+    if not in_world and target.world_from_camera:
         true = _moved(true, _inverse(target.world_from_camera[0]))
     low, high = drawing.box(true)
     size = " x ".join(number(float(side)) for side in high - low)
-    views = drawing.views([(true, TRUE_POINT)], low, high)
+    views = drawing.views([(true, TRUE_POINT)], low, high, in_world)
     yield drawing.png(views, f"True points, {size} m", f"truth, {size} m")
     for entry in models:
         caption = f"{entry.model}: {value_text(entry, spec)}"
-        predicted = _predicted_cloud(target, entry.prediction, parts)
+        predicted = _predicted_cloud(target, entry.prediction, spec.protocol)
         if predicted is None:
             yield drawing.empty(views.shape, f"{caption} ({entry.problem or 'no points'})")
             continue
@@ -213,16 +216,21 @@ def _cloud_pictures(
             predicted = fit["scale"] * turned + np.asarray(fit["translation"], np.float64)
         outside = 1 - float(np.mean(((predicted >= low) & (predicted <= high)).all(axis=1)))
         caption += f" ({outside:.0%} outside the picture)" if outside >= 0.005 else ""
-        both = drawing.views([(true, TRUE_POINT), (predicted, PREDICTED_POINT)], low, high)
+        clouds = [(true, TRUE_POINT), (predicted, PREDICTED_POINT)]
+        both = drawing.views(clouds, low, high, in_world)
         yield drawing.png(both, f"Points predicted by {entry.model} over the truth", caption)
 
 
-def _predicted_cloud(
-    target: Target, prediction: Prediction | None, parts: Sequence[str]
-) -> Array | None:
+def _in_world(protocol: str) -> bool:
+    """Whether clouds are compared in the world's frame; the default is the first camera's."""
+    return "world" in protocol.split("+")
+
+
+def _predicted_cloud(target: Target, prediction: Prediction | None, protocol: str) -> Array | None:
     """The predicted points, or predicted depth lifted by the camera that the protocol names."""
     if prediction is None:
         return None
+    parts = protocol.split("+")
     # An alignment that is fitted on corresponding pixels is one of lifted depth.
     points = None if parts[0] in ("se3", "sim3") else prediction.points
     if points is None:
@@ -233,7 +241,7 @@ def _predicted_cloud(
         truths = target.depth_m or (None,) * len(prediction.depth)
         views = zip(prediction.depth, truths, cameras.intrinsics, poses, strict=False)
         points = np.concatenate([_moved(_lifted(d, g, k), pose) for d, g, k, pose in views])
-        if "world" not in parts:
+        if not _in_world(protocol):
             points = _moved(points, _inverse(poses[0]))
     points = np.asarray(points, np.float64)
     points = points[np.isfinite(points).all(axis=1)]

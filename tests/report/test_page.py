@@ -19,7 +19,7 @@ boards = load_module(Path(__file__).with_name("boards.py"))
 DELTA, ACCURACY = boards.DELTA, boards.ACCURACY
 
 HOSTILE = "\"'><script>alert(1)</script><img src=http://evil.example/x> {{ 7*7 }}"
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "wbr"}
 
 
 class _Page(HTMLParser):
@@ -72,6 +72,12 @@ def test_the_page_asks_for_nothing_from_outside(board: Board) -> None:
     assert page.all("link") == page.all("script") == []
     policy = next(a["content"] for a in page.all("meta") if "http-equiv" in a)
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def test_a_long_metric_name_may_break_where_its_parts_meet(board: Board) -> None:
+    html = as_html(board, {})
+    assert "delta1@<wbr>median_scale, depth/<wbr>rooms" in html
+    assert "&lt;wbr" not in html
 
 
 def test_a_plot_line_lies_where_its_number_is(board: Board) -> None:

@@ -115,7 +115,6 @@ def test_one_scene_has_no_interval_and_the_reason_is_given(tmp_path: Path) -> No
     board = boards.board_of(run, tasks={"depth/rooms": "Depth"})
     for text in (as_markdown(board), _terminal(board), as_html(board, {})):
         assert "No interval where there are fewer than two scenes." in text
-        assert "No interval where a column has fewer than two scenes." in text
     assert "0.500 no interval<br>rank 1, 3 scored" in as_markdown(board)
 
 
