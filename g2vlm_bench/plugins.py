@@ -295,9 +295,17 @@ def _of_type(value: Any, kind: Any, where: str) -> Any:
     if kind is inspect.Parameter.empty or isinstance(kind, str):
         return value
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, dec_hook=_own_type)
     except msgspec.ValidationError as error:
         raise BenchError(where, got=f"{value!r}: {error}") from None
+    except TypeError:
+        # An annotation that says more than a YAML value can be held to, such as `str | Path`.
+        return value
+
+
+def _own_type(kind: type, value: Any) -> Any:
+    # A class that YAML does not know is made from the value, as `Path` is from its text.
+    return value if isinstance(value, kind) else kind(value)
 
 
 def _modules(roots: Iterable[Path]) -> Iterable[tuple[str, Path]]:
