@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,6 +172,7 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
             record.status = "interrupted"
             folder.write_record(record)
             raise
+        record.finished = datetime.now(UTC).isoformat(timespec="seconds")
         record.peak_memory_mb = peak_memory_mb()
         record.environment = Environment.gather()
         record.status = "complete"

@@ -165,7 +165,13 @@ class AdapterRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, kw_only=True):
-    """`run.json`: everything needed to repeat a run and to read its numbers."""
+    """`run.json`: everything needed to repeat a run and to read its numbers.
+
+    Attributes:
+        refused: Metric -> why this model's predictions are not scored by it.
+        finished: When the run was completed, UTC; like seconds and memory no part of its identity.
+        peak_memory_mb: Of the process so far, which may have run other models before.
+    """
 
     schema: int = SCHEMA
     status: Literal["running", "interrupted", "predicted", "complete"] = "running"
@@ -182,6 +188,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
     categories: dict[str, dict[str, list[MetricResult]]] = {}
     counts: dict[str, int] = {}
     parse_statuses: dict[str, int] = {}
+    finished: str | None = None
     seconds: dict[str, float] = {}
     peak_memory_mb: dict[str, float] = {}
 

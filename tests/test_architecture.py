@@ -38,7 +38,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "leaderboard": {"task", "aggregate", "statistics", "store"},
     "compare": {"aggregate", "statistics", "store", "leaderboard"},
-    "report": {"sample", "aggregate", "statistics", "store", "leaderboard"},
+    "report": {"sample", "geometry", "aggregate", "statistics", "store", "leaderboard"},
     "validate": {"plugins", "runner", "store"},
     "api": {"sample", "plugins", "runner", "store", "leaderboard", "report"},
     "cli": {"*"},

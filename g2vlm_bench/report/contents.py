@@ -385,7 +385,10 @@ def made_from(board: Board) -> str:
     commits = sorted({(r.environment.commit or "an installed package")[:12] for _, r in board.runs})
     runs = f"{len(board.runs)} runs of {models} models" if board.runs else "no runs"
     made = f"{board.definition.name}, version {board.definition.version}: {runs}"
-    return f"{made}, at {', '.join(commits)}" if commits else made
+    # The runs' own time, not the clock's, so that the same runs give the same bytes.
+    last = max((record.finished or "" for _, record in board.runs), default="")
+    when = f", the last finished {last[:16].replace('T', ' ')} UTC" if last else ""
+    return f"{made}{when}, at {', '.join(commits)}" if commits else made
 
 
 def short_hash(text: str | None) -> str:

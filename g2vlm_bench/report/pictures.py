@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.geometry.alignment import DepthAlignment, Similarity
+from g2vlm_bench.geometry.cameras import invert_pose, transform, unproject
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.report import answers, drawing
 from g2vlm_bench.report.cells import number
@@ -150,7 +152,7 @@ def _depth_pictures(
         if not isinstance(fit, Mapping):
             yield _unaligned(depth, entry, caption)
             continue
-        aligned = drawing.like(_aligned_depth(depth, fit), true.shape)
+        aligned = drawing.like(DepthAlignment(**fit).apply(depth), true.shape)
         error = np.abs(aligned - true) / np.where(true > 0, true, np.nan)
         pair = drawing.beside(
             drawing.coloured(aligned, near, far, "viridis_r"),
@@ -182,16 +184,6 @@ def _fit_text(fit: Mapping[str, Any]) -> str:
     return f"scale {number(scale)}" + (f", shift {number(shift)}{where}" if shift else where)
 
 
-def _aligned_depth(depth: Array, fit: Mapping[str, Any]) -> Array:
-    """Apply a stored depth alignment, as `DepthAlignment.apply` does."""
-    values = depth
-    if fit["fitted_in"] == "depth":
-        return np.asarray(fit["scale"] * values + fit["shift"])
-    if fit["prediction_is"] == "depth":
-        values = 1 / np.where(values > 0, values, np.nan)
-    return np.asarray(1 / np.maximum(fit["scale"] * values + fit["shift"], fit["min_disparity"]))
-
-
 def _cloud_pictures(
     target: Target, models: Sequence[Entry], spec: MetricSpec
 ) -> Iterator[drawing.Picture]:
@@ -199,7 +191,7 @@ def _cloud_pictures(
     true = np.asarray(target.points_world, np.float64)
     in_world = _in_world(spec.protocol)
     if not in_world and target.world_from_camera:
-        true = _moved(true, _inverse(target.world_from_camera[0]))
+        true = transform(true, invert_pose(target.world_from_camera[0]))
     low, high = drawing.box(true)
     size = " x ".join(number(float(side)) for side in high - low)
     views = drawing.views([(true, TRUE_POINT)], low, high, in_world)
@@ -212,8 +204,8 @@ def _cloud_pictures(
             continue
         fit = entry.detail("alignment", spec.protocol)
         if isinstance(fit, Mapping):
-            turned = predicted @ np.asarray(fit["rotation"], np.float64).T
-            predicted = fit["scale"] * turned + np.asarray(fit["translation"], np.float64)
+            rotation, translation = np.array(fit["rotation"]), np.array(fit["translation"])
+            predicted = Similarity(fit["scale"], rotation, translation).apply(predicted)
         outside = 1 - float(np.mean(((predicted >= low) & (predicted <= high)).all(axis=1)))
         caption += f" ({outside:.0%} outside the picture)" if outside >= 0.005 else ""
         clouds = [(true, TRUE_POINT), (predicted, PREDICTED_POINT)]
@@ -240,9 +232,9 @@ def _predicted_cloud(target: Target, prediction: Prediction | None, protocol: st
         poses = cameras.world_from_camera or (np.eye(4),) * len(prediction.depth)
         truths = target.depth_m or (None,) * len(prediction.depth)
         views = zip(prediction.depth, truths, cameras.intrinsics, poses, strict=False)
-        points = np.concatenate([_moved(_lifted(d, g, k), pose) for d, g, k, pose in views])
+        points = np.concatenate([transform(_lifted(d, g, k), pose) for d, g, k, pose in views])
         if not _in_world(protocol):
-            points = _moved(points, _inverse(poses[0]))
+            points = transform(points, invert_pose(poses[0]))
     points = np.asarray(points, np.float64)
     points = points[np.isfinite(points).all(axis=1)]
     return points if len(points) else None
@@ -252,17 +244,7 @@ def _lifted(
     depth: NDArray[np.float32], truth: NDArray[np.float32] | None, intrinsics: Array
 ) -> Array:
     """Lift depth to points, at the pixels that are scored: those with true depth, where known."""
-    rows, columns = (np.indices(depth.shape) + 0.5).reshape(2, -1)
-    pixels = np.stack([columns, rows, np.ones_like(rows)])
-    lifted = (np.linalg.inv(intrinsics) @ pixels * depth.reshape(-1)).T
+    lifted = unproject(depth, intrinsics)
     if truth is None or truth.shape != depth.shape:
-        return np.asarray(lifted)
-    return np.asarray(lifted[np.isfinite(truth).reshape(-1)])
-
-
-def _moved(points: Array, pose: Array) -> Array:
-    return points @ pose[:3, :3].T + pose[:3, 3]
-
-
-def _inverse(pose: Array) -> Array:
-    return np.asarray(np.linalg.inv(pose), np.float64)
+        return lifted.reshape(-1, 3)
+    return np.asarray(lifted[np.isfinite(truth)])

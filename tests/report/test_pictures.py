@@ -24,7 +24,13 @@ DELTA, RMSE, ACCURACY = boards.DELTA, boards.RMSE, boards.ACCURACY
 SIZE = (6, 8)
 TRUE = np.linspace(1, 5, 48, dtype=np.float32).reshape(SIZE)
 K = np.array([[8.0, 0, 4], [0, 8, 3], [0, 0, 1]])
-FIT = {"scale": 2.0, "shift": 0.0, "fitted_in": "depth", "prediction_is": "depth"}
+FIT = {
+    "kind": "median_scale",
+    "scale": 2.0,
+    "shift": 0.0,
+    "fitted_in": "depth",
+    "prediction_is": "depth",
+}
 ALIGNED = {"alignment": {"median_scale": {**FIT, "min_disparity": None}}}
 
 
