@@ -4,8 +4,10 @@ Models are ranked by the mean of their columns, each brought to 0 (chance, or th
 value) ... 1 (perfect); a column that a model cannot fill counts 0. A model's rank is one more than
 the number of models that are significantly better: those against which the 95 % interval of the
 paired difference excludes 0. So nothing stands behind a model without being shown to be worse than
-another one, and significance, which is not transitive, is never chained. Where a column has fewer
-than two scenes its uncertainty is unknown, and then so is that of every score: all are tied.
+another one. Significance is not transitive: a noisy model may share the first rank with one that
+beats a steadier model between them. Each pair is judged by itself, so among many equal models some
+pair differs by chance. Where a column has fewer than two scenes its uncertainty is unknown, and
+then so is that of every score: all are tied.
 """
 
 from __future__ import annotations

@@ -131,6 +131,22 @@ def test_few_scenes_do_not_rank_models_that_differ_by_chance(make, n) -> None:
     assert ranks(made) == {"a": 1, "b": 1}
 
 
+def test_the_column_of_fewest_scenes_decides_how_sure_the_score_is(make) -> None:
+    better = np.array([0.5, 0.02, 0.1])
+    made = board(
+        [
+            make(DEPTH, "a", 0.5 + NOISE), make(QA, "a", np.full(3, 0.4)),
+            make(DEPTH, "b", 0.5 + NOISE), make(QA, "b", 0.4 + better),
+        ],
+        DEPTH, QA,
+    )  # fmt: skip
+    assert ranks(made) == {"a": 1, "b": 1}
+    # The mean of two columns: half of t(2) = 4.30 times 0.257 / sqrt(3), beside which 24 scenes of
+    # a spread of 0.06 hardly count.
+    b = row(made, "b")
+    assert b.high - b.score == pytest.approx(4.30 * 0.257 / 3**0.5 / 2, rel=0.1)
+
+
 def test_the_score_is_the_mean_of_skills_from_chance_or_worst_to_best(make) -> None:
     made = board(
         [

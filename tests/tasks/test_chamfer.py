@@ -225,6 +225,10 @@ def test_voxels_and_crops_are_applied_after_the_alignment(load_family, score) ->
         "metric+crop3": [5, 4],
         "metric": [5, 4],
     }
+    # The margin holds below the least coordinate too: 2 m are kept, 3 m are not.
+    below = Prediction(points=np.array([[-2.0, 0, 0], [-3, 0, 0], [0, 0, 0], [10, 0, 0]]))
+    line = score(load_family("chamfer", ["accuracy_mean"], {"crop_margin_m": 2}), truth, below)
+    assert line.values == {"accuracy_mean@metric+crop2": pytest.approx(2 / 3)}
     truth = views()
     scaled = load_family(
         "chamfer", ["fscore"], {"alignment": "scale", "crop_margin_m": 0.01, "voxel_m": 0.05}
@@ -372,6 +376,18 @@ def test_scale_undoes_a_scale_about_the_camera_and_no_more(load_family, score) -
         values = score(family, truth, Prediction(points=change)).values
         assert (values["chamfer_mean_l2@scale"] < 1e-9) == undone
         assert values["chamfer_mean_l2@metric"] > 0.05
+
+
+def test_depth_brought_to_scale_is_not_scaled_again_by_its_cloud(load_family, score) -> None:
+    # The scan knows a far part that no camera sees; its distances are not those of the pixels.
+    truth = views(2)
+    far = truth.points_world[:50] + np.array([0, 0, 30.0])
+    scan = replace(truth, points_world=np.concatenate([truth.points_world, far]))
+    family = load_family("chamfer", ["accuracy_mean"], {"alignment": "scale"})
+    line = score(family, scan, lifted(truth, 0.4), Ambiguity.SCALE)
+    assert line.values == {"accuracy_mean@scale": pytest.approx(0, abs=1e-6)}
+    assert line.details["alignment"]["scale"]["depth_scale"] == pytest.approx(2.5)
+    assert line.details["alignment"]["scale"]["scale"] == 1
 
 
 @pytest.mark.parametrize("alignment", ["scale", "sim3"])
