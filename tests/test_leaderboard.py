@@ -123,6 +123,18 @@ def test_rank_is_one_more_than_the_models_that_are_significantly_better(make) ->
     assert ranks(made) == {"high": 1, "middle": 1, "low": 2}
 
 
+def test_a_noisy_model_may_share_the_rank_that_a_steadier_better_one_misses(make) -> None:
+    made = board(
+        [
+            make(DEPTH, "best", 0.60 + NOISE / 100),
+            make(DEPTH, "steady", 0.59 + NOISE / 100),
+            make(DEPTH, "noisy", 0.58 + 3 * NOISE[::-1]),
+        ]
+    )
+    assert ranks(made) == {"best": 1, "noisy": 1, "steady": 2}
+    assert row(made, "steady").score > row(made, "noisy").score
+
+
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
 def test_few_scenes_do_not_rank_models_that_differ_by_chance(make, n) -> None:
     # Better in every one of a few scenes, by amounts that vary.
