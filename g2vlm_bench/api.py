@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from g2vlm_bench.board import Board, BoardDefinition, load_board
+from g2vlm_bench.comparable import find_runs
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.leaderboard import Board, BoardDefinition, build, find_runs, load_board
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.ranking import build
 from g2vlm_bench.runner import Model, NotApplicableError, Options, Task, rescore, run, stored_task
 from g2vlm_bench.sample import Sample
 from g2vlm_bench.store import RunFolder, RunRecord, SampleLine

@@ -211,12 +211,12 @@ def compare(
 
     Without --max-drop, worse means that the 95 % interval of the paired difference excludes 0.
     """
-    from g2vlm_bench import compare as comparison
+    from g2vlm_bench import gate
 
     limits = {key: float(value) for key, value in _key_values(max_drop or []).items()}
-    result = comparison.compare(base, new, limits)
+    result = gate.compare(base, new, limits)
     if junit is not None:
-        comparison.write_junit(result, junit)
+        gate.write_junit(result, junit)
     if json:
         _print_json(result.records())
     else:
@@ -307,7 +307,7 @@ def _print_progress(run: Run) -> None:
     result = record.result(name)
     value = "refused" if result is None else _interval(result.value, result.low, result.high)
     counts = ", ".join(f"{count} {status}" for status, count in record.counts.items())
-    typer.echo(f"{record.adapter.spec:<20} {name}@{record.task.name}: {value} ({counts})", err=True)
+    typer.echo(f"{record.adapter.label:<20} {record.task.name} {name} {value} ({counts})", err=True)
 
 
 def _print_results(runs: Any, json: bool) -> None:
@@ -318,7 +318,7 @@ def _print_results(runs: Any, json: bool) -> None:
         return
     for run in runs:
         record = run.record
-        typer.echo(f"\n{record.adapter.spec} on {record.task.name}  ({run.path})")
+        typer.echo(f"\n{record.adapter.label} on {record.task.name}  ({run.path})")
         width = max((len(result.metric) for result in record.results), default=0)
         for r in record.results:
             counts = f"{r.n_scored} scored, {r.n_failed} failed, {r.n_unscored} unscored"

@@ -335,7 +335,7 @@ def _fit(task: Task, spec: str, adapter: FittedAdapter) -> None:
 
 def _score(task: Task, record: RunRecord, folder: RunFolder, samples: Iterable[Sample]) -> None:
     samples = list(samples)
-    with progress(f"scoring {record.adapter.spec} on {task.name}", len(samples)) as advance:
+    with progress(f"scoring {record.adapter.label} on {task.name}", len(samples)) as advance:
         score_samples(folder, task.family, samples, record.metrics, record.ambiguity(), advance)
     record.scorer = {"family": task.family_hash, "metrics": scorer_hash()}
     write_results(folder, record)

@@ -125,6 +125,48 @@ def direction(interval: tuple[float, float] | None) -> int:
     return (interval[0] > rounding) - (interval[1] < -rounding)
 
 
+def simultaneous_directions(
+    values: NDArray[np.float64],
+    replicates: NDArray[np.float64],
+    n_clusters: int,
+    level: float = LEVEL,
+) -> NDArray[np.int64]:
+    """Say of all pairs of models which is better, at one error rate for all pairs together.
+
+    Judging each pair on its own would find a "better" one among ten equal models most of the time.
+    The largest of all pairs' standardised differences under the draws gives one bound that all of
+    them keep with the given probability (single-step max-T). Few clusters show too few different
+    draws for that; there the error rate is divided among the pairs (Bonferroni).
+
+    Args:
+        values: `(M,)` a score per model, larger is better.
+        replicates: `(M, B)` its value under each draw, the same draws for all.
+        n_clusters: How many clusters were resampled, at least two.
+        level: Probability that no pair of equal models is told apart.
+
+    Returns:
+        `(M, M)`: 1 where the row's model is better than the column's, -1 where worse, else 0.
+
+    Source: Westfall and Young, Resampling-Based Multiple Testing (1993), section 2.3; with
+    Student's t for the normal, as in `confidence_interval`, for few clusters.
+    """
+    first, second = np.triu_indices(len(values), 1)
+    difference = values[first] - values[second]
+    noise = replicates[first] - replicates[second] - difference[:, None]
+    error = noise.std(axis=1)
+    # A pair that differs by the same in every draw has no noise; rounding must not make one.
+    steady = error <= 1e-12
+    tail = (1 - level) / 2 / max(len(difference), 1)
+    if n_clusters >= FEWEST_FOR_PERCENTILES and not steady.all():
+        largest = (np.abs(noise[~steady]) / error[~steady, None]).max(axis=0)
+        tail = float(stats.norm.sf(np.quantile(largest, level)))
+    bound = float(stats.t.isf(tail, n_clusters - 1)) * math.sqrt(n_clusters / (n_clusters - 1))
+    apart = np.where(steady, np.abs(difference) > 1e-12, np.abs(difference) > bound * error)
+    sides = np.zeros((len(values), len(values)), np.int64)
+    sides[first, second] = np.where(apart, np.sign(difference), 0)
+    return sides - sides.T
+
+
 def expanded_percentile(
     replicates: NDArray[np.float64], n_clusters: int, level: float = LEVEL
 ) -> tuple[float, float]:

@@ -163,6 +163,21 @@ class AdapterRecord(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str = "auto"
     batch_size: int | str = 1
 
+    @property
+    def label(self) -> str:
+        """The model's name in tables: its arguments tell one checkpoint from another.
+
+        >>> AdapterRecord.named("files", {"path": "out", "ambiguity": "scale"})
+        'files(ambiguity=scale, path=out)'
+        """
+        return self.named(self.spec, self.arguments)
+
+    @staticmethod
+    def named(spec: str, arguments: Mapping[str, Any]) -> str:
+        """Join a spec and its arguments into one name."""
+        given = ", ".join(f"{key}={value}" for key, value in sorted(arguments.items()))
+        return f"{spec}({given})" if given else spec
+
 
 class RunRecord(msgspec.Struct, kw_only=True):
     """`run.json`: everything needed to repeat a run and to read its numbers.

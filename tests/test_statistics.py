@@ -17,6 +17,7 @@ from g2vlm_bench.statistics import (
     direction,
     draws_seed,
     expanded_percentile,
+    simultaneous_directions,
 )
 
 INF, NAN = float("inf"), float("nan")
@@ -236,3 +237,35 @@ def test_equal_values_have_an_interval_of_no_width() -> None:
 def test_what_has_no_mean_raises(values, weights, clusters) -> None:
     with pytest.raises(ValueError, match="expected"):
         cluster_bootstrap(values, weights, clusters, seed=0)
+
+
+def _models(values, seed):
+    """Scores and replicates of models that share their scenes: one row of `values` a model."""
+    clusters = [f"scene-{index}" for index in range(values.shape[1])]
+    boots = [cluster_bootstrap(row, np.ones(len(row)), clusters, seed) for row in values]
+    return np.array([boot.value for boot in boots]), np.stack([boot.replicates for boot in boots])
+
+
+@pytest.mark.parametrize("n_clusters", [4, 12])
+def test_equal_models_are_told_apart_once_in_twenty_boards(n_clusters) -> None:
+    rng = np.random.default_rng(7)
+    wrong = 0
+    for board in range(150):
+        values, draws = _models(rng.normal(size=(5, n_clusters)), board)
+        wrong += bool(simultaneous_directions(values, draws, n_clusters).any())
+    # 5 % of 150 boards are 7.5, with a standard deviation of 2.7; pair by pair it would be some 40.
+    assert wrong <= 15
+
+
+def test_models_that_differ_are_told_apart_in_the_right_direction() -> None:
+    rng = np.random.default_rng(0)
+    values, draws = _models(rng.normal(size=(3, 30)) + np.array([[0.0], [3.0], [3.0]]), 0)
+    expected = [[0, -1, -1], [1, 0, 0], [1, 0, 0]]
+    assert simultaneous_directions(values, draws, 30).tolist() == expected
+
+
+def test_a_difference_without_noise_counts_and_equality_does_not() -> None:
+    row = np.random.default_rng(0).normal(size=20)
+    values, draws = _models(np.stack([row, row + 0.25, row]), 0)
+    expected = [[0, -1, 0], [1, 0, 1], [0, -1, 0]]
+    assert simultaneous_directions(values, draws, 20).tolist() == expected

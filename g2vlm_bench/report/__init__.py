@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from g2vlm_bench.leaderboard import Board
+from g2vlm_bench.board import Board
 from g2vlm_bench.report.tables import as_csv, as_json, as_latex, as_markdown
 from g2vlm_bench.report.terminal import print_board
 from g2vlm_bench.sample import Sample

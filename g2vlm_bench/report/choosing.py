@@ -46,7 +46,7 @@ class Entry:
     @property
     def model(self) -> str:
         """The model's name."""
-        return self.record.adapter.spec
+        return self.record.adapter.label
 
     def value(self, metric: str) -> float | None:
         """The sample's own value of a metric."""
@@ -83,7 +83,7 @@ def choose(task: TaskRuns, count: int) -> list[Choice]:
         return []
     last = len(ordered) - 1
     places = dict.fromkeys(round(i * last / max(count - 1, 1)) for i in range(count))
-    model = record.adapter.spec
+    model = record.adapter.label
     return [Choice(ordered[place], _why(place, last + 1, model)) for place in places]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from g2vlm_bench.leaderboard import Board, Row
+from g2vlm_bench.board import Board, Row
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.report.cells import (
     FEW_SCENES,
@@ -29,10 +29,9 @@ HOW_RANKED = (
     "Models are ranked by their score: the mean over the columns, each brought to 0 (chance, or "
     "the metric's worst value) ... 1 (perfect). A column that a model cannot fill counts 0, and a "
     "failed sample counts as its metric's worst value. A model's rank is one more than the number "
-    "of models that are significantly better: those against which the 95 % interval of the paired "
-    "difference, from a bootstrap over scenes, excludes 0. Equal ranks are marked =. Brackets are "
-    "95 % intervals from the same bootstrap. Rows made from the truth are there for reference and "
-    "are not ranked."
+    "of models that are significantly better, by a paired bootstrap over scenes that judges all "
+    "pairs of models together at 5 %. Equal ranks are marked =. Brackets are 95 % intervals from "
+    "the same bootstrap. Rows made from the truth are there for reference and are not ranked."
 )
 REFERENCE = "Made from the truth, not ranked"
 
@@ -124,7 +123,7 @@ class TaskRuns:
 def tasks_of(board: Board) -> list[TaskRuns]:
     """Gather the runs by task, in the order of the board's columns and rows."""
     place = {row.model: index for index, row in enumerate(board.rows)}
-    runs = sorted(board.runs, key=lambda run: place[run[1].adapter.spec])
+    runs = sorted(board.runs, key=lambda run: place[run[1].adapter.label])
     by_task = {
         name: tuple((path, record) for path, record in runs if record.task.name == name)
         for name in board.definition.tasks
@@ -134,7 +133,7 @@ def tasks_of(board: Board) -> list[TaskRuns]:
 
 def is_reference(row: Row, board: Board) -> bool:
     """Whether a row was made from the truth."""
-    return any(r.adapter.reads_truth for _, r in board.runs if r.adapter.spec == row.model)
+    return any(r.adapter.reads_truth for _, r in board.runs if r.adapter.label == row.model)
 
 
 def column_title(board: Board, index: int) -> str:
@@ -197,7 +196,7 @@ def metric_tables(task: TaskRuns) -> list[Table]:
             (Heading("Samples"), *(_metric_heading(spec) for spec in specs)),
             tuple(
                 Line(
-                    record.adapter.spec,
+                    record.adapter.label,
                     (_samples_cell(record), *(_metric_cell(record, spec) for spec in specs)),
                     reference=record.adapter.reads_truth,
                 )
@@ -233,7 +232,7 @@ def refusals(task: TaskRuns) -> list[str]:
     """Which models were refused by which protocols, a line a model and reason."""
     found: dict[tuple[str, str], None] = {}
     for _, record in task.runs:
-        found |= dict.fromkeys((record.adapter.spec, why) for why in record.refused.values())
+        found |= dict.fromkeys((record.adapter.label, why) for why in record.refused.values())
     return [f"{model}: {why}" for model, why in found]
 
 
@@ -270,7 +269,7 @@ def category_tables(task: TaskRuns) -> list[Table]:
             for value in values
         )
         headings = tuple(
-            Heading(r.adapter.spec, "made from the truth" if r.adapter.reads_truth else "")
+            Heading(r.adapter.label, "made from the truth" if r.adapter.reads_truth else "")
             for _, r in task.runs
         )
         caption = f"{task.name}: {spec.name} {arrow(spec.higher_is_better)} by {tag}"
@@ -291,7 +290,7 @@ def parse_table(task: TaskRuns) -> Table | None:
         return None
     lines = tuple(
         Line(
-            record.adapter.spec,
+            record.adapter.label,
             tuple(CellText(value=str(record.parse_statuses.get(status, 0))) for status in statuses),
             reference=record.adapter.reads_truth,
         )
@@ -313,7 +312,7 @@ def cost_table(task: TaskRuns) -> Table:
         found += [record.peak_memory_mb.get(place) for place in places]
         cells = tuple(CellText(value="none" if v is None else number(v)) for v in found)
         lines.append(
-            Line(record.adapter.spec, cells, reference=record.adapter.reads_truth),
+            Line(record.adapter.label, cells, reference=record.adapter.reads_truth),
         )
     return Table(f"{task.name}: seconds and memory", "Model", tuple(headings), tuple(lines))
 
@@ -336,7 +335,7 @@ def run_table(board: Board) -> Table:
                 str(adapter.batch_size),
                 short_hash(adapter.fitted_on),
             )
-            lines.append(Line(adapter.spec, tuple(CellText(value=cell) for cell in cells)))
+            lines.append(Line(adapter.label, tuple(CellText(value=cell) for cell in cells)))
     return Table("The runs behind the table", "Model", tuple(map(Heading, titles)), tuple(lines))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from g2vlm_bench.leaderboard import Board, Row
+from g2vlm_bench.board import Board, Row
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.report import contents
 from g2vlm_bench.report.cells import arrow, clean, number

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from g2vlm_bench.leaderboard import Board
+from g2vlm_bench.board import Board
 from g2vlm_bench.report import contents
 from g2vlm_bench.report.cells import CellText, clean
 from g2vlm_bench.report.contents import Heading, Line, Table
@@ -96,7 +96,7 @@ def _identity(record: RunRecord) -> dict[str, Any]:
     """A run without its per-category numbers, which its own `run.json` holds."""
     return {
         "identity": record.identity,
-        "model": record.adapter.spec,
+        "model": record.adapter.label,
         "task": record.task,
         "data": record.data,
         "adapter": record.adapter,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from g2vlm_bench.leaderboard import Board
+from g2vlm_bench.board import Board
 from g2vlm_bench.report import contents
 from g2vlm_bench.report.cells import CellText, clean
 from g2vlm_bench.report.contents import Line, Table

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from g2vlm_bench.board import Board, BoardColumn, BoardDefinition
 from g2vlm_bench.environment import Environment
-from g2vlm_bench.leaderboard import Board, BoardColumn, BoardDefinition, build
 from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.ranking import build
 from g2vlm_bench.sample import Prediction
 from g2vlm_bench.scoring import write_results
 from g2vlm_bench.store import (

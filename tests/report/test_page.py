@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from g2vlm_bench.leaderboard import Board, build
+from g2vlm_bench.board import Board
 from g2vlm_bench.plugins import load_module
+from g2vlm_bench.ranking import build
 from g2vlm_bench.report import write_report
 from g2vlm_bench.report.page import as_html
 

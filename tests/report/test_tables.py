@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from g2vlm_bench.aggregate import aggregate
-from g2vlm_bench.leaderboard import Board
+from g2vlm_bench.board import Board
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import load_module
 from g2vlm_bench.report import print_board, write_report

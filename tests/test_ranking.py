@@ -10,18 +10,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from g2vlm_bench.board import Board, BoardColumn, BoardDefinition, Row, load_board
+from g2vlm_bench.comparable import find_runs
 from g2vlm_bench.errors import BenchError, NotComparableError
-from g2vlm_bench.leaderboard import (
-    Board,
-    BoardColumn,
-    BoardDefinition,
-    Row,
-    build,
-    find_runs,
-    load_board,
-)
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import load_module
+from g2vlm_bench.ranking import build
 from g2vlm_bench.store import RunFolder, SampleLine
 
 runs = load_module(Path(__file__).parent / "report" / "boards.py")
@@ -394,3 +388,17 @@ def test_a_board_file_with_an_unknown_key_is_met_with_the_nearest(tmp_path) -> N
         "title: Mine\nversion: 1\ncolumns: [{task: depth/a}, {task: depth/a, metric: m}]\n"
     )
     assert load_board(path).tasks == ["depth/a"]
+
+
+def test_two_checkpoints_of_one_adapter_are_two_rows(make) -> None:
+    paths = []
+    for checkpoint, quality in (("small", 0.9), ("large", 0.5)):
+        path = make(DEPTH, f"hf-{checkpoint}", quality + NOISE)
+        folder = RunFolder(path)
+        record = folder.read_record()
+        record.adapter = msgspec.structs.replace(
+            record.adapter, spec="hf", arguments={"checkpoint": checkpoint}
+        )
+        folder.write_record(record)
+        paths.append(path)
+    assert ranks(board(paths, DEPTH)) == {"hf(checkpoint=small)": 1, "hf(checkpoint=large)": 2}

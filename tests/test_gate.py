@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from g2vlm_bench import cli
-from g2vlm_bench.compare import compare, write_junit
 from g2vlm_bench.errors import BenchError, NotComparableError
+from g2vlm_bench.gate import compare, write_junit
 from g2vlm_bench.plugins import load_module
 from g2vlm_bench.store import RunFolder
 

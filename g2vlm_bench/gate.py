@@ -10,8 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from g2vlm_bench.aggregate import Column, aggregate
+from g2vlm_bench.comparable import check_comparable, check_paired, find_runs
 from g2vlm_bench.errors import BenchError, NotComparableError, nearest
-from g2vlm_bench.leaderboard import check_comparable, check_paired, find_runs
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import Bootstrap, confidence_interval, direction
 from g2vlm_bench.store import RunFolder, RunRecord, write_atomically

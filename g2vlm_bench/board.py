@@ -1,0 +1,143 @@
+"""A leaderboard as written (its definition) and as made (columns, rows, cells)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.store import MetricResult, RunRecord
+from g2vlm_bench.task import convert, read_yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BoardColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One column: a task, one of its metrics (its headline if absent), a short title."""
+
+    task: str
+    metric: str | None = None
+    title: str = ""
+
+
+class BoardDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A board file, as written; it is a suite too: its tasks and the models it is run on.
+
+    Attributes:
+        name: The file's name; not a key in it.
+        version: Raised by whoever changes a column.
+        columns: What the table shows.
+        models: Run where the user names none.
+    """
+
+    name: str
+    version: int
+    title: str
+    columns: list[BoardColumn]
+    models: list[str] = []
+    description: str = ""
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks of the board, each once, in order."""
+        return list(dict.fromkeys(column.task for column in self.columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A model's number in one column.
+
+    Attributes:
+        result: None where the model has no run of the task, or its prediction was refused.
+        rank: Among the ranked models of the column; equal where the difference is not significant.
+        note: Why there is no number.
+    """
+
+    result: MetricResult | None
+    rank: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model on a board.
+
+    Attributes:
+        score: Mean of the columns, each from 0 (chance or worst) to 1 (perfect); below 0 for a
+            model that is worse than chance. Reference rows have one too.
+        low: Lower end of the score's 95 % interval, None where it is undefined.
+        high: Upper end.
+        rank: None for a reference row, which is made from the truth.
+        tied: Whether another model has the same rank.
+        provisional: Why a published board would not accept this row; empty if it would.
+    """
+
+    model: str
+    cells: tuple[Cell, ...]
+    score: float | None
+    low: float | None
+    high: float | None
+    rank: int | None
+    tied: bool
+    provisional: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A rendered leaderboard: columns, rows in their order, and the runs behind them."""
+
+    definition: BoardDefinition
+    specs: tuple[MetricSpec | None, ...]
+    rows: tuple[Row, ...]
+    runs: tuple[tuple[Path, RunRecord], ...] = field(default=(), repr=False)
+
+    def frame(self) -> pd.DataFrame:
+        """Give the table as a frame, a line per model and column."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.records()))
+
+    def records(self) -> Iterable[dict[str, Any]]:
+        """Give a flat mapping per model and column, for csv and json."""
+        for row in self.rows:
+            for column, spec, cell in zip(
+                self.definition.columns, self.specs, row.cells, strict=True
+            ):
+                result = cell.result
+                yield {
+                    "board": self.definition.name,
+                    "board_version": self.definition.version,
+                    "model": row.model,
+                    "rank": row.rank,
+                    "tied": row.tied,
+                    "score": row.score,
+                    "score_low": row.low,
+                    "score_high": row.high,
+                    "task": column.task,
+                    "metric": spec.name if spec else column.metric,
+                    "unit": spec.unit if spec else None,
+                    "value": result.value if result else None,
+                    "low": result.low if result else None,
+                    "high": result.high if result else None,
+                    "column_rank": cell.rank,
+                    "n_scored": result.n_scored if result else 0,
+                    "n_failed": result.n_failed if result else 0,
+                    "n_unscored": result.n_unscored if result else 0,
+                    "n_clusters": result.n_clusters if result else 0,
+                    "note": cell.note,
+                    "provisional": "; ".join(row.provisional),
+                }
+
+
+def load_board(path: Path) -> BoardDefinition:
+    """Read a board file; its name is the file's.
+
+    Raises:
+        BenchError: The file is broken or has an unknown key.
+    """
+    return convert({"name": path.stem, **read_yaml(path)}, BoardDefinition, path)

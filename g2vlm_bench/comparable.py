@@ -1,0 +1,64 @@
+"""Which runs may stand side by side: the same definition, data, samples and scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from g2vlm_bench.aggregate import Column
+from g2vlm_bench.errors import BenchError, NotComparableError
+from g2vlm_bench.store import RunRecord
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """Find run folders: those named, and those right below a folder named.
+
+    Raises:
+        BenchError: A path holds no run.
+    """
+    found: list[Path] = []
+    for path in paths:
+        here = [path] if (path / "run.json").is_file() else []
+        below = sorted(p.parent for p in path.glob("*/run.json"))
+        if not here and not below:
+            raise BenchError(path, expected="a run folder, or a folder of runs", got="no run.json")
+        found += here or below
+    return list(dict.fromkeys(found))
+
+
+def check_comparable(base: tuple[Path, RunRecord], other: tuple[Path, RunRecord]) -> None:
+    """Check that the numbers of two runs of one task may stand side by side.
+
+    Raises:
+        NotComparableError: Definition, data, number of samples or scorer differ.
+    """
+    (base_path, one), (path, two) = base, other
+    for what, expected, got in (
+        ("task definition", one.task.definition_hash, two.task.definition_hash),
+        ("data", one.data.content_hash, two.data.content_hash),
+        ("limit of samples", one.data.limit, two.data.limit),
+        ("scorer", one.scorer, two.scorer),
+    ):
+        if expected != got:
+            raise NotComparableError(
+                f"{what} of {one.task.name}",
+                expected=f"{expected} as in {base_path}",
+                got=f"{got} in {path}",
+                fix="Run or score both in one version.",
+            )
+
+
+def check_paired(metric: str, base: tuple[Path, Column], other: tuple[Path, Column]) -> None:
+    """Check that two runs count the same samples, without which nothing about them is paired.
+
+    Raises:
+        NotComparableError: The truth of a sample could be opened for one of them only.
+    """
+    (base_path, one), (path, two) = base, other
+    if not one.counts_as(two):
+        raise NotComparableError(
+            f"samples counted by {metric}",
+            expected=f"the {len(one.values)} of {base_path}",
+            got=f"{len(two.values)} in {path}, or others",
+            fix="Score both again on the same data.",
+        )

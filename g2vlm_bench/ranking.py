@@ -1,0 +1,234 @@
+"""A board: a definition and runs become a ranked table in which every number has an interval.
+
+Models are ranked by the mean of their columns, each brought to 0 (chance, or the metric's worst
+value) ... 1 (perfect); a column that a model cannot fill counts 0. A model's rank is one more than
+the number of models that are significantly better: paired on the same scenes, all pairs judged
+together, so that a board of equal models shows a difference once in twenty times. So nothing stands
+behind a model without being shown to be worse than another one. Significance is not transitive: a
+noisy model may share the first rank with one that beats a steadier model between them. Where a
+column has fewer than two scenes its uncertainty is unknown, and then so is that of every score: all
+are tied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.aggregate import Column, aggregate
+from g2vlm_bench.board import Board, BoardColumn, BoardDefinition, Cell, Row
+from g2vlm_bench.comparable import check_comparable, check_paired
+from g2vlm_bench.errors import BenchError, NotComparableError
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.statistics import (
+    REPLICATES,
+    Bootstrap,
+    confidence_interval,
+    simultaneous_directions,
+)
+from g2vlm_bench.store import MetricResult, RunFolder, RunRecord
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A run's number in one column, with its replicates."""
+
+    record: RunRecord
+    spec: MetricSpec
+    result: MetricResult
+    bootstrap: Bootstrap | None
+
+    def skill(self) -> tuple[float, NDArray[np.float64]]:
+        """Bring the number to 0 ... 1, and its replicates with it."""
+        base = self.spec.worst if self.spec.chance is None else self.spec.chance
+        if self.bootstrap is None or base is None:
+            return 0.0, np.empty(0)
+        span = self.spec.best - base
+        return (self.bootstrap.value - base) / span, (self.bootstrap.replicates - base) / span
+
+
+def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
+    """Make a board of runs.
+
+    Args:
+        definition: What the table shows.
+        paths: Run folders; runs of other tasks than the board's are left out.
+
+    Raises:
+        NotComparableError: Two runs of one task differ in definition, data, samples or scorer, or
+            two runs of one model in its weights.
+        BenchError: A run is not complete, a model has two runs of one task, or no run is of a task
+            of the board.
+    """
+    everything = [(path, RunFolder(path).read_record()) for path in paths]
+    runs = [(path, record) for path, record in everything if record.task.name in definition.tasks]
+    if not runs:
+        raise BenchError(
+            f"leaderboard {definition.name}",
+            expected=f"runs of {', '.join(definition.tasks)}",
+            got=", ".join(sorted({r.task.name for _, r in everything})) or "no runs",
+        )
+    _check_runs(runs)
+    columns = [_column(column, runs) for column in definition.columns]
+    specs = tuple(next((e.spec for e in column.values()), None) for column in columns)
+    models = list(dict.fromkeys(record.adapter.label for _, record in runs))
+    ranks = [_column_ranks(column) for column in columns]
+    scores = {model: _score(model, columns) for model in models}
+    references = {r.adapter.label for _, r in runs if r.adapter.reads_truth}
+    order = _ranks({m: s for m, s in scores.items() if m not in references}, _few(columns))
+    rows = []
+    for model in models:
+        own = [record for _, record in runs if record.adapter.label == model]
+        value, replicates = scores[model]
+        low, high = confidence_interval(value, replicates, _few(columns)) or (None, None)
+        rows.append(
+            Row(
+                model=model,
+                cells=tuple(
+                    _cell(model, column, rank, definition.columns[i], own)
+                    for i, (column, rank) in enumerate(zip(columns, ranks, strict=True))
+                ),
+                score=value,
+                low=low,
+                # Student's interval may reach beyond what is perfect.
+                high=None if high is None else min(high, 1.0),
+                rank=order.get(model),
+                tied=list(order.values()).count(order.get(model, -1)) > 1,
+                provisional=_provisional(own),
+            )
+        )
+    rows.sort(key=lambda row: (row.rank is None, row.rank or 0, -(row.score or 0), row.model))
+    return Board(definition, specs, tuple(rows), tuple(runs))
+
+
+def _check_runs(runs: Sequence[tuple[Path, RunRecord]]) -> None:
+    first: dict[str, tuple[Path, RunRecord]] = {}
+    seen: dict[tuple[str, str], Path] = {}
+    weights: dict[str, tuple[Path, str | None]] = {}
+    for path, record in runs:
+        if record.status != "complete":
+            raise BenchError(
+                path,
+                expected="a complete run",
+                got=f"one that is {record.status}",
+                fix="Run it again: it goes on where it stopped.",
+            )
+        key = (record.task.name, record.adapter.label)
+        if key in seen:
+            raise BenchError(
+                f"{record.adapter.label} on {record.task.name}",
+                expected="one run",
+                got=f"{seen[key]} and {path}",
+                fix="Name the runs that are meant.",
+            )
+        seen[key] = path
+        loaded = record.adapter.weights_hash or record.adapter.checkpoint
+        weights_path, others = weights.setdefault(record.adapter.label, (path, loaded))
+        if others != loaded:
+            raise NotComparableError(
+                f"weights of {record.adapter.label}",
+                expected=f"{others} as in {weights_path}",
+                got=f"{loaded} in {path}",
+                fix="A row is one model: make a board of each.",
+            )
+        check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
+
+
+def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    first: tuple[Path, Column] | None = None
+    for path, record in runs:
+        if record.task.name != column.task:
+            continue
+        name = column.metric or record.task.definition["headline"]
+        spec = next((spec for spec in record.metrics if spec.name == name), None)
+        if spec is None:
+            continue
+        if not spec.bounded:
+            raise BenchError(f"column {column.task}", expected="a bounded metric", got=f"'{name}'")
+        gathered = aggregate([spec], RunFolder(path).samples()).columns[name]
+        first = first or (path, gathered)
+        check_paired(name, first, (path, gathered))
+        entries[record.adapter.label] = _Entry(
+            record, spec, gathered.result(record.seed), gathered.bootstrap(record.seed)
+        )
+    return entries
+
+
+def _score(
+    model: str, columns: Sequence[Mapping[str, _Entry]]
+) -> tuple[float, NDArray[np.float64]]:
+    """Take the mean over the columns, and of the replicates draw by draw."""
+    skills = [
+        # A column that the model cannot fill counts 0, without uncertainty.
+        column[model].skill() if model in column else (0.0, np.zeros(_draws(column)))
+        for column in columns
+    ]
+    value = float(np.mean([value for value, _ in skills]))
+    if len({replicates.size for _, replicates in skills}) > 1:
+        return value, np.empty(0)
+    return value, np.mean([replicates for _, replicates in skills], axis=0)
+
+
+def _draws(column: Mapping[str, _Entry]) -> int:
+    """How many draws the column's runs have; all of them count the same samples."""
+    sizes = [entry.skill()[1].size for entry in column.values()]
+    return min(sizes, default=REPLICATES)
+
+
+def _column_ranks(column: Mapping[str, _Entry]) -> dict[str, int]:
+    ranked = {m: e.skill() for m, e in column.items() if not e.record.adapter.reads_truth}
+    return _ranks(ranked, _few([column]))
+
+
+def _ranks(
+    scores: Mapping[str, tuple[float, NDArray[np.float64]]], n_clusters: int
+) -> dict[str, int]:
+    """Rank by significance: one more than the number of models that are significantly better."""
+    models = list(scores)
+    # Those whose score has no uncertainty to speak of cannot be told apart from any other.
+    size = max((draws.size for _, draws in scores.values()), default=0)
+    known = [model for model in models if scores[model][1].size == size > 0]
+    if len(known) < 2 or n_clusters < 2:
+        return dict.fromkeys(models, 1)
+    values = np.array([scores[model][0] for model in known])
+    draws = np.stack([scores[model][1] for model in known])
+    sides = simultaneous_directions(values, draws, n_clusters)
+    better = dict(zip(known, (sides < 0).sum(axis=1).tolist(), strict=True))
+    return {model: 1 + better.get(model, 0) for model in models}
+
+
+def _few(columns: Sequence[Mapping[str, _Entry]]) -> int:
+    counts = [entry.result.n_clusters for column in columns for entry in column.values()]
+    return min(counts, default=0)
+
+
+def _cell(
+    model: str,
+    column: Mapping[str, _Entry],
+    ranks: Mapping[str, int],
+    definition: BoardColumn,
+    own: Sequence[RunRecord],
+) -> Cell:
+    if model in column:
+        return Cell(column[model].result, ranks.get(model))
+    record = next((r for r in own if r.task.name == definition.task), None)
+    if record is None:
+        return Cell(None, note="not run")
+    name = definition.metric or record.task.definition["headline"]
+    return Cell(None, note=record.refused.get(name, "no such metric"))
+
+
+def _provisional(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    reasons = []
+    if any(record.environment.dirty for record in records):
+        reasons.append("uncommitted changes")
+    if any(record.data.limit is not None for record in records):
+        reasons.append("only part of the samples")
+    if not all(record.data.pinned for record in records):
+        reasons.append("data not pinned")
+    return tuple(reasons)
