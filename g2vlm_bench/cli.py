@@ -213,7 +213,11 @@ def compare(
     """
     from g2vlm_bench import gate
 
-    limits = {key: float(value) for key, value in _key_values(max_drop or []).items()}
+    limits = {}
+    for key, value in _key_values(max_drop or []).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(f"--max-drop {key}", expected="a number", got=f"'{value}'")
+        limits[key] = float(value)
     result = gate.compare(base, new, limits)
     if junit is not None:
         gate.write_junit(result, junit)

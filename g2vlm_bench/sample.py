@@ -104,6 +104,7 @@ class Target:
         accepted: Further free-text answers that count as right.
         choices: The options, as in `Inputs.choices`, so that scoring opens no image.
         answer_type: As in `Inputs.answer_type`.
+        unit: Of a number answer, such as "m"; an answer in another unit of its kind is converted.
     """
 
     depth_m: tuple[NDArray[np.float32], ...] | None = None
@@ -115,6 +116,7 @@ class Target:
     accepted: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     answer_type: AnswerType | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

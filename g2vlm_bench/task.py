@@ -83,6 +83,10 @@ class Family(ABC):
 
     def __init__(self, definition: TaskDefinition) -> None:
         self.definition = definition
+        if len(set(definition.metrics)) < len(definition.metrics):
+            raise BenchError(
+                f"task {definition.name}, key 'metrics'", expected="each once", got="one twice"
+            )
         for metric in definition.metrics:
             if metric not in self.known_metrics:
                 raise BenchError(

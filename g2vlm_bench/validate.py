@@ -26,6 +26,7 @@ class Validation:
         task: Its name.
         rows: Samples of the scored split, and how many were tried.
         prompt: What a language model sees of the first sample; empty for a task without questions.
+        unscored: How many of those tried have no truth that can be scored.
         problems: What is wrong, one line each.
         content_hash: Of the data as they are here, for pinning.
         pinned: Whether the task pins rows and content.
@@ -34,6 +35,7 @@ class Validation:
     task: str
     rows: tuple[int, int]
     prompt: str
+    unscored: int
     problems: tuple[str, ...]
     content_hash: str
     pinned: bool
@@ -47,6 +49,8 @@ class Validation:
         """Describe the findings in a few lines."""
         rows, tried = self.rows
         lines = [f"{'ok  ' if self.passed else 'FAIL'} {self.task}: {rows} samples, {tried} tried"]
+        if self.unscored:
+            lines.append(f"     {self.unscored} of those tried have no truth that can be scored")
         if not self.pinned:
             lines.append(
                 f"     not pinned; pin with rows: {rows}, content_hash: {self.content_hash}"
@@ -86,6 +90,7 @@ def validate_task(
         task=task.name,
         rows=(len(task.dataset.samples), min(samples, len(task.dataset.samples))),
         prompt=first.prompt or "",
+        unscored=records["oracle"].counts.get("unscored", 0),
         problems=(*_not_best(records["oracle"]), *_still_best(records["scrambled"])),
         content_hash=task.dataset.fingerprint.content_hash,
         pinned=task.dataset.fingerprint.pinned,

@@ -14,7 +14,7 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import answers
 from g2vlm_bench.metrics.answer_text import ParsedAnswer, parse_text
 from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
-from g2vlm_bench.metrics.numbers import parse_number
+from g2vlm_bench.metrics.numbers import in_unit, parse_number
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert, label_number
 
@@ -266,7 +266,7 @@ def _read(protocol: QaProtocol, target: Target, prediction: Prediction) -> Parse
     if target.answer_type == "yes_no":
         return parse_yes_no(prediction.answer)
     if target.answer_type == "number":
-        return parse_number(prediction.answer)
+        return in_unit(parse_number(prediction.answer), target.unit)
     return parse_text(prediction.answer)
 
 

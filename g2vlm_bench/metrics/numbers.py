@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from fractions import Fraction
 
 from g2vlm_bench.metrics.answer_text import ParsedAnswer, decide
 
@@ -24,6 +26,11 @@ _UNITS = {
         "px": "px pixel pixels",
     }.items()
 }
+# What one of a unit is in the first unit of its kind.
+_FACTORS = (
+    {"m": "1", "cm": "0.01", "mm": "0.001", "km": "1000", "ft": "0.3048", "in": "0.0254"},
+    {"deg": "1", "rad": repr(180 / math.pi)},
+)
 _SYMBOLS = {name: symbol for symbol, names in _UNITS.items() for name in names}
 _UNIT = "|".join(sorted(map(re.escape, _SYMBOLS), key=len, reverse=True))
 _SQUARE = r"square (?:meters?|metres?)"
@@ -86,6 +93,35 @@ def parse_number(text: str) -> ParsedAnswer[float]:
     if value != value:
         return ParsedAnswer(None, "unparsed", f"{parsed.how}: a form that is not understood")
     return ParsedAnswer(value, "parsed", parsed.how, unit)
+
+
+def in_unit(parsed: ParsedAnswer[float], unit: str) -> ParsedAnswer[float]:
+    """Bring a parsed number into the unit a question asks for.
+
+    A number without a unit is taken to be in that unit already, as people mean it.
+
+    Args:
+        parsed: A number and the unit written behind it.
+        unit: "m", "deg", ...; the empty unit (a count, or a question that names none) asks for
+            nothing.
+
+    Returns:
+        The number in that unit; unparsed where the unit written measures something else.
+
+    >>> in_unit(parse_number("250 cm"), "m").value
+    2.5
+    >>> in_unit(parse_number("3 seconds"), "m").status
+    'unparsed'
+    """
+    if parsed.value is None or not unit or parsed.unit in ("", unit):
+        return parsed
+    kind = next((kind for kind in _FACTORS if unit in kind), {})
+    if parsed.unit not in kind:
+        return ParsedAnswer(None, "unparsed", f"{parsed.how}: {parsed.unit} is no unit of {unit}")
+    # Through decimals, so that 250 cm are 2.5 m and not 2.5000000000000004 m.
+    ratio = Fraction(kind[parsed.unit]) / Fraction(kind[unit])
+    value = float(Fraction(repr(parsed.value)) * ratio)
+    return ParsedAnswer(value, "parsed", f"{parsed.how}, from {parsed.unit}", unit)
 
 
 def _numbers(text: str) -> set[tuple[float, str]]:

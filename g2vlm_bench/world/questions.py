@@ -20,6 +20,8 @@ from g2vlm_bench.world.candidates import CANDIDATES, Candidate, Seen
 from g2vlm_bench.world.scene import COLORS, SPLITS, WORLD_VERSION, Scene
 
 FAMILIES = tuple(CANDIDATES)
+# Their answers are metres; the other numbers are counts.
+METRIC_FAMILIES = ("distance", "depth")
 
 # How far an answer may be ahead of its fair share before it is not asked for again.
 _MAX_LEAD = 1.5

@@ -17,7 +17,7 @@ from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.geometry.cameras import transform, unproject
 from g2vlm_bench.sample import Inputs, Sample, Target
 from g2vlm_bench.world.layout import make_scene
-from g2vlm_bench.world.questions import FAMILIES, Question, ask
+from g2vlm_bench.world.questions import FAMILIES, METRIC_FAMILIES, Question, ask
 from g2vlm_bench.world.scene import SPLITS, Scene, to_record
 
 if TYPE_CHECKING:
@@ -151,7 +151,10 @@ class WorldReader(Reader):
     def _question_sample(self, scene: Scene, number: int, question: Question) -> Sample:
         name = f"{self._id(scene)}-q{number:02d}"
         target = Target(
-            answer=question.answer, choices=question.choices, answer_type=question.answer_type
+            answer=question.answer,
+            choices=question.choices,
+            answer_type=question.answer_type,
+            unit="m" if question.family in METRIC_FAMILIES else "",
         )
 
         def load_inputs() -> Inputs:

@@ -374,3 +374,26 @@ def test_a_failure_counts_as_a_wrong_answer(load_family, score, result, kind) ->
     for spec in family.specs:
         assert result(family, failed, spec.name).value == result(family, wrong, spec.name).value
     assert result(family, failed, "accuracy@strict").n_failed == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("2.5 m", 1.0),
+        ("2.5", 1.0),
+        ("250 cm", 1.0),
+        ("0.0025 km", 1.0),
+        ("about 250 centimetres", 1.0),
+        ("250 m", 0.0),
+        ("2.5 cm", 0.0),
+        ("2.5 seconds", 0.0),
+    ],
+)
+def test_a_number_in_another_unit_is_converted_and_one_of_another_kind_is_not_read(
+    load_family, score, answer, right
+) -> None:
+    family = load_family("spatial_qa", ["accuracy", "unparsed"], {"tolerance": 0})
+    target = Target(answer=2.5, answer_type="number", unit="m")
+    line = score(family, target, said(answer))
+    assert line.values["accuracy@strict+tol0"] == right
+    assert line.values["unparsed@strict+tol0"] == ("seconds" in answer)

@@ -36,6 +36,7 @@ class QaJsonl(Reader):
         answer_type: `choice`, `yes_no`, `number` or `text`, or a pattern of it.
         answer_is: What the answer to a choice question is: an option's `text`, its `index` (from 0)
             or its `letter`.
+        unit: Of number answers, such as "m".
         choices: The options: the field that lists them, a list of patterns, or
             `{from:, find:}`, every find being one.
         images: Patterns of the images' paths below the root.
@@ -54,6 +55,7 @@ class QaJsonl(Reader):
         answer: Text,
         answer_type: Text = "choice",
         answer_is: str = "text",
+        unit: str = "",
         choices: Text | Sequence[Text] = (),
         images: Sequence[Text] = (),
         id: Text = "",
@@ -70,7 +72,7 @@ class QaJsonl(Reader):
             raise BenchError(
                 "key 'answer_is'", expected="text, index or letter", got=f"'{answer_is}'"
             )
-        self.answer_is = answer_is
+        self.answer_is, self.unit = answer_is, unit
         self.paths: set[Path] = set()
         self.rows: dict[str, Sample] = {}
         for number, row in enumerate(load_jsonl(self.file), start=1):
@@ -127,7 +129,11 @@ class QaJsonl(Reader):
         elif kind == "number":
             answer = _number(text, where)
         return Target(
-            answer=answer, accepted=tuple(map(str, accepted)), choices=choices, answer_type=kind
+            answer=answer,
+            accepted=tuple(map(str, accepted)),
+            choices=choices,
+            answer_type=kind,
+            unit=self.unit,
         )
 
     def _options(self, row: dict[str, Any], where: str) -> tuple[str, ...]:
