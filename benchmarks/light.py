@@ -43,14 +43,15 @@ headline: accuracy@strict
 # Run in a process of its own, so that its peak is its own: memory before the first prediction and
 # at the most, the seconds of predicting, and those of the whole run by a clock of its own.
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.environment import peak_memory_mb
 from g2vlm_bench.runner import Model, Options, Task, run
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory_mb()["host"]
 
 toys, task, root, out = map(Path, sys.argv[2:6])
 plugins = Plugins((), (toys / "adapters",))

@@ -24,6 +24,7 @@ class Adapter(ABC):
         ambiguity: Up to what its depth and points are known, None for a model that gives neither.
         checkpoint: Where the weights come from, with the revision.
         weights_hash: `sha256:<hex>` of the weights, so that two models never share a run.
+        device: What the model computes on, such as `cuda`; None for one that does not matter.
         needs_images: Whether a task without images (scanned clouds alone) is not for this model.
     """
 
@@ -31,6 +32,7 @@ class Adapter(ABC):
     ambiguity: Ambiguity | None = None
     checkpoint: str | None = None
     weights_hash: str | None = None
+    device: str | None = None
     needs_images: bool = True
 
     @abstractmethod
@@ -89,6 +91,7 @@ class WrappingAdapter(Adapter):
         self.ambiguity = inner.ambiguity
         self.checkpoint = inner.checkpoint
         self.weights_hash = inner.weights_hash
+        self.device = inner.device
         self.needs_images = inner.needs_images
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from g2vlm_bench.errors import BenchError, UsageError
 if TYPE_CHECKING:
     from g2vlm_bench.api import Run
     from g2vlm_bench.plugins import Plugins
+    from g2vlm_bench.store import MetricResult
 
 INTERRUPTED = 130
 SAMPLES_FAILED = 5
@@ -309,7 +310,7 @@ def _print_progress(run: Run) -> None:
     record = run.record
     name = record.task.definition["headline"]
     result = record.result(name)
-    value = "refused" if result is None else _interval(result.value, result.low, result.high)
+    value = "refused" if result is None else _interval(result)
     counts = ", ".join(f"{count} {status}" for status, count in record.counts.items())
     typer.echo(f"{record.adapter.label:<20} {record.task.name} {name} {value} ({counts})", err=True)
 
@@ -326,15 +327,18 @@ def _print_results(runs: Any, json: bool) -> None:
         width = max((len(result.metric) for result in record.results), default=0)
         for r in record.results:
             counts = f"{r.n_scored} scored, {r.n_failed} failed, {r.n_unscored} unscored"
-            value = _interval(r.value, r.low, r.high)
+            value = _interval(r)
             typer.echo(f"  {r.metric:<{width}}  {value}  {r.unit:<3}  {counts}")
         for metric, reason in record.refused.items():
             typer.echo(f"  {metric:<{width}}  refused: {reason}")
 
 
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    shown = "inf" if value is None else f"{value:.4f}"
-    return f"{shown} [{low:.4f}, {high:.4f}]" if low is not None and high is not None else shown
+def _interval(result: MetricResult) -> str:
+    if result.value is None:
+        return f"inf ({result.n_failed} failed)" if result.n_failed else "no truth"
+    if result.low is None or result.high is None:
+        return f"{result.value:.4f}"
+    return f"{result.value:.4f} [{result.low:.4f}, {result.high:.4f}]"
 
 
 def _exit_on_failures(n_failed: int) -> None:

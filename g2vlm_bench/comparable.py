@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from g2vlm_bench.aggregate import Column
+from g2vlm_bench.aggregate import Column, aggregate
 from g2vlm_bench.errors import BenchError, NotComparableError
-from g2vlm_bench.store import RunRecord
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.store import RunFolder, RunRecord
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
@@ -46,6 +47,24 @@ def check_comparable(base: tuple[Path, RunRecord], other: tuple[Path, RunRecord]
                 got=f"{got} in {path}",
                 fix="Run or score both in one version.",
             )
+
+
+def gather(specs: Sequence[MetricSpec], run: tuple[Path, RunRecord]) -> dict[str, Column]:
+    """Read a run's samples into columns.
+
+    Raises:
+        BenchError: `samples.jsonl` does not hold the samples that `run.json` counts.
+    """
+    path, record = run
+    gathered = aggregate(specs, RunFolder(path).samples())
+    if dict(gathered.statuses) != record.counts:
+        raise BenchError(
+            path / "samples.jsonl",
+            expected=f"the samples that run.json counts, {record.counts}",
+            got=dict(gathered.statuses),
+            fix="Score the run again.",
+        )
+    return gathered.columns
 
 
 def check_paired(metric: str, base: tuple[Path, Column], other: tuple[Path, Column]) -> None:

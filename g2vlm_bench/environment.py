@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -90,13 +91,16 @@ def file_hash(path: Path) -> str:
 def peak_memory_mb() -> dict[str, float]:
     """The largest resident memory of this process so far, and of the GPU where torch uses one."""
     peaks: dict[str, float] = {}
-    if sys.platform != "win32":
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not getrusage: its peak starts at that of the process that forked this one.
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        if found:
+            peaks["host"] = round(int(found.group(1)) / 1024, 1)
+    elif sys.platform == "darwin":
         import resource
 
-        # Linux counts in KiB, macOS in bytes.
-        unit = 1024 if sys.platform == "darwin" else 1
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peaks["host"] = round(peak / unit / 1024, 1)
+        peaks["host"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         peaks["device"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)

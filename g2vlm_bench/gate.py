@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from g2vlm_bench.aggregate import Column, aggregate
-from g2vlm_bench.comparable import check_comparable, check_paired, find_runs
+from g2vlm_bench.aggregate import Column
+from g2vlm_bench.comparable import check_comparable, check_paired, find_runs, gather
 from g2vlm_bench.errors import BenchError, NotComparableError, nearest
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import Bootstrap, confidence_interval, direction
@@ -173,8 +173,8 @@ def _differences(
     check_comparable(base, new)
     specs = [spec for spec in record.metrics if not limits or _allowed(spec, limits) is not None]
     served = {spec.name for spec in new[1].metrics}
-    old_columns = aggregate(specs, RunFolder(base[0]).samples()).columns
-    new_columns = aggregate(specs, RunFolder(new[0]).samples()).columns
+    old_columns = gather(specs, base)
+    new_columns = gather(specs, new)
     found = []
     for spec in specs:
         old, late = old_columns[spec.name], new_columns[spec.name]

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.aggregate import Column, aggregate
+from g2vlm_bench.aggregate import Column
 from g2vlm_bench.board import Board, BoardColumn, BoardDefinition, Cell, Row
-from g2vlm_bench.comparable import check_comparable, check_paired
+from g2vlm_bench.comparable import check_comparable, check_paired, gather
 from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import (
@@ -150,7 +150,7 @@ def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict
             continue
         if not spec.bounded:
             raise BenchError(f"column {column.task}", expected="a bounded metric", got=f"'{name}'")
-        gathered = aggregate([spec], RunFolder(path).samples()).columns[name]
+        gathered = gather([spec], (path, record))[name]
         first = first or (path, gathered)
         check_paired(name, first, (path, gathered))
         entries[record.adapter.label] = _Entry(

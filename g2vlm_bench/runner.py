@@ -232,11 +232,13 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
         fitted_on=task.dataset.training_hash() if isinstance(adapter, FittedAdapter) else None,
         checkpoint=adapter.checkpoint,
         weights_hash=adapter.weights_hash,
-        device=options.device,
+        # "auto" would let a run begun on a GPU be finished on a CPU.
+        device=adapter.device or options.device,
         dtype=options.dtype,
         batch_size=options.batch_size,
     )
     data = DataRecord(**asdict(task.dataset.fingerprint), limit=options.limit)
+    environment = Environment.gather()
     definition_content = msgspec.to_builtins(definition)
     task_record = TaskRecord(
         name=definition.name,
@@ -253,6 +255,7 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
             "family": task.family_hash,
             "reader": task.reader_hash,
             "code": code_hash(),
+            "packages": environment.packages,
         }
     )
     return RunRecord(
@@ -267,7 +270,7 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
             if spec.name not in names
         },
         seed=definition.seed,
-        environment=Environment.gather(),
+        environment=environment,
     )
 
 

@@ -85,16 +85,23 @@ def validate_task(
             reference: run(task, Model.load(plugins, reference, {}, options), options)[1]
             for reference in ("oracle", "scrambled")
         }
-    first = task.family.prepare(task.dataset.samples[0].load_inputs())
     return Validation(
         task=task.name,
         rows=(len(task.dataset.samples), min(samples, len(task.dataset.samples))),
-        prompt=first.prompt or "",
+        prompt=_first_prompt(task),
         unscored=records["oracle"].counts.get("unscored", 0),
         problems=(*_not_best(records["oracle"]), *_still_best(records["scrambled"])),
         content_hash=task.dataset.fingerprint.content_hash,
         pinned=task.dataset.fingerprint.pinned,
     )
+
+
+def _first_prompt(task: Task) -> str:
+    try:
+        return task.family.prepare(task.dataset.samples[0].load_inputs()).prompt or ""
+    except BenchError:
+        # Inputs that cannot be opened are among the problems already, as failed samples.
+        return ""
 
 
 def _not_best(record: RunRecord) -> Sequence[str]:

@@ -112,6 +112,7 @@ class HfDepth(Adapter):
         _check_choice("dtype", dtype, _DTYPES)
         _check_choice("image_backend", image_backend, _BACKENDS)
         self._device = _device(device)
+        self.device = self._device.type
         folder, self.checkpoint = _locate(checkpoint, revision)
         weights = _weight_files(folder, checkpoint)
         config = _load_config(folder, checkpoint)

@@ -402,3 +402,11 @@ def test_two_checkpoints_of_one_adapter_are_two_rows(make) -> None:
         folder.write_record(record)
         paths.append(path)
     assert ranks(board(paths, DEPTH)) == {"hf(checkpoint=small)": 1, "hf(checkpoint=large)": 2}
+
+
+def test_a_run_whose_samples_were_cut_is_refused(make) -> None:
+    path = make(DEPTH, "a", 0.5 + NOISE)
+    lines = (path / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "samples.jsonl").write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(BenchError, match="the samples that run"):
+        board([path], DEPTH)

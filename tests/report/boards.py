@@ -136,8 +136,8 @@ def usual_board(out: Path) -> Board:
         make_run(out, rooms, "second", [DELTA, RMSE], both),
         make_run(out, rooms, "failing", [DELTA, RMSE], [*zeros, line(23, None)], pinned=False),
         make_run(out, rooms, "oracle", [DELTA], ones, adapter=truth),
-        make_run(out, questions, "first", [ACCURACY], scored(ACCURACY, 1.0, 0.0, 1.0, 1.0)),
-        make_run(out, questions, "second", [ACCURACY], scored(ACCURACY, 1.0, 0.0, 1.0, 1.0)),
+        make_run(out, questions, "first", [ACCURACY], scored(ACCURACY, *[1.0, 0.0, 1.0, 1.0] * 3)),
+        make_run(out, questions, "second", [ACCURACY], scored(ACCURACY, *[1.0, 0.0, 1.0, 1.0] * 3)),
         make_run(out, questions, "failing", [RMSE], fours, headline=headline, refused=refused),
         tasks={rooms: "Depth", questions: "QA"},
     )

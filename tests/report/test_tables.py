@@ -173,7 +173,7 @@ def test_the_terminal_table_fits_100_columns(board: Board) -> None:
     assert shown.index("failing") < shown.index(" ref ") < shown.index("oracle")
     assert "ref: made from the truth, not ranked" in shown
     assert f"Depth\u00a0↑: {DELTA.name}, depth/rooms" in shown
-    assert f"QA\u00a0↑: {ACCURACY.name}, spatial_qa/rooms; 4 scored" in shown
+    assert f"QA\u00a0↑: {ACCURACY.name}, spatial_qa/rooms; 12 scored" in shown
 
 
 def test_a_wide_board_is_printed_in_parts(tmp_path: Path) -> None:
