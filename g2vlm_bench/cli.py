@@ -41,6 +41,7 @@ class Listed(StrEnum):
     SUITES = "suites"
     LEADERBOARDS = "leaderboards"
     FAMILIES = "families"
+    PROFILES = "profiles"
     DATASETS = "datasets"
     METRICS = "metrics"
 
@@ -360,6 +361,7 @@ def _named(plugins: Plugins, what: Listed) -> list[tuple[str, str]]:
         Listed.SUITES: "leaderboard",
         Listed.LEADERBOARDS: "leaderboard",
         Listed.FAMILIES: "family",
+        Listed.PROFILES: "profile",
         Listed.DATASETS: "reader",
     }
     kind = kinds[what]

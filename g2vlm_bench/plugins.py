@@ -21,9 +21,9 @@ from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAd
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import Ambiguity, Want
-from g2vlm_bench.task import Family, TaskDefinition, load_definition
+from g2vlm_bench.task import Family, TaskDefinition, load_definition, load_profile
 
-Kind = Literal["task", "family", "adapter", "reader", "leaderboard"]
+Kind = Literal["task", "family", "profile", "adapter", "reader", "leaderboard"]
 T = TypeVar("T")
 
 _PACKAGE = Path(__file__).parent
@@ -91,10 +91,34 @@ class Plugins:
         return str(read_yaml(path).get("title", ""))
 
     def task(self, name: str) -> TaskDefinition:
-        """Load a task by its name, or by the path of a task file."""
-        if name.endswith((".yaml", ".yml")):
-            return load_definition(Path(name).absolute())
-        return load_definition(self.path("task", name))
+        """Load a task by its name, or by the path of a task file, its profiles written out.
+
+        Raises:
+            BenchError: The file is broken, or names a profile that is unknown or not of its family.
+        """
+        is_path = name.endswith((".yaml", ".yml"))
+        definition = load_definition(Path(name).absolute() if is_path else self.path("task", name))
+        protocols = [
+            fields for one in definition.protocols for fields in self._written_out(definition, one)
+        ]
+        return msgspec.structs.replace(definition, protocols=protocols)
+
+    def _written_out(
+        self, definition: TaskDefinition, fields: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        if "profile" not in fields:
+            return [fields]
+        where = f"task {definition.name}, key 'protocols'"
+        for key in fields:
+            if key not in ("profile", "name"):
+                raise BenchError(
+                    where,
+                    expected="a profile by itself, or one protocol of it by 'name'",
+                    got=f"the key '{key}' beside it",
+                    fix="A profile's fields are fixed; write the protocol out to change one.",
+                )
+        profile = load_profile(self.path("profile", str(fields["profile"])))
+        return profile.expand(definition.family, fields.get("name"), where)
 
     def family(self, definition: TaskDefinition) -> Family:
         """Make the family of a task, which checks the task's protocols and metrics."""
@@ -148,7 +172,7 @@ class Plugins:
         if kind == "task":
             for root in task_roots:
                 for path in sorted(root.glob("*/*.y*ml")):
-                    if path.parent.name not in ("leaderboards", "readers"):
+                    if path.parent.name not in ("leaderboards", "profiles", "readers"):
                         yield f"{path.parent.name}/{path.stem}", path
         elif kind == "family":
             yield from _modules(task_roots)
@@ -159,10 +183,11 @@ class Plugins:
             yield from _modules(
                 (_PACKAGE / "data" / "readers", *(root / "readers" for root in self.tasks_dirs))
             )
+        elif kind == "profile":
+            yield from _yaml_files(root / "profiles" for root in task_roots)
         else:
-            roots = (shipped("leaderboards"), *(d / "leaderboards" for d in self.tasks_dirs))
-            for root in roots:
-                yield from ((path.stem, path) for path in sorted(root.glob("*.yaml")))
+            users = (root / "leaderboards" for root in self.tasks_dirs)
+            yield from _yaml_files((shipped("leaderboards"), *users))
 
 
 def _check_declared(adapter: Adapter, where: str) -> None:
@@ -313,6 +338,11 @@ def _modules(roots: Iterable[Path]) -> Iterable[tuple[str, Path]]:
         for path in sorted(root.glob("*.py")):
             if not path.name.startswith("_"):
                 yield path.stem, path
+
+
+def _yaml_files(roots: Iterable[Path]) -> Iterable[tuple[str, Path]]:
+    for root in roots:
+        yield from ((path.stem, path) for path in sorted(root.glob("*.yaml")))
 
 
 def _unique(kind: Kind, candidates: Iterable[tuple[str, Path]]) -> dict[str, Path]:

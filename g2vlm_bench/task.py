@@ -21,15 +21,71 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way of scoring, which a family defines by its own fields."""
+    """One way of scoring, which a family defines by its own fields.
+
+    Attributes:
+        profile: `<profile>` or `<profile>.<name>` for a protocol that a profile file defines; a
+            task file cannot say it by itself (see `Profile`).
+    """
+
+    profile: str = ""
 
     @property
     def label(self) -> str:
         """The part of a metric's name behind the `@`; two protocols never share one."""
+        return self.profile or self.described
+
+    @property
+    def described(self) -> str:
+        """The label that follows from the fields: every departure from the default is in it."""
         raise NotImplementedError
 
 
 P = TypeVar("P", bound=Protocol)
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A published protocol by its name, `tasks/profiles/<name>.yaml`: parts and quirks.
+
+    A task names it as `{profile: moge}`, or one of its protocols as
+    `{profile: moge, name: affine}`; the fields are written into the definition, so a run knows what
+    the profile said when it ran.
+
+    Attributes:
+        name: The file's name; not a key in it.
+        title: One line for lists.
+        reference: Repository and commit of the code whose numbers it reproduces.
+        quirks: What that code does besides the formula, each with its file.
+        protocols: Family -> its protocols' fields, each with a `name` where there are several.
+    """
+
+    name: str
+    title: str
+    reference: str
+    quirks: list[str]
+    protocols: dict[str, list[dict[str, Any]]]
+
+    def expand(self, family: str, wanted: str | None, where: str) -> list[dict[str, Any]]:
+        """Give the fields of this profile's protocols for a family, each with its label.
+
+        Raises:
+            BenchError: The profile says nothing of the family, or has no protocol of that name.
+        """
+        known = {str(fields.get("name", "")): fields for fields in self.protocols.get(family, [])}
+        if wanted is not None and wanted in known:
+            known = {wanted: known[wanted]}
+        elif wanted is not None or not known:
+            raise BenchError(
+                f"{where}, profile '{self.name}'",
+                expected=f"a protocol of the family '{family}'",
+                got=f"'{wanted}'" if wanted is not None else "none",
+                fix=nearest(wanted or family, known or self.protocols),
+            )
+        return [
+            {key: value for key, value in fields.items() if key != "name"}
+            | {"profile": f"{self.name}.{name}" if name else self.name}
+            for name, fields in known.items()
+        ]
 
 
 class NoTruthError(Exception):
@@ -224,6 +280,15 @@ def convert(content: Mapping[str, Any], kind: type[S], where: object) -> S:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise BenchError(where, got=str(error), fix="Mend the key.") from None
+
+
+def load_profile(path: Path) -> Profile:
+    """Read a profile file; its name is the file's.
+
+    Raises:
+        BenchError: The file is broken or has an unknown key.
+    """
+    return convert({"name": path.stem, **read_yaml(path)}, Profile, path)
 
 
 def load_definition(path: Path) -> TaskDefinition:

@@ -73,7 +73,7 @@ class ChamferProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"expected thresholds that differ, got {self.thresholds_m}")
 
     @property
-    def label(self) -> str:
+    def described(self) -> str:
         """The protocol's part of a metric's name: every departure from the default is in it."""
         parts: list[str] = ["metric" if self.alignment == "none" else self.alignment]
         if self.icp_m is not None:

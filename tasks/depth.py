@@ -81,7 +81,7 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
 
     @property
-    def label(self) -> str:
+    def described(self) -> str:
         """The protocol's part of a metric's name: every departure from the default is in it."""
         parts = [_ALIGNMENTS[self.alignment][1]]
         if self.min_depth_m > 0:

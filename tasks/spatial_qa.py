@@ -90,7 +90,7 @@ class QaProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True
     tolerance: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
     @property
-    def label(self) -> str:
+    def described(self) -> str:
         """The protocol's part of a metric's name."""
         label = "strict" if self.scoring == "generation" else "loglikelihood"
         return label if self.tolerance is None else f"{label}+tol{label_number(self.tolerance)}"

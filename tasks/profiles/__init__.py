@@ -1,0 +1,1 @@
+"""Published protocols by name: their parts, their quirks, and the code whose numbers they give."""
