@@ -1,0 +1,87 @@
+"""Every dataset layout the project reads: where it comes from, its licence, and how it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from g2vlm_bench.errors import BenchError, nearest
+
+
+class Download(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that may be fetched without an agreement.
+
+    Attributes:
+        url: Where it lies.
+        sha256: Of its content, hexadecimal.
+        bytes: Its size.
+        path: Its name below the dataset's folder; the last part of the address where it is empty.
+    """
+
+    url: str
+    sha256: str
+    bytes: int
+    path: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One dataset layout.
+
+    Attributes:
+        name: Names it on the command line.
+        title: One line.
+        format: The reader.
+        options: What a task file's `data` section says besides the pins, to read this layout.
+        source: Where it comes from: the project's public page, or its name in words.
+        licence: In the source's words.
+        citation: The paper.
+        layout: The folder as the reader expects it, a short tree.
+        counts: What is known to be there, such as `{"test images": 654}`; checked by `data verify`
+            where a count bears the name of a split.
+        notes: What a user must know: invalid marks, traps, what peers do with it.
+        download: Its files, where the source allows it; empty where it wants an agreement.
+    """
+
+    name: str
+    title: str
+    format: str
+    source: str
+    licence: str
+    layout: str
+    options: dict[str, Any] = {}
+    citation: str = ""
+    counts: dict[str, int] = {}
+    notes: str = ""
+    download: tuple[Download, ...] = ()
+
+
+def load_catalogue(path: Path = Path(__file__).with_suffix(".yaml")) -> dict[str, Entry]:
+    """Read the catalogue; its names in the order of the file.
+
+    Raises:
+        BenchError: The file breaks the form of an entry, or a name stands twice.
+    """
+    try:
+        entries = msgspec.yaml.decode(path.read_bytes(), type=list[Entry])
+    except (OSError, msgspec.DecodeError) as error:
+        raise BenchError(path, expected="a list of datasets", got=error) from None
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.name in found:
+            raise BenchError(path, expected="each name once", got=f"'{entry.name}' twice")
+        found[entry.name] = entry
+    return found
+
+
+def find_entry(name: str) -> Entry:
+    """Find a dataset by its name.
+
+    Raises:
+        BenchError: There is none; the nearest name is given.
+    """
+    catalogue = load_catalogue()
+    if name not in catalogue:
+        raise BenchError(f"dataset '{name}'", got="an unknown name", fix=nearest(name, catalogue))
+    return catalogue[name]
