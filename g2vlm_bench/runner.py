@@ -172,6 +172,10 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
             record.status = "interrupted"
             folder.write_record(record)
             raise
+        except NotApplicableError:
+            # A floor that cannot be fitted here leaves no run that could ever be complete.
+            folder.discard()
+            raise
         record.finished = datetime.now(UTC).isoformat(timespec="seconds")
         record.peak_memory_mb = peak_memory_mb()
         record.environment = Environment.gather()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -254,6 +255,10 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return (self.path / "run.json").is_file()
+
+    def discard(self) -> None:
+        """Remove a run that turned out not to be one."""
+        shutil.rmtree(self.path)
 
     def read_record(self) -> RunRecord:
         """Read `run.json`.

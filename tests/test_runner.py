@@ -18,10 +18,11 @@ import msgspec
 import pytest
 
 from g2vlm_bench import runner, scoring, store
+from g2vlm_bench.adapter import FittedAdapter
 from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Model, NotApplicableError, Options, Task, plan, rescore, run
-from g2vlm_bench.sample import Ambiguity, Prediction
+from g2vlm_bench.sample import Ambiguity, Prediction, Want
 from g2vlm_bench.store import RunFolder
 
 PROJECT = Path(__file__).parent.parent
@@ -504,3 +505,18 @@ def test_scoring_again_uses_the_task_as_it_was(toy_run, tmp_path) -> None:
     folder, record = toy_run("pixels")
     _edit("tasks/toy/echo.yaml", "metrics: [right, error]", "metrics: [right]")(tmp_path / "house")
     assert _numbers(rescore(house, folder.path)) == _numbers(record)
+
+
+def test_a_floor_that_cannot_be_fitted_leaves_no_run(toy_run, tmp_path) -> None:
+    class Unfit(FittedAdapter):
+        predicts = frozenset({Want.ANSWER})
+
+        def fit(self, training):
+            raise BenchError("floor", expected="depth", got="none")
+
+        def predict(self, batch, wants):
+            return []
+
+    with pytest.raises(NotApplicableError, match="can be fitted on"):
+        toy_run(Model("unfit", Unfit()))
+    assert list((tmp_path / "runs").iterdir()) == []
