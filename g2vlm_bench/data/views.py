@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 T = TypeVar("T")
 
 CAMERA_PARTS = ("intrinsics", "poses")
+Camera = Array | Callable[[], Array]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,37 +30,49 @@ class View:
     Attributes:
         id: Names it within its data.
         image: The image file.
-        load_depth: Opens the depth map, `(H, W)` float32 metres, NaN invalid.
-        intrinsics: 3x3, of the image, pixel centres at +0.5; None where unknown.
+        load_depth: Opens the depth map, `(H, W)` float32 metres, NaN invalid; None where there is
+            none.
+        intrinsics: 3x3, of the image, pixel centres at +0.5, or what opens them; None where
+            unknown.
         load_pose: Opens `world_from_camera`, 4x4; None where unknown.
         image_size: `(H, W)` that the intrinsics are for; any where it is None.
+        depth_intrinsics: 3x3, of the depth map, where it has a camera of its own; where None, those
+            of the image, scaled to the depth map's size.
     """
 
     id: str
     image: Path
-    load_depth: Callable[[], NDArray[np.float32]]
-    intrinsics: Array | None = None
+    load_depth: Callable[[], NDArray[np.float32]] | None = None
+    intrinsics: Camera | None = None
     load_pose: Callable[[], Array] | None = None
     image_size: tuple[int, int] | None = None
+    depth_intrinsics: Camera | None = None
 
 
-def sample_of_views(views: Sequence[View], cluster: str, given: Sequence[str]) -> Sample:
+def sample_of_views(
+    views: Sequence[View],
+    cluster: str,
+    given: Sequence[str],
+    load_points: Callable[[], Array] | None = None,
+) -> Sample:
     """Make a sample of one view or of several of one scene.
 
-    The target carries depth, intrinsics, poses (of a single view without one: the identity, so that
-    the world is the camera's frame) and the valid pixels of all views as `points_world`.
+    The target carries depth where every view has some, intrinsics, poses (of a single view without
+    one: the identity, so that the world is the camera's frame) and `points_world`: the scan where
+    there is one, else the valid pixels of all views.
 
     Args:
         views: At least one; `first-last` is the sample's id where there are several.
         cluster: The scene; the sample's own id where it is empty.
         given: Which of `CAMERA_PARTS` the inputs hold besides the images.
+        load_points: Opens a scan of the scene, `(N, 3)` metres in the world of the poses.
     """
     name = views[0].id if len(views) == 1 else f"{views[0].id}-{views[-1].id}"
     return Sample(
         id=name,
         cluster=cluster or name,
         load_inputs=partial(_inputs, name, tuple(views), check_given(given)),
-        load_target=partial(_target, tuple(views)),
+        load_target=partial(_target, tuple(views), load_points),
     )
 
 
@@ -175,35 +188,44 @@ def _inputs(name: str, views: tuple[View, ...], given: frozenset[str]) -> Inputs
     )
 
 
-def _target(views: tuple[View, ...]) -> Target:
-    depths = tuple(view.load_depth() for view in views)
+def _target(views: tuple[View, ...], load_points: Callable[[], Array] | None) -> Target:
+    depths = tuple(view.load_depth() for view in views if view.load_depth is not None)
     intrinsics, poses = _intrinsics(views), _poses(views)
     if poses is None and len(views) == 1:
         poses = (np.eye(4),)
-    points = None
-    if intrinsics and poses:
+    points = None if load_points is None else load_points()
+    if points is None and intrinsics and poses and len(depths) == len(views):
         clouds = [
-            _points(view, depth, pose)
-            for view, depth, pose in zip(views, depths, poses, strict=True)
+            transform(_points(view, depth, camera), pose)
+            for view, depth, camera, pose in zip(views, depths, intrinsics, poses, strict=True)
         ]
         points = np.concatenate(clouds) if sum(map(len, clouds)) else None
     return Target(
-        depth_m=depths, points_world=points, intrinsics=intrinsics, world_from_camera=poses
+        depth_m=depths if len(depths) == len(views) else None,
+        points_world=points,
+        intrinsics=intrinsics,
+        world_from_camera=poses,
     )
 
 
-def _points(view: View, depth: NDArray[np.float32], world_from_camera: Array) -> Array:
-    assert view.intrinsics is not None
+def _points(view: View, depth: NDArray[np.float32], intrinsics: Array) -> Array:
     height, width = image_size(view.image)
     _check_size(view, (height, width))
-    # With pixel centres at +0.5 a depth map of another size has its intrinsics scaled, no more.
-    scale = np.diag([depth.shape[1] / width, depth.shape[0] / height, 1.0])
-    points = unproject(depth, scale @ view.intrinsics).reshape(-1, 3)
-    return transform(points[np.isfinite(points[:, 2])], world_from_camera)
+    if view.depth_intrinsics is not None:
+        camera = _opened(view.depth_intrinsics)
+    else:
+        # With pixel centres at +0.5 a depth map of another size has its intrinsics scaled, no more.
+        camera = np.diag([depth.shape[1] / width, depth.shape[0] / height, 1.0]) @ intrinsics
+    points = unproject(depth, camera).reshape(-1, 3)
+    return points[np.isfinite(points[:, 2])]
+
+
+def _opened(camera: Camera) -> Array:
+    return camera() if callable(camera) else camera
 
 
 def _intrinsics(views: Sequence[View]) -> tuple[Array, ...] | None:
-    known = [view.intrinsics for view in views if view.intrinsics is not None]
+    known = [_opened(view.intrinsics) for view in views if view.intrinsics is not None]
     return tuple(known) if len(known) == len(views) else None
 
 
