@@ -9,6 +9,8 @@ import msgspec
 
 from g2vlm_bench.errors import BenchError, nearest
 
+SHIPPED = Path(__file__).with_suffix(".yaml")
+
 
 class Download(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file that may be fetched without an agreement.
@@ -57,7 +59,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     download: tuple[Download, ...] = ()
 
 
-def load_catalogue(path: Path = Path(__file__).with_suffix(".yaml")) -> dict[str, Entry]:
+def load_catalogue(path: Path = SHIPPED) -> dict[str, Entry]:
     """Read the catalogue; its names in the order of the file.
 
     Raises:
