@@ -375,11 +375,12 @@ def _load_config(folder: Path, checkpoint: str) -> Any:
 
 
 def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) -> Any:
-    from transformers import AutoImageProcessor
     from transformers.utils.import_utils import is_torchvision_available
 
+    # First, since transformers' own import of it would fail beside a torch of another build.
     if is_torchvision_available():
         import_torchvision()
+    from transformers import AutoImageProcessor
 
     def load() -> Any:
         if config.model_type == "zoedepth" and not is_torchvision_available():

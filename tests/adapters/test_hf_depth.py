@@ -497,6 +497,17 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_loads_in_a_process_of_its_own(checkpoint: Checkpoint) -> None:
+    # Here torchvision was imported by this file; a user's process starts without it.
+    code = (
+        "from pathlib import Path; from g2vlm_bench.plugins import load_module\n"
+        f"cls = load_module(Path({str(ADAPTER)!r})).HfDepth\n"
+        f"print(cls(checkpoint={str(checkpoint('glpn'))!r}, device='cpu').ambiguity)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "metric", done.stderr[-500:]
+
+
 def test_close_lets_the_model_go(checkpoint: Checkpoint) -> None:
     import gc
     import weakref
