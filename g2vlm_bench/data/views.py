@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 CAMERA_PARTS = ("intrinsics", "poses")
 Camera = Array | Callable[[], Array]
+Picture = Path | Callable[[], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,7 +30,7 @@ class View:
 
     Attributes:
         id: Names it within its data.
-        image: The image file.
+        image: The image file, or what opens an image that is no file of its own, `(H, W, 3)` RGB.
         load_depth: Opens the depth map, `(H, W)` float32 metres, NaN invalid; None where there is
             none.
         intrinsics: 3x3, of the image, pixel centres at +0.5, or what opens them; None where
@@ -41,7 +42,7 @@ class View:
     """
 
     id: str
-    image: Path
+    image: Picture
     load_depth: Callable[[], NDArray[np.float32]] | None = None
     intrinsics: Camera | None = None
     load_pose: Callable[[], Array] | None = None
@@ -177,7 +178,7 @@ def numbers_of(path: Path) -> list[float]:
 
 
 def _inputs(name: str, views: tuple[View, ...], given: frozenset[str]) -> Inputs:
-    images = tuple(load_rgb(view.image) for view in views)
+    images = tuple(_opened_image(view.image) for view in views)
     for view, image in zip(views, images, strict=True):
         _check_size(view, image.shape[:2])
     return Inputs(
@@ -209,7 +210,8 @@ def _target(views: tuple[View, ...], load_points: Callable[[], Array] | None) ->
 
 
 def _points(view: View, depth: NDArray[np.float32], intrinsics: Array) -> Array:
-    height, width = image_size(view.image)
+    picture = view.image
+    height, width = picture().shape[:2] if callable(picture) else image_size(picture)
     _check_size(view, (height, width))
     if view.depth_intrinsics is not None:
         camera = _opened(view.depth_intrinsics)
@@ -218,6 +220,10 @@ def _points(view: View, depth: NDArray[np.float32], intrinsics: Array) -> Array:
         camera = np.diag([depth.shape[1] / width, depth.shape[0] / height, 1.0]) @ intrinsics
     points = unproject(depth, camera).reshape(-1, 3)
     return points[np.isfinite(points[:, 2])]
+
+
+def _opened_image(picture: Picture) -> NDArray[np.uint8]:
+    return picture() if callable(picture) else load_rgb(picture)
 
 
 def _opened(camera: Camera) -> Array:
@@ -237,7 +243,7 @@ def _poses(views: Sequence[View]) -> tuple[Array, ...] | None:
 def _check_size(view: View, size: tuple[int, ...]) -> None:
     if view.image_size is not None and tuple(view.image_size) != tuple(size):
         raise BenchError(
-            view.image,
+            view.id if callable(view.image) else view.image,
             expected="{} x {} pixels, which the intrinsics are for".format(*view.image_size[::-1]),
             got="{} x {}".format(*size[::-1]),
             fix="Give the intrinsics that belong to these images.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,23 @@ def test_intrinsics_of_another_size_are_refused(tmp_path: Path) -> None:
             BenchError, match="7 x 4 pixels, which the intrinsics are for, got 6 x 4"
         ):
             load()
+
+
+def test_an_image_that_is_no_file_of_its_own() -> None:
+    depth = np.full((2, 3), 2.0, np.float32)
+    held = View(
+        id="held",
+        image=lambda: np.full((4, 6, 3), 9, np.uint8),
+        load_depth=lambda: depth,
+        intrinsics=pinhole([10, 10, 2.5, 1.5], 0.0, ""),
+        image_size=(4, 6),
+    )
+    sample = sample_of_views([held], "", ())
+    assert sample.load_inputs().images[0].tolist() == np.full((4, 6, 3), 9).tolist()
+    points = sample.load_target().points_world
+    assert points is not None
+    # A depth pixel covers two of the image's: its centre is at x = 1, and the axis at x = 3.
+    np.testing.assert_allclose(points[0], [(1 - 3) / 10 * 2, (1 - 2) / 10 * 2, 2])
+    other = dataclasses.replace(held, image_size=(5, 6))
+    with pytest.raises(BenchError, match=r"held: expected 6 x 5 pixels.*got 6 x 4"):
+        sample_of_views([other], "", ()).load_inputs()
