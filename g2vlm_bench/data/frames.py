@@ -1,0 +1,207 @@
+"""Frames of scenes, the rule by which a benchmark takes some of them, and readers made of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.data.layout import hash_content
+from g2vlm_bench.data.reader import Reader
+from g2vlm_bench.data.views import View, sample_of_views
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.clouds import read_cloud
+from g2vlm_bench.sample import Sample
+
+Array = NDArray[np.float64]
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which frames of a scene make samples: a rule on numbers alone, so that it needs no data.
+
+    `{stop: 270, every: 3, views: 0}` is ScanNet's `[:270:3]`, one sample of 90 frames a scene.
+
+    Attributes:
+        start: First frame.
+        stop: Frame to stop before; the end of the scene where it is None.
+        every: Take every n-th frame.
+        random: Draw so many of those frames without replacement, in random order; 0 draws none.
+        seed: Of the draws. One generator walks through the scenes in their order, as in peers that
+            seed once: `numpy.random.seed(seed)`, then `numpy.random.choice` for each scene.
+        least: Leave out scenes of fewer frames.
+        views: Frames of a sample, consecutive ones of those taken; 0 for all of the scene.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    every: int = 1
+    random: int = 0
+    seed: int = 42
+    least: int = 1
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what takes no frames.
+
+        Raises:
+            ValueError: A number is too small.
+        """
+        if min(self.start, self.random, self.views) < 0 or self.every < 1:
+            raise ValueError("expected start, random, views of at least 0 and every of at least 1")
+
+    def choose(self, counts: Iterable[int]) -> list[list[list[int]]]:
+        """Say which frames make the samples of each scene.
+
+        >>> Sampling(stop=7, every=3, views=2).choose([10, 3])
+        [[[0, 3]], []]
+
+        Args:
+            counts: Number of frames of each scene, in the order of the scenes.
+
+        Returns:
+            For each scene its samples, each a list of frame numbers. A last sample that would be
+            too small is left out, as is a scene that has too few frames.
+        """
+        # The old generator: published lists of frames were drawn with it.
+        generator = np.random.RandomState(self.seed)
+        return [self._of_scene(count, generator) for count in counts]
+
+    def _of_scene(self, count: int, generator: np.random.RandomState) -> list[list[int]]:
+        taken = list(range(count))[self.start : self.stop : self.every]
+        if not taken or count < self.least or len(taken) < self.random:
+            return []
+        if self.random:
+            drawn = generator.choice(len(taken), self.random, replace=False)
+            taken = [taken[index] for index in drawn]
+        size = self.views or len(taken)
+        return [taken[at : at + size] for at in range(0, len(taken) - size + 1, size)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A view and the files that its numbers depend on."""
+
+    view: View
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Scene:
+    """The frames of one scene, in the order of the recording.
+
+    Attributes:
+        name: The cluster.
+        frames: All of them.
+        shared: Files that every sample of the scene depends on.
+        load_points: Opens a scan, `(N, 3)` metres in the world of the poses.
+    """
+
+    name: str
+    frames: Sequence[Frame]
+    shared: tuple[Path, ...] = ()
+    load_points: Callable[[], Array] | None = None
+
+
+class FrameReader(Reader):
+    """What readers of scenes share: frames are listed, some are taken, samples are made of them.
+
+    A subclass lists its scenes in `__init__` and hands them to `take`.
+    """
+
+    def take(
+        self, root: Path, scenes: Sequence[Scene], sampling: Sampling, given: Sequence[str]
+    ) -> None:
+        """Take frames of the scenes by a rule.
+
+        Args:
+            root: The folder that names in hashes are relative to.
+            scenes: In the order in which frames are drawn.
+            sampling: The rule.
+            given: Which of `intrinsics` and `poses` a model is given besides the images.
+
+        Raises:
+            BenchError: No scene has enough frames.
+        """
+        self.root = root
+        chosen = sampling.choose(len(scene.frames) for scene in scenes)
+        taken = [
+            (scene, [scene.frames[index] for index in numbers])
+            for scene, samples in zip(scenes, chosen, strict=True)
+            for numbers in samples
+        ]
+        if not taken:
+            most = max((len(scene.frames) for scene in scenes), default=0)
+            raise BenchError(
+                root, expected=f"a scene with frames for {sampling}", got=f"at most {most} frames"
+            )
+        self._samples = [
+            sample_of_views([f.view for f in frames], scene.name, given, scene.load_points)
+            for scene, frames in taken
+        ]
+        self._files = {path for scene, frames in taken for f in frames for path in f.files}
+        self._files |= {path for scene, _ in taken for path in scene.shared}
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """List the samples, scene by scene."""
+        return self._samples
+
+    def content_hash(self, split: str) -> str:
+        """Hash every file that the samples depend on."""
+        return hash_content(self.root, self._files)
+
+
+def load_scan(path: Path, unit_m: float = 1.0) -> Callable[[], Array]:
+    """Make what opens a scan, `(N, 3)` metres, float64.
+
+    Args:
+        path: A cloud (PLY, PCD, XYZ, PTS); of a mesh, its vertices.
+        unit_m: The file's unit in metres.
+    """
+    return partial(_scan, path, unit_m)
+
+
+def _scan(path: Path, unit_m: float) -> Array:
+    try:
+        return read_cloud(path).points * unit_m
+    except (ValueError, OSError, ImportError) as error:
+        raise BenchError(path, expected="a point cloud", got=error) from None
+
+
+def listed(root: Path, names: Sequence[str], kind: str) -> list[Path]:
+    """Name the folders of scenes: those asked for, or every one below the root, sorted.
+
+    Raises:
+        BenchError: One is missing, or there is none at all.
+    """
+    folders = [root / name for name in names] or sorted(p for p in root.glob("*") if p.is_dir())
+    for folder in folders or [root / "*"]:
+        if not folder.is_dir():
+            raise BenchError(folder, expected=f"the folder of a {kind}", got="none")
+    return folders
+
+
+def numbered(paths: Iterable[Path]) -> list[Path]:
+    """Sort files by the numbers in their names: `2.jpg` before `10.jpg`."""
+    return sorted(paths, key=_numbers)
+
+
+def _numbers(path: Path) -> tuple[list[int], str]:
+    digits = "".join(c if c.isdigit() else " " for c in path.stem)
+    return [int(word) for word in digits.split()], path.name
+
+
+def of_keys(values: Mapping[str, Any], key: str, where: object) -> Any:
+    """Take a key of a file's content.
+
+    Raises:
+        BenchError: It is missing.
+    """
+    if key not in values:
+        raise BenchError(where, expected=f"the key '{key}'", got=", ".join(values) or "none")
+    return values[key]
