@@ -25,6 +25,7 @@ from g2vlm_bench.errors import BenchError, nearest
 _IMAGE_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 _COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr"})
 _EXR_CHANNELS = ("Z", "Y", "V", "depth", "R")
+_SINTEL_TAG = b"PIEH"  # 202021.25 as float32, little-endian
 _MAX_PIXELS = 100_000_000
 _MAX_BYTES = 4 << 30
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, zlib.error)
@@ -89,8 +90,8 @@ def load_depth(
     """Read a depth or disparity map, `(H, W)` float32 with NaN where there is no value.
 
     The suffix names the format: png and pgm (16 bit), npy, npz (its only array, or `depth`), exr
-    (its only channel, or Z, Y, V, depth or R) and pfm (whatever its byte order; its scale factor is
-    no unit and is ignored).
+    (its only channel, or Z, Y, V, depth or R), dpt (Sintel) and pfm (whatever its byte order; its
+    scale factor is no unit and is ignored). An array (H, W, 1), as in DIODE, is one of (H, W).
 
     Args:
         path: The file.
@@ -113,12 +114,49 @@ def load_depth(
     if scale is not None and not scale > 0:
         raise BenchError(path, expected="a scale above 0", got=scale)
     raw = _DEPTH_FORMATS[suffix](path)
+    if raw.ndim == 3 and raw.shape[2] == 1:
+        raw = raw[..., 0]
     if raw.ndim != 2 or not raw.size:
         raise BenchError(path, expected="an array (H, W)", got=f"shape {raw.shape}")
     if raw.dtype.kind not in "uif":
         raise BenchError(path, expected="real numbers", got=f"dtype {raw.dtype}")
     known = np.isfinite(raw) & ~np.isin(raw, list(invalid))
     return np.where(known, raw.astype(np.float64) / (scale or 1.0), np.nan).astype(np.float32)
+
+
+def load_raw_depth(path: str | Path, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Read a depth map of bare float32, row by row, little-endian, without a header, as ETH3D's.
+
+    Args:
+        path: The file.
+        size: `(H, W)`, which the file does not say.
+
+    Returns:
+        `(H, W)` float32; NaN where the file has 0, infinity or NaN.
+
+    Raises:
+        BenchError: The file is missing, empty, or of another length.
+    """
+    content, where = _content(path)
+    depth = _floats(content, size, where)
+    return np.where(np.isfinite(depth) & (depth != 0), depth, np.float32(np.nan))
+
+
+def load_cam(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read a camera of Sintel (`.cam`).
+
+    Returns:
+        The 3x3 intrinsics, pixel centres at whole numbers, and the 3x4 `camera_from_world`.
+
+    Raises:
+        BenchError: The file is missing, of another length, or bears no tag.
+    """
+    content, where = _content(path)
+    if content[:4] != _SINTEL_TAG or len(content) != 4 + 21 * 8:
+        expected = "a tag 202021.25 and 21 numbers of 64 bits (172 bytes)"
+        raise BenchError(where, expected=expected, got=f"{content[:4]!r} in {len(content)} bytes")
+    numbers = np.frombuffer(content, "<f8", offset=4)
+    return numbers[:9].reshape(3, 3).copy(), numbers[9:].reshape(3, 4).copy()
 
 
 def load_array(path: str | Path, key: str | None = None) -> NDArray[Any]:
@@ -315,6 +353,28 @@ def _pgm(path: Path) -> NDArray[Any]:
     return np.frombuffer(data, ">u2").reshape(height, width).astype(np.uint16)
 
 
+def _dpt(path: Path) -> NDArray[Any]:
+    content, where = _content(path)
+    if content[:4] != _SINTEL_TAG or len(content) < 12:
+        raise BenchError(where, expected="a depth map tagged 202021.25", got=f"{content[:12]!r}")
+    width, height = np.frombuffer(content, "<i4", count=2, offset=4).tolist()
+    return _floats(content[12:], (height, width), where)
+
+
+def _floats(data: bytes, size: tuple[int, int], where: str) -> NDArray[np.float32]:
+    height, width = size
+    if min(size) < 1 or height * width > _MAX_PIXELS:
+        raise BenchError(where, expected="1 to 100 megapixels", got=f"{width} x {height}")
+    if len(data) != 4 * height * width:
+        raise BenchError(
+            where,
+            expected=f"{4 * height * width} bytes of numbers ({width} x {height})",
+            got=len(data),
+            fix="Fetch the file again, or pair it with its own image.",
+        )
+    return np.frombuffer(data, "<f4").reshape(size).astype(np.float32)
+
+
 def _exr(path: Path) -> NDArray[Any]:
     _content(path)
     try:
@@ -347,6 +407,7 @@ _DEPTH_FORMATS: dict[str, Callable[[Path], NDArray[Any]]] = {
     ".exr": _exr,
     ".pfm": _pfm,
     ".pgm": _pgm,
+    ".dpt": _dpt,
 }
 
 

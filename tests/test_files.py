@@ -17,9 +17,11 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import (
     image_size,
     load_array,
+    load_cam,
     load_depth,
     load_jsonl,
     load_png16,
+    load_raw_depth,
     load_rgb,
     load_text,
     safe_join,
@@ -58,6 +60,11 @@ def pfm(rows: np.ndarray, scale: str = "-1.0", kind: str = "Pf") -> bytes:
     order = "<f4" if scale.startswith("-") else ">f4"
     head = f"{kind}\n{rows.shape[1]} {rows.shape[0]}\n{scale}\n".encode()
     return head + rows[::-1].astype(order).tobytes()
+
+
+def dpt(rows: np.ndarray) -> bytes:
+    """Sintel's: a tag, width, height, then rows from the top."""
+    return struct.pack("<fii", 202021.25, *rows.shape[::-1]) + rows.astype("<f4").tobytes()
 
 
 def npy(array: object, **options: bool) -> bytes:
@@ -205,6 +212,43 @@ def test_half_precision_is_divided_in_double(tmp_path: Path) -> None:
     assert load_depth(tmp_path / "d.npy", scale=1000)[0, 0] == np.float32(2.047)
 
 
+def test_a_depth_map_with_a_third_dimension_of_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.full((2, 3, 1), 4.0))
+    assert load_depth(tmp_path / "d.npy").shape == (2, 3)
+
+
+def test_dpt_rows_run_from_the_top(tmp_path: Path) -> None:
+    (tmp_path / "d.dpt").write_bytes(dpt(np.array([[1.0, 2, 0], [4, 5, 1e9]])))
+    found = load_depth(tmp_path / "d.dpt")
+    np.testing.assert_array_equal(found, np.array([[1, 2, np.nan], [4, 5, 1e9]], np.float32))
+
+
+def test_cam_holds_intrinsics_and_camera_from_world(tmp_path: Path) -> None:
+    numbers = [1120, 0, 511.5, 0, 1120, 217.5, 0, 0, 1, *range(12)]
+    content = struct.pack("<f21d", 202021.25, *numbers)
+    (tmp_path / "a.cam").write_bytes(content)
+    intrinsics, camera_from_world = load_cam(tmp_path / "a.cam")
+    assert intrinsics.tolist() == [[1120, 0, 511.5], [0, 1120, 217.5], [0, 0, 1]]
+    assert camera_from_world.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    for broken in (content[:-1], content + b"\0", b"HEIP" + content[4:], content[:4], b"PI"):
+        (tmp_path / "a.cam").write_bytes(broken)
+        with pytest.raises(BenchError, match=r"a\.cam: expected a tag 202021.25 and 21 numbers"):
+            load_cam(tmp_path / "a.cam")
+
+
+def test_raw_depth_says_no_size_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "DSC_1.JPG"
+    path.write_bytes(np.array([[1, np.inf, 3], [0, np.nan, 6]], "<f4").tobytes())
+    found = load_raw_depth(path, (2, 3))
+    np.testing.assert_array_equal(found, [[1, np.nan, 3], [np.nan, np.nan, 6]])
+    for size in ((2, 4), (1, 3), (0, 0), (-2, -3), (1 << 20, 1 << 20)):
+        with pytest.raises(BenchError, match=r"DSC_1\.JPG: expected"):
+            load_raw_depth(path, size)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(BenchError, match=r"expected 24 bytes of numbers .3 x 2., got 21"):
+        load_raw_depth(path, (2, 3))
+
+
 def test_array_by_key(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", points=np.eye(3), normals=np.ones(3))
     np.testing.assert_array_equal(load_array(tmp_path / "a.npz", "points"), np.eye(3))
@@ -250,6 +294,12 @@ BROKEN = [
     ("a.png", encoded(Image.fromarray(RAMP), "PNG")[:-20], "whole image"),
     ("a.tif", b"II*\0", "expected a depth map"),
     ("a.exr", b"", "empty file"),
+    ("a.dpt", b"PIEH\2\0\0\0", "tagged 202021.25"),
+    ("a.dpt", struct.pack(">f", 202021.25) + dpt(np.ones((2, 2)))[4:], "tagged 202021.25"),
+    ("a.dpt", dpt(np.ones((2, 3)))[:-1], "24 bytes of numbers .3 x 2.*got 23"),
+    ("a.dpt", dpt(np.ones((2, 3))) + b"\0", "24 bytes of numbers"),
+    ("a.dpt", b"PIEH" + struct.pack("<ii", -1, 3), "1 to 100 megapixels"),
+    ("a.dpt", b"PIEH" + struct.pack("<ii", 1 << 30, 1 << 30), "1 to 100 megapixels"),
 ]
 
 
