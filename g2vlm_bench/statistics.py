@@ -157,11 +157,15 @@ def simultaneous_directions(
     # A pair that differs by the same in every draw has no noise; rounding must not make one.
     steady = error <= 1e-12
     tail = (1 - level) / 2 / max(len(difference), 1)
+    # Nor does a lack of noise in few clusters say much: n coins fall alike once in 2^(n-1).
+    told = n_clusters >= FEWEST_FOR_PERCENTILES or 2.0 ** (-n_clusters) <= tail
     if n_clusters >= FEWEST_FOR_PERCENTILES and not steady.all():
         largest = (np.abs(noise[~steady]) / error[~steady, None]).max(axis=0)
         tail = float(stats.norm.sf(np.quantile(largest, level)))
     bound = float(stats.t.isf(tail, n_clusters - 1)) * math.sqrt(n_clusters / (n_clusters - 1))
-    apart = np.where(steady, np.abs(difference) > 1e-12, np.abs(difference) > bound * error)
+    apart = np.where(
+        steady, told & (np.abs(difference) > 1e-12), np.abs(difference) > bound * error
+    )
     sides = np.zeros((len(values), len(values)), np.int64)
     sides[first, second] = np.where(apart, np.sign(difference), 0)
     return sides - sides.T

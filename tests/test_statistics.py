@@ -257,6 +257,19 @@ def test_equal_models_are_told_apart_once_in_twenty_boards(n_clusters) -> None:
     assert wrong <= 15
 
 
+@pytest.mark.parametrize("n_clusters", [2, 3, 4])
+def test_guesses_that_happen_to_agree_in_few_scenes_are_no_difference(n_clusters) -> None:
+    # Two scenes, one model right twice and one wrong twice: one board of eight, and no noise.
+    rng = np.random.default_rng(7)
+    wrong = 0
+    for board in range(60):
+        guesses = rng.integers(2, size=(5, n_clusters)).astype(float)
+        values, draws = _models(guesses, board)
+        wrong += bool(simultaneous_directions(values, draws, n_clusters).any())
+    # 5 % of 60 boards are 3, with a standard deviation of 1.7.
+    assert wrong <= 8
+
+
 def test_models_that_differ_are_told_apart_in_the_right_direction() -> None:
     rng = np.random.default_rng(0)
     values, draws = _models(rng.normal(size=(3, 30)) + np.array([[0.0], [3.0], [3.0]]), 0)
