@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry import alignment
+from g2vlm_bench.geometry import depth_alignment
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import depth as depth_metrics
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
@@ -229,18 +229,18 @@ def _align(
     true: NDArray[np.float64],
     protocol: DepthProtocol,
     ambiguity: Ambiguity,
-) -> alignment.DepthAlignment:
+) -> depth_alignment.DepthAlignment:
     if protocol.alignment == "none":
-        return alignment.identity()
+        return depth_alignment.identity()
     if protocol.alignment == "least_squares_scale_shift_disparity":
         is_disparity = ambiguity is Ambiguity.AFFINE_DISPARITY
-        return alignment.least_squares_scale_shift_disparity(
+        return depth_alignment.least_squares_scale_shift_disparity(
             predicted, true, prediction_is="disparity" if is_disparity else "depth"
         )
-    fits: dict[str, Callable[..., alignment.DepthAlignment]] = {
-        "median_scale": alignment.median_scale,
-        "least_squares_scale": alignment.least_squares_scale,
-        "least_squares_scale_shift": alignment.least_squares_scale_shift,
+    fits: dict[str, Callable[..., depth_alignment.DepthAlignment]] = {
+        "median_scale": depth_alignment.median_scale,
+        "least_squares_scale": depth_alignment.least_squares_scale,
+        "least_squares_scale_shift": depth_alignment.least_squares_scale_shift,
     }
     return fits[protocol.alignment](predicted, true)
 

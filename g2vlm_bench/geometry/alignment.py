@@ -1,14 +1,13 @@
-"""Alignments of a prediction to the truth; each returns what it fitted.
+"""Alignments of predicted clouds to the truth; each returns what it fitted.
 
-A depth alignment is a `DepthAlignment`, an alignment of clouds a `Similarity`. Both can be applied
-to any array of their kind and written into a record. Frames of a sequence share one alignment when
-they are stacked before the fit.
+A `Similarity` can be applied to any cloud and written into a record. Alignments of depth maps stand
+in `depth_alignment.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,216 +15,6 @@ from numpy.typing import NDArray
 from g2vlm_bench.geometry.nearest import check_cloud
 
 Array = NDArray[np.float64]
-Quantity = Literal["depth", "disparity"]
-
-
-@dataclass(frozen=True)
-class DepthAlignment:
-    """What a depth alignment fitted: `scale * prediction + shift`, in depth or in disparity.
-
-    Attributes:
-        kind: name of the function that fitted it.
-        scale: factor on the prediction (or on its disparity).
-        shift: metres where the fit is in depth, 1 / metres where it is in disparity.
-        fitted_in: where the line holds, in depth or in disparity.
-        prediction_is: what the prediction holds; depth is inverted before a fit in disparity.
-        min_disparity: aligned disparities are raised to this (1 / metres) before they are inverted;
-            None where the fit is in depth.
-    """
-
-    kind: str
-    scale: float
-    shift: float
-    fitted_in: Quantity = "depth"
-    prediction_is: Quantity = "depth"
-    min_disparity: float | None = None
-
-    def apply(self, prediction: NDArray[Any]) -> Array:
-        """Return the aligned depth in metres, float64, in the shape of the prediction.
-
-        NaN stays NaN; a non-positive depth has no disparity and becomes NaN in a disparity fit.
-        """
-        values = np.asarray(prediction, dtype=np.float64)
-        if self.min_disparity is None:
-            return self.scale * values + self.shift
-        if self.prediction_is == "depth":
-            values = 1.0 / np.where(values > 0, values, np.nan)
-        disparity: Array = np.maximum(self.scale * values + self.shift, self.min_disparity)
-        return 1.0 / disparity
-
-    def record(self) -> dict[str, str | float | None]:
-        """Return the fit as plain values for a sample's record."""
-        return {
-            "kind": self.kind,
-            "scale": self.scale,
-            "shift": self.shift,
-            "fitted_in": self.fitted_in,
-            "prediction_is": self.prediction_is,
-            "min_disparity": self.min_disparity,
-        }
-
-
-def identity() -> DepthAlignment:
-    """Return the alignment that changes nothing: metric depth is scored as it came."""
-    return DepthAlignment("identity", 1.0, 0.0)
-
-
-def median_scale(
-    prediction: NDArray[Any], target: NDArray[Any], mask: NDArray[np.bool_] | None = None
-) -> DepthAlignment:
-    """Fit scale = median(target) / median(prediction) over the mask.
-
-    Args:
-        prediction: depth up to scale, any shape.
-        target: depth in metres, same shape.
-        mask: True where both count, same shape; None for everywhere.
-
-    Raises:
-        ValueError: for an empty mask, non-finite values in it, or a median prediction <= 0.
-
-    Source: Zhou et al. 2017 (SfMLearner), evaluation. Named departure: `torch.median`, used by
-    MonST3R, CUT3R and UniDepth, returns the lower of the two middle values of an even count;
-    this averages them, as numpy does.
-    """
-    values, truth = _fit_pixels(prediction, target, mask)
-    middle = float(np.median(values))
-    if middle <= 0:
-        raise ValueError(f"median scale: expected a median prediction above 0, got {middle:g}")
-    return DepthAlignment("median_scale", float(np.median(truth)) / middle, 0.0)
-
-
-def least_squares_scale(
-    prediction: NDArray[Any], target: NDArray[Any], mask: NDArray[np.bool_] | None = None
-) -> DepthAlignment:
-    """Fit the scale s that minimises sum (s * prediction - target)^2 over the mask.
-
-    Args:
-        prediction: depth up to scale, any shape.
-        target: depth in metres, same shape.
-        mask: True where both count, same shape; None for everywhere.
-
-    Raises:
-        ValueError: for an empty mask, non-finite values in it, or a best scale <= 0 (an all-zero
-            or a mostly negative prediction, which a sign must not turn into depth).
-    """
-    values, truth = _fit_pixels(prediction, target, mask)
-    scale = _scale_about_origin(values, truth)
-    return DepthAlignment("least_squares_scale", scale, 0.0)
-
-
-def least_squares_scale_shift(
-    prediction: NDArray[Any], target: NDArray[Any], mask: NDArray[np.bool_] | None = None
-) -> DepthAlignment:
-    """Fit scale s and shift t that minimise sum (s * prediction + t - target)^2 over the mask.
-
-    A constant prediction leaves s and t undetermined but not their result, the mean of the target:
-    it is returned as s = 0. The scale may be negative, so the result does not change when the
-    prediction is replaced by a * prediction + b with any a other than 0.
-
-    Args:
-        prediction: depth up to scale and shift, any shape.
-        target: depth in metres, same shape.
-        mask: True where both count, same shape; None for everywhere.
-
-    Raises:
-        ValueError: for an empty mask or non-finite values in it.
-
-    Source: Ranftl et al. 2020 (MiDaS), equation 4, in depth as in Marigold's `least_square`
-    (b1dffaa), which solves it in float32.
-    """
-    values, truth = _fit_pixels(prediction, target, mask)
-    scale, shift = _line(values, truth)
-    return DepthAlignment("least_squares_scale_shift", scale, shift)
-
-
-def least_squares_scale_shift_disparity(
-    prediction: NDArray[Any],
-    target: NDArray[Any],
-    mask: NDArray[np.bool_] | None = None,
-    *,
-    prediction_is: Quantity,
-) -> DepthAlignment:
-    """Fit s and t that minimise sum (s * prediction disparity + t - 1 / target)^2 over the mask.
-
-    The aligned disparity is raised to 1 / (largest target in the mask) before it is inverted, so
-    that no prediction falls behind the farthest truth or beyond infinity. A constant prediction
-    gives s = 0, the mean of the target's disparity.
-
-    Args:
-        prediction: disparity up to scale and shift, or depth whose inverse is; any shape.
-        target: depth in metres, same shape.
-        mask: True where both count, same shape; None for everywhere.
-        prediction_is: which of the two it is.
-
-    Raises:
-        ValueError: for an empty mask, non-finite values in it, or a depth prediction <= 0 in it.
-
-    Source: Ranftl et al. 2020 (MiDaS), equation 4; the floor of the disparity as in MoGe's
-    evaluation (0744441).
-    """
-    values, truth = _fit_pixels(prediction, target, mask)
-    if prediction_is == "depth":
-        if values.min() <= 0:
-            raise ValueError(
-                "fit in disparity: expected positive depth predictions in the mask, "
-                f"got {int((values <= 0).sum())} of {values.size} at or below 0"
-            )
-        values = 1.0 / values
-    elif prediction_is != "disparity":
-        raise ValueError(f"prediction_is: expected 'depth' or 'disparity', got {prediction_is!r}")
-    scale, shift = _line(values, 1.0 / truth)
-    return DepthAlignment(
-        "least_squares_scale_shift_disparity",
-        scale,
-        shift,
-        fitted_in="disparity",
-        prediction_is=prediction_is,
-        min_disparity=float(1.0 / truth.max()),
-    )
-
-
-def _fit_pixels(
-    prediction: NDArray[Any], target: NDArray[Any], mask: NDArray[np.bool_] | None
-) -> tuple[Array, Array]:
-    """Return prediction and target of the masked pixels, (N,) float64 each, fit to be fitted."""
-    values = np.asarray(prediction, dtype=np.float64)
-    truth = np.asarray(target, dtype=np.float64)
-    chosen = np.ones(truth.shape, dtype=bool) if mask is None else np.asarray(mask)
-    if not values.shape == truth.shape == chosen.shape or chosen.dtype != bool:
-        raise ValueError(
-            "alignment: expected prediction, target and a bool mask of one shape, "
-            f"got {values.shape}, {truth.shape} and {chosen.dtype} {chosen.shape}"
-        )
-    values, truth = values[chosen], truth[chosen]
-    if values.size == 0:
-        raise ValueError("alignment: expected at least one valid pixel, got an empty mask")
-    if not np.isfinite(values).all():
-        raise ValueError(
-            "alignment: expected finite predictions in the mask, "
-            f"got {int((~np.isfinite(values)).sum())} non-finite of {values.size}"
-        )
-    if not (np.isfinite(truth) & (truth > 0)).all():
-        raise ValueError("alignment: expected finite, positive targets in the mask, got others")
-    return values, truth
-
-
-def _scale_about_origin(values: Array, truth: Array) -> float:
-    energy = float(np.vdot(values, values))
-    scale = float(np.vdot(values, truth)) / energy if energy > 0 else 0.0
-    if not (scale > 0 and np.isfinite(scale)):
-        raise ValueError(f"least-squares scale: expected a best scale above 0, got {scale:g}")
-    return scale
-
-
-def _line(values: Array, truth: Array) -> tuple[float, float]:
-    """Return the least-squares scale and shift; the centred form keeps large offsets harmless."""
-    centre, middle = float(values.mean()), float(truth.mean())
-    offsets = values - centre
-    # Below the rounding of the mean the spread is noise, and its slope would be, too.
-    if np.abs(offsets).max() <= 8 * np.finfo(np.float64).eps * np.abs(values).max():
-        return 0.0, middle
-    scale = float(np.vdot(offsets, truth - middle) / np.vdot(offsets, offsets))
-    return scale, middle - scale * centre
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,3 +142,11 @@ def _check_correspondence(source: Array, target: Array) -> None:
             "alignment: expected corresponding rows, "
             f"got {len(source)} source and {len(target)} target points"
         )
+
+
+def _scale_about_origin(values: Array, truth: Array) -> float:
+    energy = float(np.vdot(values, values))
+    scale = float(np.vdot(values, truth)) / energy if energy > 0 else 0.0
+    if not (scale > 0 and np.isfinite(scale)):
+        raise ValueError(f"least-squares scale: expected a best scale above 0, got {scale:g}")
+    return scale

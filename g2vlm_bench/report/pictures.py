@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.alignment import DepthAlignment, Similarity
+from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.geometry.cameras import invert_pose, transform, unproject
+from g2vlm_bench.geometry.depth_alignment import DepthAlignment
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.report import answers, drawing
 from g2vlm_bench.report.cells import number

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry import alignment as align
+from g2vlm_bench.geometry import depth_alignment
 from g2vlm_bench.geometry.clouds import icp_point_to_point
 from g2vlm_bench.metrics import depth as depth_metrics
 from g2vlm_bench.metrics import points as point_metrics
@@ -50,11 +51,11 @@ def scenes() -> dict[str, np.ndarray]:
 
 
 DEPTH_ALIGNMENTS = {
-    "none": lambda p, t: align.identity(),
-    "median": align.median_scale,
-    "ls scale": align.least_squares_scale,
-    "ls scale and shift": align.least_squares_scale_shift,
-    "ls disparity": lambda p, t: align.least_squares_scale_shift_disparity(
+    "none": lambda p, t: depth_alignment.identity(),
+    "median": depth_alignment.median_scale,
+    "ls scale": depth_alignment.least_squares_scale,
+    "ls scale and shift": depth_alignment.least_squares_scale_shift,
+    "ls disparity": lambda p, t: depth_alignment.least_squares_scale_shift_disparity(
         p, t, prediction_is="depth"
     ),
 }
@@ -100,7 +101,7 @@ def test_it_looks_like_a_bad_model_not_like_a_good_one(scramble, scene) -> None:
     (wrong,) = scramble(Prediction(depth=(truth,))).depth
     valid = np.isfinite(truth)
     spread = np.log(truth[valid]).std()
-    fitted = align.median_scale(wrong, truth, valid).apply(wrong)
+    fitted = depth_alignment.median_scale(wrong, truth, valid).apply(wrong)
     errors = depth_metrics.depth_metrics(fitted, truth, valid)
     assert errors["rmse_log"] > 0.75 * spread  # the spread is the error of a constant
     assert depth_metrics.depth_metrics(wrong, truth, valid)["delta1"] < 0.4
