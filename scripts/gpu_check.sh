@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in one go: the GPU tests, the renderer's speed, the quick suite.
+# Writes benchmarks/results/gpu.md with the device's name. PYTHON names the interpreter; on a
+# machine without the project's environment it needs torch, transformers, msgspec, typer, filelock,
+# pytest, and neither Open3D, lm-eval nor datasets.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PYTHONPATH=$PWD
+python=${PYTHON:-.venv/bin/python}
+out=${OUT:-benchmarks/results}
+mkdir -p "$out"
+report="$out/gpu.md"
+{
+  echo "# GPU check"
+  echo
+  echo "\`bash scripts/gpu_check.sh\`, $("$python" - <<'PY'
+import platform, torch
+from g2vlm_bench.environment import Environment
+e = Environment.gather()
+name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+print(f"{name}, torch {torch.__version__}, Python {platform.python_version()}, commit {e.commit}")
+PY
+)"
+  echo
+  echo '```'
+  "$python" -m pytest -q -p no:cacheprovider -m gpu tests 2>&1 | tail -n 15
+  echo '```'
+  echo
+  echo '```'
+  "$python" benchmarks/renderer.py
+  echo '```'
+} | tee "$report"
+"$python" run_eval.py run --suite quick --out "${OUT:-runs}/gpu_quick"
+echo "written: $report"
