@@ -31,6 +31,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         start: First frame.
         stop: Frame to stop before; the end of the scene where it is None.
         every: Take every n-th frame.
+        spread: Take more where a scene is short: `every` is at most its number of frames over this,
+            as CUT3R's `min(500, N // 2)` for NRGBD, which is `{every: 500, spread: 2}`.
         random: Draw so many of those frames without replacement, in random order; 0 draws none.
         seed: Of the draws. One generator walks through the scenes in their order, as in peers that
             seed once: `numpy.random.seed(seed)`, then `numpy.random.choice` for each scene.
@@ -41,6 +43,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     start: int = 0
     stop: int | None = None
     every: int = 1
+    spread: int = 1
     random: int = 0
     seed: int = 42
     least: int = 1
@@ -52,8 +55,10 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ValueError: A number is too small.
         """
-        if min(self.start, self.random, self.views) < 0 or self.every < 1:
-            raise ValueError("expected start, random, views of at least 0 and every of at least 1")
+        if min(self.start, self.random, self.views) < 0 or min(self.every, self.spread) < 1:
+            raise ValueError(
+                "expected start, random, views of at least 0 and every, spread of at least 1"
+            )
 
     def choose(self, counts: Iterable[int]) -> list[list[list[int]]]:
         """Say which frames make the samples of each scene.
@@ -73,7 +78,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return [self._of_scene(count, generator) for count in counts]
 
     def _of_scene(self, count: int, generator: np.random.RandomState) -> list[list[int]]:
-        taken = list(range(count))[self.start : self.stop : self.every]
+        every = max(min(self.every, count // self.spread), 1)
+        taken = list(range(count))[self.start : self.stop : every]
         if not taken or count < self.least or len(taken) < self.random:
             return []
         if self.random:
@@ -81,6 +87,9 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             taken = [taken[index] for index in drawn]
         size = self.views or len(taken)
         return [taken[at : at + size] for at in range(0, len(taken) - size + 1, size)]
+
+
+EACH_FRAME = Sampling()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +124,12 @@ class FrameReader(Reader):
     """
 
     def take(
-        self, root: Path, scenes: Sequence[Scene], sampling: Sampling, given: Sequence[str]
+        self,
+        root: Path,
+        scenes: Sequence[Scene],
+        sampling: Sampling,
+        given: Sequence[str],
+        train: Sequence[Scene] = (),
     ) -> None:
         """Take frames of the scenes by a rule.
 
@@ -124,36 +138,50 @@ class FrameReader(Reader):
             scenes: In the order in which frames are drawn.
             sampling: The rule.
             given: Which of `intrinsics` and `poses` a model is given besides the images.
+            train: Scenes of the split `train`, for readers that have one.
 
         Raises:
             BenchError: No scene has enough frames.
         """
         self.root = root
-        chosen = sampling.choose(len(scene.frames) for scene in scenes)
-        taken = [
-            (scene, [scene.frames[index] for index in numbers])
-            for scene, samples in zip(scenes, chosen, strict=True)
-            for numbers in samples
-        ]
-        if not taken:
+        taken = {"test": _taken(scenes, sampling), "train": _taken(train, sampling)}
+        if not taken["test"]:
             most = max((len(scene.frames) for scene in scenes), default=0)
             raise BenchError(
                 root, expected=f"a scene with frames for {sampling}", got=f"at most {most} frames"
             )
-        self._samples = [
-            sample_of_views([f.view for f in frames], scene.name, given, scene.load_points)
-            for scene, frames in taken
-        ]
-        self._files = {path for scene, frames in taken for f in frames for path in f.files}
-        self._files |= {path for scene, _ in taken for path in scene.shared}
+        self._samples = {
+            split: [
+                sample_of_views([f.view for f in frames], scene.name, given, scene.load_points)
+                for scene, frames in samples
+            ]
+            for split, samples in taken.items()
+        }
+        self._files = {
+            split: {
+                path
+                for scene, frames in samples
+                for path in (*scene.shared, *(path for f in frames for path in f.files))
+            }
+            for split, samples in taken.items()
+        }
 
     def samples(self, split: str) -> Sequence[Sample]:
         """List the samples, scene by scene."""
-        return self._samples
+        return self._samples[split]
 
     def content_hash(self, split: str) -> str:
         """Hash every file that the samples depend on."""
-        return hash_content(self.root, self._files)
+        return hash_content(self.root, self._files[split])
+
+
+def _taken(scenes: Sequence[Scene], sampling: Sampling) -> list[tuple[Scene, list[Frame]]]:
+    chosen = sampling.choose(len(scene.frames) for scene in scenes)
+    return [
+        (scene, [scene.frames[index] for index in numbers])
+        for scene, samples in zip(scenes, chosen, strict=True)
+        for numbers in samples
+    ]
 
 
 def load_scan(path: Path, unit_m: float = 1.0) -> Callable[[], Array]:
