@@ -1,39 +1,24 @@
-"""Any folder of images with depth maps beside them: NYU, KITTI, 7-Scenes, ScanNet, your own."""
+"""Any folder of images with depth maps beside them: NYU, KITTI, DIODE, iBims-1, your own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.layout import Match, fill, find, hash_content
-from g2vlm_bench.data.reader import Reader
-from g2vlm_bench.data.views import (
-    View,
-    load_pose,
-    numbers_of,
-    read_pinhole,
-    rigid,
-    sample_of_views,
-    windows,
-)
+from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene
+from g2vlm_bench.data.layout import Match, fill, find
+from g2vlm_bench.data.views import Camera, View, load_pose, numbers_of, read_pinhole, rigid
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, safe_join
-from g2vlm_bench.sample import Sample
+from g2vlm_bench.files import load_array, load_depth, load_rgb, safe_join
 
 
-class _Frame(NamedTuple):
-    view: View
-    cluster: str
-    files: tuple[Path, ...]
-
-
-class RgbdPairs(Reader):
+class RgbdPairs(FrameReader):
     """A folder of images with depth maps beside them, and poses where there are some.
 
     Layout: two patterns, such as `rgb/{id}.jpg` and `depth/{id}.png`; what a placeholder stands for
@@ -46,18 +31,19 @@ class RgbdPairs(Reader):
     Args:
         root: The folder.
         rgb: Pattern of the images.
-        depth: Pattern of the depth maps (png, pgm, npy, npz, exr, pfm).
+        depth: Pattern of the depth maps (png, pgm, npy, npz, exr, pfm, dpt).
         depth_scale: Stored value of one metre: 1000 for NYU and 7-Scenes, 256 for KITTI.
         invalid: Stored values that mean "none"; 7-Scenes has 0 and 65535.
-        intrinsics: `[fx, fy, cx, cy]` of the images, or a text file of a 3x3 matrix.
+        mask: Patterns of masks (png, npy) that are 0 where a pixel does not count.
+        intrinsics: `[fx, fy, cx, cy]` of the images, or a text file of them or of a 3x3 matrix; a
+            pattern where every image has its own.
         intrinsics_size: `[width, height]` that the intrinsics are for; an image of another size is
             then an error. Intrinsics that wander from one size of KITTI to another are common.
         pixel_centre: Where the intrinsics put the centre of the first pixel, 0 or 0.5.
         pose: Pattern of text files with a 4x4 `world_from_camera`, or one Redwood `.log` of them,
             where the number of an image in its `{id}` is the number of its pose.
         cluster: Pattern of the scene's name, such as `{scene}`; each sample is one where empty.
-        views: How many consecutive images of one scene make a sample.
-        every: Take every n-th image only.
+        sampling: Which images of a scene make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
         train: Scenes, or images by their id, that make the training split instead.
     """
@@ -72,75 +58,78 @@ class RgbdPairs(Reader):
         depth: str,
         depth_scale: float | None = None,
         invalid: Sequence[float] = (0,),
+        mask: Sequence[str] = (),
         intrinsics: Sequence[float] | str | None = None,
         intrinsics_size: Sequence[int] | None = None,
         pixel_centre: float = 0.0,
         pose: str = "",
         cluster: str = "",
-        views: int = 1,
-        every: int = 1,
+        sampling: Sampling = Sampling(),  # noqa: B008
         given: Sequence[str] = (),
         train: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
-        self.depth, self.pose, self.cluster = depth, pose, cluster
-        self.views, self.every = views, every
-        self.given, self.train = given, frozenset(map(str, train))
+        self.depth, self.mask, self.pose, self.cluster = depth, tuple(mask), pose, cluster
         self.open_depth = partial(load_depth, scale=depth_scale, invalid=tuple(invalid))
-        self.intrinsics = None
-        self.shared_files = [safe_join(self.root, pose)] if pose.endswith(".log") else []
-        if intrinsics is not None:
-            self.intrinsics = read_pinhole(self.root, intrinsics, pixel_centre)
-        if isinstance(intrinsics, str):
-            self.shared_files.append(safe_join(self.root, intrinsics))
+        self.intrinsics, self.pixel_centre = intrinsics, pixel_centre
         self.size = None
         if intrinsics_size is not None:
             width, height = intrinsics_size
             self.size = (height, width)
         found = [self._frame(match) for match in find(self.root, rgb)]
         # `{id}.png` finds `1.png` and its depth map `1_depth.png`, too.
-        depth_maps = {frame.files[1] for frame in found}
-        self.frames = [frame for frame in found if frame.view.image not in depth_maps]
+        depth_maps = {frame.files[1] for _, frame in found}
+        pairs = [(scene, f) for scene, f in found if f.view.image not in depth_maps]
+        chosen = set(map(str, train))
+        training = [(scene, f) for scene, f in pairs if chosen & {scene, f.view.id}]
+        scored = [(scene, f) for scene, f in pairs if not chosen & {scene, f.view.id}]
+        self.take(self.root, self._scenes(scored), sampling, given, train=self._scenes(training))
 
-    def samples(self, split: str) -> Sequence[Sample]:
-        """Group the images of each scene; a last group that is too small is left."""
+    def _scenes(self, pairs: Iterable[tuple[str, Frame]]) -> list[Scene]:
+        frames: dict[str, list[Frame]] = {}
+        for scene, frame in pairs:
+            frames.setdefault(scene, []).append(frame)
         return [
-            sample_of_views([frame.view for frame in group], group[0].cluster, self.given)
-            for group in self._groups(split)
+            Scene(name=name, frames=found, shared=self._shared) for name, found in frames.items()
         ]
 
-    def content_hash(self, split: str) -> str:
-        """Hash the images, depth maps and poses that the samples use."""
-        files = [path for group in self._groups(split) for frame in group for path in frame.files]
-        return hash_content(self.root, [*files, *self.shared_files])
-
-    def _groups(self, split: str) -> list[Sequence[_Frame]]:
-        scenes: dict[str, list[_Frame]] = {}
-        for frame in self.frames:
-            in_training = not self.train.isdisjoint({frame.cluster, frame.view.id})
-            if in_training != (split == "train"):
-                continue
-            scenes.setdefault(frame.cluster, []).append(frame)
-        return [
-            group for scene in scenes.values() for group in windows(scene, self.views, self.every)
-        ]
-
-    def _frame(self, match: Match) -> _Frame:
+    def _frame(self, match: Match) -> tuple[str, Frame]:
         names = {"id": match.id, **match.names}
         depth = safe_join(self.root, fill(self.depth, names, "key 'depth'"))
+        masks = [safe_join(self.root, fill(mask, names, "key 'mask'")) for mask in self.mask]
+        files = [match.path, depth, *masks]
         pose = self._pose(names)
+        if isinstance(pose, partial) and pose.func is load_pose:
+            files.append(pose.args[0])
+        camera: Camera | None = self._camera
+        if camera is None and isinstance(self.intrinsics, str):
+            name = fill(self.intrinsics, names, "key 'intrinsics'")
+            camera = partial(read_pinhole, self.root, name, self.pixel_centre)
+            files.append(safe_join(self.root, name))
+        load = partial(self.open_depth, depth)
         view = View(
             id=match.id,
             image=match.path,
-            load_depth=partial(self.open_depth, depth),
-            intrinsics=self.intrinsics,
+            load_depth=partial(_masked, load, masks) if masks else load,
+            intrinsics=camera,
             load_pose=pose,
             image_size=self.size,
         )
-        files = [match.path, depth]
-        if isinstance(pose, partial) and pose.func is load_pose:
-            files.append(pose.args[0])
-        return _Frame(view, fill(self.cluster, names, "key 'cluster'"), tuple(files))
+        return fill(self.cluster, names, "key 'cluster'"), Frame(view, tuple(files))
+
+    @cached_property
+    def _camera(self) -> NDArray[np.float64] | None:
+        given = self.intrinsics
+        if given is None or (isinstance(given, str) and "{" in given):
+            return None
+        return read_pinhole(self.root, given, self.pixel_centre)
+
+    @property
+    def _shared(self) -> tuple[Path, ...]:
+        names = [self.pose] if self.pose.endswith(".log") else []
+        if isinstance(self.intrinsics, str) and self._camera is not None:
+            names.append(self.intrinsics)
+        return tuple(safe_join(self.root, name) for name in names)
 
     def _pose(self, names: Mapping[str, str]) -> Callable[[], NDArray[np.float64]] | None:
         if not self.pose:
@@ -164,3 +153,13 @@ class RgbdPairs(Reader):
             raise BenchError(path, expected="19 numbers a pose", got=f"{len(numbers)} in all")
         blocks = [numbers[at : at + 19] for at in range(0, len(numbers), 19)]
         return {int(block[0]): block[3:] for block in blocks}
+
+
+def _masked(load: Callable[[], NDArray[np.float32]], masks: Sequence[Path]) -> NDArray[np.float32]:
+    depth = load()
+    for path in masks:
+        counts = load_array(path) if path.suffix == ".npy" else load_rgb(path)[..., 0]
+        if counts.size != depth.size or counts.shape[:2] != depth.shape:
+            raise BenchError(path, expected=f"a mask of {depth.shape}", got=counts.shape)
+        depth[counts.reshape(depth.shape) == 0] = np.nan
+    return depth

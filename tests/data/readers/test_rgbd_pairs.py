@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from g2vlm_bench.data.frames import Sampling
 from g2vlm_bench.data.readers.rgbd_pairs import RgbdPairs
 from g2vlm_bench.data.views import pinhole
 from g2vlm_bench.errors import BenchError
@@ -62,7 +63,11 @@ def test_training_split_by_scene_or_image(tmp_path: Path) -> None:
 def test_views_stay_within_a_scene(tmp_path: Path) -> None:
     for name in ("x-1", "x-2", "x-3", "y-1", "y-2"):
         write_pair(tmp_path, name)
-    options = {"rgb": "rgb/{scene}-{id}.png", "depth": "depth/{scene}-{id}.png", "views": 2}
+    options = {
+        "rgb": "rgb/{scene}-{id}.png",
+        "depth": "depth/{scene}-{id}.png",
+        "sampling": Sampling(views=2),
+    }
     samples = reader(tmp_path, **options, cluster="{scene}").samples("test")
     assert [(s.id, s.cluster) for s in samples] == [("x/1-x/2", "x"), ("y/1-y/2", "y")]
 
@@ -125,6 +130,43 @@ def test_paths_stay_inside(tmp_path: Path) -> None:
         reader(tmp_path / "root", depth="../depth/{id}.png")
     with pytest.raises(BenchError, match="no 'name'"):
         reader(tmp_path / "root", depth="depth/{name}.png")
+
+
+def test_masks_that_are_0_where_a_pixel_does_not_count(tmp_path: Path) -> None:
+    """iBims-1 has two PNGs of one bit, DIODE an array of floats."""
+    write_pair(tmp_path, "a")
+    valid, opaque = np.ones((2, 4, 6), bool)
+    valid[2, :] = False
+    opaque[:, 5] = False
+    Image.fromarray(valid).save(tmp_path / "a_valid.png")
+    np.save(tmp_path / "a_opaque.npy", opaque.astype(np.float32)[..., None])
+    masks = ["{id}_valid.png", "{id}_opaque.npy"]
+    masked = reader(tmp_path, mask=masks, invalid=[0, 65535])
+    depth = masked.samples("test")[0].load_target().depth_m
+    assert depth is not None
+    expected = valid & opaque
+    expected[0, :2] = False
+    np.testing.assert_array_equal(np.isfinite(depth[0]), expected)
+    before = masked.content_hash("test")
+    np.save(tmp_path / "a_opaque.npy", np.ones((4, 5)))
+    assert masked.content_hash("test") != before
+    with pytest.raises(BenchError, match=r"a_opaque\.npy: expected a mask of .4, 6., got .4, 5."):
+        masked.samples("test")[0].load_target()
+
+
+def test_intrinsics_of_every_image(tmp_path: Path) -> None:
+    """As in iBims-1 (`fx,fy,cx,cy`) and KITTI's depth selection (a 3x3 matrix)."""
+    for name in ("a", "b"):
+        write_pair(tmp_path, name)
+    (tmp_path / "a.txt").write_text("5,6,2.5,1.5")
+    (tmp_path / "b.txt").write_text("7 0 2.5\n0 7 1.5\n0 0 1\n")
+    samples = reader(tmp_path, intrinsics="{id}.txt").samples("test")
+    for sample, expected in zip(samples, ([5, 6, 2.5, 1.5], [7, 7, 2.5, 1.5]), strict=True):
+        np.testing.assert_array_equal(sample.load_target().intrinsics, [pinhole(expected, 0.0, "")])
+    (tmp_path / "a.txt").unlink()
+    with pytest.raises(BenchError, match=r"a\.txt.*No such file"):
+        samples[0].load_target()
+    assert samples[1].load_target().points_world is not None
 
 
 # ------------------------------------------------------------------------------- real data
@@ -214,7 +256,7 @@ def seven_scenes(root: Path, **more: object) -> RgbdPairs:
 
 def test_7scenes_depth_agrees_with_its_poses(realdata: Path) -> None:
     """The manifest: 0.6 to 1.8 cm between frames, 78 to 99 % within 5 %."""
-    samples = seven_scenes(realdata, views=2).samples("test")
+    samples = seven_scenes(realdata, sampling=Sampling(views=2)).samples("test")
     assert len(samples) == 12  # 25 frames
     target = samples[0].load_target()
     assert target.depth_m is not None
@@ -268,7 +310,7 @@ def test_redwood_clean_depth_and_log(realdata: Path) -> None:
         "pose": "trajectory_gt.log",
         "depth_scale": 1000,
         "intrinsics": [525.0, 525.0, 319.5, 239.5],
-        "views": 5,
+        "sampling": Sampling(views=5),
         "cluster": "livingroom1",
     }
     root = realdata / "sequences/redwood_livingroom1"
