@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from g2vlm_bench.geometry.cameras import check_intrinsics, check_pose, transform
 from g2vlm_bench.sample import Inputs, Sample, Target
 
 Array = NDArray[np.float64]
-T = TypeVar("T")
 
 CAMERA_PARTS = ("intrinsics", "poses")
 Camera = Array | Callable[[], Array]
@@ -89,18 +87,6 @@ def check_given(given: Sequence[str]) -> frozenset[str]:
                 "data, key 'given'", expected="a list of intrinsics, poses", got=f"'{part}'"
             )
     return frozenset(given)
-
-
-def windows(items: Sequence[T], size: int, every: int) -> Iterator[Sequence[T]]:
-    """Cut every `every`-th of the items into consecutive groups; an incomplete last one is left.
-
-    >>> [list(w) for w in windows("abcdefg", 2, 1)]
-    [['a', 'b'], ['c', 'd'], ['e', 'f']]
-    """
-    if size < 1 or every < 1:
-        raise BenchError("views and every", expected="at least 1", got=min(size, every))
-    kept = items[::every]
-    return (kept[start : start + size] for start in range(0, len(kept) - size + 1, size))
 
 
 def pinhole(values: Sequence[float], pixel_centre: float, where: object) -> Array:

@@ -1,4 +1,4 @@
-"""Samples of views: cameras, points, windows, and what a model is given."""
+"""Samples of views: cameras, points, and what a model is given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from g2vlm_bench.data.views import (
     read_pinhole,
     rigid,
     sample_of_views,
-    windows,
 )
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import project, transform
@@ -78,13 +77,6 @@ def test_poses_lose_their_rounding_errors_and_no_more(tmp_path: Path) -> None:
 def test_what_is_no_pose_is_refused(values: list[float]) -> None:
     with pytest.raises(BenchError, match="rigid 4x4 pose"):
         rigid(values, "here")
-
-
-def test_windows_leave_an_incomplete_rest() -> None:
-    assert [list(w) for w in windows(range(10), 2, 3)] == [[0, 3], [6, 9]]
-    assert list(windows(range(2), 3, 1)) == []
-    with pytest.raises(BenchError, match="at least 1"):
-        windows(range(3), 0, 1)
 
 
 def test_points_reproject_onto_their_pixels(tmp_path: Path) -> None:

@@ -1,22 +1,19 @@
-"""TUM RGB-D sequences in their original layout, with the motion-capture trajectory."""
+"""TUM RGB-D sequences in their original layout, and Bonn's, which have the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.layout import hash_content
-from g2vlm_bench.data.reader import Reader
-from g2vlm_bench.data.views import View, pinhole, sample_of_views, windows
+from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene
+from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_depth, load_text, safe_join
 from g2vlm_bench.geometry.cameras import matrix_from_quaternion, pose_matrix
-from g2vlm_bench.sample import Sample
 
 # Colour cameras as the data set's page gives them ("Intrinsic Camera Calibration of the Kinect").
 _CAMERAS = {
@@ -26,21 +23,23 @@ _CAMERAS = {
 }
 
 
-class _Frame(NamedTuple):
-    view: View
-    files: tuple[Path, ...]
-
-
-class TumRgbd(Reader):
+class TumRgbd(FrameReader):
     """TUM RGB-D sequences: `rgb.txt`, `depth.txt`, `groundtruth.txt` and the folders they name.
 
     Depth is a 16-bit PNG of 5000 a metre, 0 = none, registered to the colour camera to within a few
     pixels. Poses are `timestamp tx ty tz qx qy qz qw`, world_from_camera, metres. An image goes
     with the depth map nearest in time if that map's nearest image is this one, and with the pose
     nearest to the image's own time, none being interpolated (as evo does); images without either
-    are left out. One split, `test`. Licence: CC BY 4.0.
+    are left out. One split, `test`; peers take 8 sequences of freiburg3, the frames `[::3][:90]`.
+    Licence: CC BY 4.0.
 
-    Source: Sturm et al. 2012, "A Benchmark for the Evaluation of RGB-D SLAM Systems".
+    Bonn RGB-D Dynamic has the same layout and `intrinsics: [542.822841, 542.57687, 315.59352,
+    237.756098]`, but its `groundtruth.txt` is the trajectory of the markers on the camera and not
+    of the camera: set `poses: false`. Peers take 5 sequences, the frames `[30:140]`, by their order
+    in each folder, and the depth of those only. Licence: CC BY-NC-SA 4.0.
+
+    Source: Sturm et al. 2012, "A Benchmark for the Evaluation of RGB-D SLAM Systems"; Palazzolo et
+    al. 2019, "ReFusion".
 
     Args:
         root: The folder of the sequence, or of several.
@@ -49,8 +48,8 @@ class TumRgbd(Reader):
             the name of the sequence (`freiburg1`, 2 or 3) where it is not given.
         depth_scale: Stored value of one metre.
         max_difference_s: What lies farther apart in time does not belong together.
-        views: How many consecutive images make a sample.
-        every: Take every n-th image only.
+        poses: Whether to read poses; where False, images need only a depth map.
+        sampling: Which images of a sequence make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
     """
 
@@ -62,59 +61,48 @@ class TumRgbd(Reader):
         intrinsics: Sequence[float] | None = None,
         depth_scale: float = 5000.0,
         max_difference_s: float = 0.02,
-        views: int = 1,
-        every: int = 1,
+        poses: bool = True,
+        sampling: Sampling = Sampling(),  # noqa: B008
         given: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
-        self.given = given
         self.depth_scale, self.max_difference_s = depth_scale, max_difference_s
-        self.lists: list[Path] = []
-        self.groups: list[tuple[str, Sequence[_Frame]]] = []
-        for name in sequences:
-            folder = safe_join(self.root, name)
-            frames = self._frames(folder, _camera(folder, intrinsics))
-            self.groups += [(folder.name, group) for group in windows(frames, views, every)]
+        self.poses = poses
+        scenes = [self._scene(safe_join(self.root, name), intrinsics) for name in sequences]
+        self.take(self.root, scenes, sampling, given)
 
-    def samples(self, split: str) -> Sequence[Sample]:
-        """List the samples of all sequences, in order of time."""
-        return [
-            sample_of_views([frame.view for frame in group], cluster, self.given)
-            for cluster, group in self.groups
-        ]
-
-    def content_hash(self, split: str) -> str:
-        """Hash the lists, and the images and depth maps that the samples use."""
-        files = [path for _, group in self.groups for frame in group for path in frame.files]
-        return hash_content(self.root, [*self.lists, *files])
-
-    def _frames(self, folder: Path, intrinsics: NDArray[np.float64]) -> list[_Frame]:
-        self.lists += [folder / name for name in ("rgb.txt", "depth.txt", "groundtruth.txt")]
-        images, depths, trajectory = (_timed(path) for path in self.lists[-3:])
-        times, depth_times, pose_times = map(_times, (images, depths, trajectory))
+    def _scene(self, folder: Path, intrinsics: Sequence[float] | None) -> Scene:
+        camera = _camera(folder, intrinsics)
+        lists = [folder / name for name in ("rgb.txt", "depth.txt")]
+        lists += [folder / "groundtruth.txt"] if self.poses else []
+        images, depths, *trajectory = (_timed(path) for path in lists)
+        times, depth_times = _times(images), _times(depths)
         depth_of, image_of = _nearest(times, depth_times), _nearest(depth_times, times)
-        pose_of = _nearest(times, pose_times)
+        apart = np.abs(depth_times[depth_of] - times)
+        apart[image_of[depth_of] != np.arange(len(times))] = np.inf
+        load_poses: list[Callable[[], NDArray[np.float64]] | None] = [None] * len(times)
+        for poses in trajectory:
+            pose_times = _times(poses)
+            pose_of = _nearest(times, pose_times)
+            apart = np.maximum(apart, np.abs(pose_times[pose_of] - times))
+            load_poses = [partial(_pose, poses[at][1], lists[-1]) for at in pose_of]
         frames = []
-        for index, (_, words) in enumerate(images):
-            near, at = depth_of[index], pose_of[index]
-            apart = max(abs(depth_times[near] - times[index]), abs(pose_times[at] - times[index]))
-            if image_of[near] != index or apart > self.max_difference_s:
-                continue
-            image = safe_join(folder, words[0])
-            depth = safe_join(folder, depths[near][1][0])
+        for index in np.flatnonzero(apart <= self.max_difference_s):
+            image = safe_join(folder, images[index][1][0])
+            depth = safe_join(folder, depths[depth_of[index]][1][0])
             view = View(
                 id=image.stem if folder == self.root else f"{folder.name}/{image.stem}",
                 image=image,
                 load_depth=partial(load_depth, depth, self.depth_scale),
-                intrinsics=intrinsics,
-                load_pose=partial(_pose, trajectory[at][1], folder / "groundtruth.txt"),
+                intrinsics=camera,
+                load_pose=load_poses[index],
             )
-            frames.append(_Frame(view, (image, depth)))
+            frames.append(Frame(view, (image, depth)))
         if not frames:
             raise BenchError(
                 folder, expected="images with a depth map and a pose near in time", got="none"
             )
-        return frames
+        return Scene(name=folder.name, frames=frames, shared=tuple(lists))
 
 
 def _camera(folder: Path, intrinsics: Sequence[float] | None) -> NDArray[np.float64]:

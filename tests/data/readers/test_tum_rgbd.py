@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from g2vlm_bench.data.frames import Sampling
 from g2vlm_bench.data.readers.tum_rgbd import TumRgbd
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import invert_pose, project, transform, unproject
@@ -67,7 +68,7 @@ def test_association_by_nearest_time(tmp_path: Path) -> None:
 def test_sequences_are_clusters(tmp_path: Path) -> None:
     for name in ("freiburg1_a", "freiburg3_b"):
         write_sequence(tmp_path / name, [1.0, 1.1, 1.2], [1.0, 1.1, 1.2], [1.0, 1.1, 1.2])
-    both = TumRgbd(tmp_path, sequences=["freiburg1_a", "freiburg3_b"], views=2)
+    both = TumRgbd(tmp_path, sequences=["freiburg1_a", "freiburg3_b"], sampling=Sampling(views=2))
     samples = both.samples("test")
     assert [(s.id, s.cluster) for s in samples] == [
         ("freiburg1_a/1.000000-freiburg1_a/1.100000", "freiburg1_a"),
@@ -76,6 +77,27 @@ def test_sequences_are_clusters(tmp_path: Path) -> None:
     cameras = [sample.load_target().intrinsics for sample in samples]
     # The data set's own calibrations, moved by half a pixel.
     assert [camera[0][0, 2] for camera in cameras if camera] == [319.1, 320.6]
+
+
+def test_bonn_has_no_poses_of_its_camera(tmp_path: Path) -> None:
+    """Its groundtruth.txt is the trajectory of the markers on the camera."""
+    times = [0.0, 1.0, 2.0, 3.0]
+    folder = write_sequence(tmp_path / "rgbd_bonn_balloon2", times, times, times)
+    (folder / "groundtruth.txt").unlink()
+    found = TumRgbd(
+        tmp_path,
+        sequences=["rgbd_bonn_balloon2"],
+        intrinsics=[542.822841, 542.57687, 315.59352, 237.756098],
+        poses=False,
+        sampling=Sampling(start=1, stop=3, views=0),
+    )
+    (sample,) = found.samples("test")
+    assert sample.id == "rgbd_bonn_balloon2/1.000000-rgbd_bonn_balloon2/2.000000"
+    target = sample.load_target()
+    assert target.depth_m is not None
+    assert len(target.depth_m) == 2
+    assert target.world_from_camera is None
+    assert target.points_world is None
 
 
 def test_unknown_camera_asks_for_intrinsics(tmp_path: Path) -> None:
@@ -117,7 +139,9 @@ def test_a_broken_pose_leaves_its_sample_unscored(tmp_path: Path, pose: str) -> 
 
 def test_freiburg1_xyz(realdata: Path) -> None:
     folder = realdata / "sequences/tum_fr1_xyz_mini"
-    one = TumRgbd(folder, intrinsics=[517.3, 516.5, 318.6, 255.3], views=3).samples("test")
+    one = TumRgbd(
+        folder, intrinsics=[517.3, 516.5, 318.6, 255.3], sampling=Sampling(views=3)
+    ).samples("test")
     assert [s.id for s in one] == ["1305031102.175304-1305031102.275326"]
     target = one[0].load_target()
     assert target.depth_m is not None
