@@ -34,9 +34,9 @@ class TumRgbd(FrameReader):
     Licence: CC BY 4.0.
 
     Bonn RGB-D Dynamic has the same layout and `intrinsics: [542.822841, 542.57687, 315.59352,
-    237.756098]`, but its `groundtruth.txt` is the trajectory of the markers on the camera and not
-    of the camera: set `poses: false`. Peers take 5 sequences, the frames `[30:140]`, by their order
-    in each folder, and the depth of those only. Licence: CC BY-NC-SA 4.0.
+    237.756098]`, but its `groundtruth.txt` is the trajectory of the markers on the camera, not of
+    the camera: set `poses: false`. Peers take 5 sequences, the frames `[30:140]` in the order of
+    each folder, not paired by time, and of those the depth only. Licence: that of its project page.
 
     Source: Sturm et al. 2012, "A Benchmark for the Evaluation of RGB-D SLAM Systems"; Palazzolo et
     al. 2019, "ReFusion".
