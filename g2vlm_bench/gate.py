@@ -42,9 +42,14 @@ class Difference:
     allowed: float | None
     regressed: bool
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything could have made this a regression: one scene alone proves nothing."""
+        return self.worsening is None or self.allowed is not None or self.low is not None
+
     def text(self) -> str:
         """Describe the difference in one line."""
-        verdict = "WORSE" if self.regressed else "ok   "
+        verdict = "WORSE" if self.regressed else "ok   " if self.judged else "?    "
         if self.worsening is None:
             new = "refused" if self.new is None else self.new
             return f"{verdict} {self.task} {self.metric}: {self.base} -> {new}"
@@ -91,8 +96,8 @@ def compare(base: Path, new: Path, max_drop: Mapping[str, float] | None = None) 
             that is allowed. Where it is given, only the metrics named are judged.
 
     Raises:
-        NotComparableError: Definition, data, scorer or samples differ, the new run lacks a task, or
-            nothing was scored.
+        NotComparableError: Definition, data, scorer or samples differ, the new run lacks a task,
+            nothing was scored, or no difference has an interval or a limit to be judged by.
         BenchError: A run is not complete, a metric named is in no task, or what is allowed is no
             number.
     """
@@ -116,7 +121,7 @@ def compare(base: Path, new: Path, max_drop: Mapping[str, float] | None = None) 
                 "--max-drop",
                 expected="a metric of the runs",
                 got=f"'{name}'",
-                fix=nearest(name, known),
+                fix=nearest(name, known | {metric.partition("@")[0] for metric in known}),
             )
     differences = tuple(
         difference
@@ -127,17 +132,26 @@ def compare(base: Path, new: Path, max_drop: Mapping[str, float] | None = None) 
         raise NotComparableError(
             f"{base} and {new}", expected="a metric with scored samples", got="none"
         )
+    if not any(difference.judged for difference in differences):
+        raise NotComparableError(
+            f"{base} and {new}",
+            expected="two scenes or more, whose differences have an interval",
+            got="one scene a task",
+            fix="Say what is allowed: --max-drop METRIC=X.",
+        )
     return Comparison(differences)
 
 
 def write_junit(comparison: Comparison, path: Path) -> None:
     """Write the differences as JUnit XML, a test case each."""
     failures = sum(difference.regressed for difference in comparison.differences)
+    skipped = sum(not difference.judged for difference in comparison.differences)
     suite = ElementTree.Element(
         "testsuite",
         name="g2vlm-bench compare",
         tests=str(len(comparison.differences)),
         failures=str(failures),
+        skipped=str(skipped),
     )
     for difference in comparison.differences:
         case = ElementTree.SubElement(
@@ -146,6 +160,8 @@ def write_junit(comparison: Comparison, path: Path) -> None:
         if difference.regressed:
             failure = ElementTree.SubElement(case, "failure", message=difference.text())
             failure.text = difference.text()
+        elif not difference.judged:
+            ElementTree.SubElement(case, "skipped", message=difference.text())
     write_atomically(path, ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
@@ -209,7 +225,7 @@ def _judged(
             task, spec.name, old.value, late.value, None, None, None, allowed, regressed
         )
     sign = -1.0 if spec.higher_is_better else 1.0
-    worsening = sign * (late.value - old.value)
+    worsening = sign * (late.value - old.value) + 0.0  # never -0.0, which reads as a gain
     interval = confidence_interval(
         worsening, sign * (late.replicates - old.replicates), old.n_clusters
     )

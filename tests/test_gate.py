@@ -142,11 +142,25 @@ def test_a_drop_within_what_is_allowed_passes_though_significant(make) -> None:
     assert not result.regressed
 
 
-def test_one_scene_has_no_interval_and_says_so(make) -> None:
-    result = compare(make("base", [0.9]), make("new", [0.1]))
-    assert not result.regressed
+def test_one_scene_alone_is_no_pass(make) -> None:
+    base, new = make("base", [0.9]), make("new", [0.1])
+    with pytest.raises(NotComparableError, match=r"one scene a task.*--max-drop"):
+        compare(base, new)
+    assert compare(base, new, {"delta1": 0.5}).regressed
+    assert not compare(base, new, {"delta1": 0.9}).regressed
+
+
+def test_what_was_not_judged_beside_what_was_is_not_called_ok(make, tmp_path) -> None:
+    base, new = make("base", SCENES), make("new", SCENES)
+    make("base", [0.9], task=QA)
+    make("new", [0.1], task=QA)
+    result = compare(base, new)
+    assert [d.judged for d in result.differences] == [True, False]
+    assert result.text().splitlines()[1].startswith(f"?     {QA}")
     assert "no interval: fewer than two scenes" in result.text()
-    assert compare(make("base2", [0.9]), make("new2", [0.1]), {"delta1": 0.5}).regressed
+    write_junit(result, tmp_path / "out.xml")
+    suite = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert (suite.get("skipped"), len(list(suite.iter("skipped")))) == ("1", 1)
 
 
 def test_three_scenes_that_all_drop_a_little_differently_prove_nothing(make) -> None:
@@ -221,10 +235,13 @@ def test_a_limit_that_nothing_can_exceed_is_refused(make, allowed) -> None:
         compare(base, base, {"delta1": allowed})
 
 
-def test_a_limit_on_an_unknown_metric_is_met_with_the_nearest(make) -> None:
+@pytest.mark.parametrize(
+    ("given", "meant"), [("delta@median_scale", "delta1@median_scale"), ("delat1", "delta1")]
+)
+def test_a_limit_on_an_unknown_metric_is_met_with_the_nearest(make, given, meant) -> None:
     base = make("base", SCENES)
-    with pytest.raises(BenchError, match="Did you mean 'delta1@median_scale'"):
-        compare(base, base, {"delta@median_scale": 0.1})
+    with pytest.raises(BenchError, match=f"Did you mean '{meant}'"):
+        compare(base, base, {given: 0.1})
 
 
 # ---------------------------------------------------------------------------------------- output
