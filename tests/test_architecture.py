@@ -20,6 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "geometry": set(),
     "metrics": {"geometry"},
     "files": set(),
+    "trajectory_files": {"files", "geometry"},
     "task": {"sample"},
     "adapter": {"sample"},
     "environment": set(),

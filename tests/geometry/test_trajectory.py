@@ -1,0 +1,263 @@
+"""Trajectories: against single-pose functions, scipy and plain definitions; and every bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from g2vlm_bench.geometry import cameras, trajectory
+from g2vlm_bench.geometry.alignment import Similarity
+
+COMPOSITIONS = ("first_from_second", "second_from_first", "anchored_worlds")
+
+
+def random_poses(count: int, seed: int = 0, spread: float = 3.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rotations = Rotation.random(count, random_state=rng).as_matrix()
+    return trajectory.poses_from_parts(rotations, spread * rng.standard_normal((count, 3)))
+
+
+def similarity(seed: int = 5, scale: float = 1.7) -> Similarity:
+    rng = np.random.default_rng(seed)
+    return Similarity(scale, Rotation.random(random_state=rng).as_matrix(), rng.normal(size=3))
+
+
+# ------------------------------------------------------------------------------------- checks
+
+
+def test_poses_pass_unchanged_as_float64() -> None:
+    poses = random_poses(4).astype(np.float32)
+    before = poses.copy()
+    checked = trajectory.check_poses(list(poses))
+    assert checked.dtype == np.float64
+    np.testing.assert_array_equal(checked, before)
+    np.testing.assert_array_equal(poses, before)
+
+
+def mirrored(poses):
+    poses[2, :3, 0] *= -1
+    return poses
+
+
+def scaled(poses):
+    poses[2, :3, :3] *= 1.01
+    return poses
+
+
+def sheared(poses):
+    poses[2, 3, 0] = 0.1
+    return poses
+
+
+def holed(poses):
+    poses[2, 0, 3] = np.nan
+    return poses
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (mirrored, r"determinant \+1, got -1 \(a left-handed frame\) \(1 of 5, the first at 2\)"),
+        (scaled, r"orthonormal rotations .* got a deviation of 0.0201"),
+        (sheared, "last row 0 0 0 1"),
+        (holed, "finite entries, got NaN or infinity"),
+        (lambda p: p[:, :3], r"shape \(N, 4, 4\)"),
+        (lambda p: p[0], r"shape \(N, 4, 4\)"),
+        (lambda p: p[:1], "at least 2 poses, got 1"),
+    ],
+)
+def test_what_is_no_trajectory(change, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        trajectory.check_poses(change(random_poses(5)), at_least=2)
+
+
+def test_quaternions_are_those_of_a_single_camera() -> None:
+    wxyz = np.random.default_rng(0).normal(size=(20, 4))
+    wxyz /= np.linalg.norm(wxyz, axis=1, keepdims=True) * 1.001
+    found = trajectory.rotations_from_quaternions(wxyz)
+    expected = [cameras.matrix_from_quaternion(q) for q in wxyz]
+    np.testing.assert_allclose(found, expected, atol=1e-15)
+    assert trajectory.rotations_from_quaternions(np.empty((0, 4))).shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ([0, 0, 0, 0], "a norm of 1, got 0"),
+        ([0.5, 0, 0, 0], "a norm of 1, got 0.5"),
+        ([np.nan, 0, 0, 1], "finite"),
+        ([1, 0, 0], "shape"),
+    ],
+)
+def test_what_is_no_quaternion(bad, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        trajectory.rotations_from_quaternions(np.array([bad]))
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_a_wrong_order_of_quaternions_is_told(shift) -> None:
+    true = random_poses(8)
+    elsewhere = trajectory.move(true, similarity())
+    assert not trajectory.has_swapped_quaternions(elsewhere, true)
+    assert not trajectory.has_swapped_quaternions(random_poses(8, seed=1), true)
+    wxyz = np.roll(Rotation.from_matrix(elsewhere[:, :3, :3]).as_quat(), 1, axis=1)
+    swapped = trajectory.poses_from_parts(
+        trajectory.rotations_from_quaternions(np.roll(wxyz, shift, axis=1)), elsewhere[:, :3, 3]
+    )
+    assert trajectory.has_swapped_quaternions(swapped, true)
+    # Two cameras have one angle, which every order keeps.
+    assert not trajectory.has_swapped_quaternions(swapped[:2], true[:2])
+    # Nothing turns, nothing can be told.
+    still = np.repeat(true[:1], 8, axis=0)
+    assert not trajectory.has_swapped_quaternions(np.repeat(swapped[:1], 8, axis=0), still)
+
+
+# ---------------------------------------------------------------------------------------- time
+
+
+def by_hand(first, second, tolerance, mutual):
+    """The definition, one time after the other."""
+    found = []
+    for i, time in enumerate(first):
+        j = int(np.argmin(np.abs(second - time)))
+        back = int(np.argmin(np.abs(first - second[j])))
+        if abs(second[j] - time) <= tolerance and (back == i or not mutual):
+            found.append((i, j))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sets(st.integers(0, 60), min_size=1, max_size=20),
+    st.sets(st.integers(0, 60), min_size=1, max_size=20),
+    st.integers(0, 4),
+    st.booleans(),
+)
+def test_association_is_its_definition(first, second, tolerance, mutual) -> None:
+    a, b = np.array(sorted(first), float), np.array(sorted(second), float)
+    expected = by_hand(a, b, tolerance, mutual)
+    if not expected:
+        with pytest.raises(ValueError, match="nearest are"):
+            trajectory.associate(a, b, tolerance, mutual)
+        return
+    found = trajectory.associate(a, b, tolerance, mutual)
+    assert list(zip(*found, strict=True)) == expected
+    if mutual:
+        assert len(set(found[1])) == len(found[1])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "tolerance", "message"),
+    [
+        ([], [1.0], 1, "finite times"),
+        ([1.0], [np.nan], 1, "other times: expected finite"),
+        ([1.0, 1.0], [1.0], 1, "increasing times, got 1.000000000 at 1"),
+        ([2.0, 1.0], [1.0], 1, "increasing"),
+        ([1.0], [1.0], -1, "0 s or more"),
+        ([1.0], [1.0], np.nan, "0 s or more"),
+        ([1.0], [3.0], 0.5, "nearest are 2 s apart"),
+    ],
+)
+def test_times_that_cannot_be_matched(first, second, tolerance, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        trajectory.associate(np.array(first), np.array(second), tolerance)
+
+
+# ----------------------------------------------------------------------------------- alignment
+
+
+@pytest.mark.parametrize(("with_scale", "scale"), [(True, 1.7), (False, 1.0)])
+def test_an_alignment_undoes_what_moved_the_world(with_scale, scale) -> None:
+    true = random_poses(6)
+    moved = trajectory.move(true, similarity(scale=scale))
+    back = trajectory.move(moved, trajectory.align(moved, true, with_scale))
+    np.testing.assert_allclose(back, true, atol=1e-12)
+    trajectory.check_poses(back)
+
+
+def on_a_line(poses):
+    poses[:, :3, 3] = np.arange(len(poses))[:, None] * [1.0, -2.0, 0.3] + 5
+    return poses
+
+
+def in_one_place(poses):
+    poses[:, :3, 3] = [4e6, 5e5, 100.1]
+    return poses
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "rank"),
+    [(on_a_line, "all in one line", 1), (in_one_place, "all in one place", 0)],
+)
+def test_degenerate_cameras_are_refused_on_both_sides(change, message, rank) -> None:
+    good, bad = random_poses(6), change(random_poses(6, seed=2))
+    rounded = bad.astype(np.float32)
+    assert trajectory.extent_rank(bad) == trajectory.extent_rank(rounded) == rank
+    assert trajectory.extent_rank(good) == 3
+    with pytest.raises(ValueError, match=f"predicted cameras: .*{message}"):
+        trajectory.align(bad, good, True)
+    with pytest.raises(ValueError, match=f"true cameras: .*{message}"):
+        trajectory.align(good, bad, False)
+
+
+def test_too_few_cameras_and_other_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 3"):
+        trajectory.align(random_poses(2), random_poses(2), True)
+    with pytest.raises(ValueError, match="corresponding"):
+        trajectory.align(random_poses(4), random_poses(5), True)
+
+
+# --------------------------------------------------------------------------------------- pairs
+
+
+def test_pairs() -> None:
+    assert [p.tolist() for p in trajectory.all_pairs(3)] == [[0, 0, 1], [1, 2, 2]]
+    assert [p.tolist() for p in trajectory.pairs_apart(5, 2)] == [[0, 1, 2], [2, 3, 4]]
+    assert [p.tolist() for p in trajectory.pairs_apart(6, 2, False)] == [[0, 2], [2, 4]]
+    for count, delta in ((3, 0), (3, 3), (1, 1)):
+        with pytest.raises(ValueError, match="delta"):
+            trajectory.pairs_apart(count, delta)
+
+
+def test_relative_poses_are_those_of_single_cameras() -> None:
+    poses = random_poses(5)
+    pairs = trajectory.all_pairs(5)
+    found = {name: trajectory.relative_poses(poses, *pairs, name) for name in COMPOSITIONS}
+    anchored = [cameras.relative_pose(poses[0], pose) for pose in poses]
+    for row, (i, j) in enumerate(zip(*pairs, strict=True)):
+        expected = {
+            "first_from_second": cameras.relative_pose(poses[i], poses[j]),
+            "second_from_first": cameras.relative_pose(poses[j], poses[i]),
+            "anchored_worlds": anchored[i] @ cameras.invert_pose(anchored[j]),
+        }
+        for name in COMPOSITIONS:
+            np.testing.assert_allclose(found[name][row], expected[name], atol=1e-13)
+    np.testing.assert_allclose(
+        trajectory.invert_poses(found["first_from_second"]), found["second_from_first"], atol=1e-13
+    )
+
+
+def test_only_the_anchored_composition_depends_on_which_camera_is_first() -> None:
+    poses = random_poses(4)
+    first, second = trajectory.all_pairs(3)
+    for name in COMPOSITIONS:
+        whole = trajectory.relative_poses(poses, first + 1, second + 1, name)
+        without = trajectory.relative_poses(poses[1:], first, second, name)
+        assert np.allclose(whole, without) == (name != "anchored_worlds")
+
+
+def test_equal_positions_have_a_baseline_of_exactly_zero() -> None:
+    poses = in_one_place(random_poses(4))
+    relative = trajectory.relative_poses(poses, *trajectory.all_pairs(4))
+    assert not relative[:, :3, 3].any()
+
+
+def test_the_first_camera_becomes_the_origin() -> None:
+    poses = random_poses(4)
+    found = trajectory.in_first_camera(poses)
+    np.testing.assert_allclose(found[0], np.eye(4), atol=1e-15)
+    moved = trajectory.in_first_camera(trajectory.move(poses, similarity(scale=1.0)))
+    np.testing.assert_allclose(moved, found, atol=1e-12)
