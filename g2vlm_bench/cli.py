@@ -231,6 +231,48 @@ def compare(
         raise typer.Exit(3)
 
 
+@app.command()
+def protocols(
+    prediction: Annotated[Path, typer.Argument(help="A depth map: png, npy, npz, exr, pfm, dpt.")],
+    truth: Annotated[Path, typer.Argument(help="The true depth map.")],
+    ambiguity: Annotated[
+        str, typer.Option(help="Of the prediction: metric, scale, affine, affine_disparity.")
+    ] = "metric",
+    prediction_scale: Annotated[
+        float | None, typer.Option(help="Stored value of one metre, for png and pgm.")
+    ] = None,
+    truth_scale: Annotated[float | None, typer.Option(help="Likewise, of the truth.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Metrics of depth, by comma.")] = None,
+    tasks_dir: TasksDirs = None,
+    json: Json = False,
+) -> None:
+    """Show one depth map under every published protocol: what the protocol alone is worth."""
+    from g2vlm_bench.files import load_depth
+    from g2vlm_bench.sample import Ambiguity, Prediction, Target
+    from g2vlm_bench.survey import survey
+
+    if ambiguity not in list(Ambiguity):
+        raise UsageError("--ambiguity", expected=" or ".join(Ambiguity), got=f"'{ambiguity}'")
+    readings = survey(
+        _plugins(tasks_dir, None),
+        "depth",
+        Target(depth_m=(load_depth(truth, truth_scale),)),
+        Prediction(depth=(load_depth(prediction, prediction_scale),)),
+        Ambiguity(ambiguity),
+        _split(metrics),
+    )
+    if json:
+        _print_json(readings)
+        return
+    names = list(dict.fromkeys(name for reading in readings for name in reading.values))
+    width = max(len(reading.protocol) for reading in readings)
+    typer.echo(" ".join([f"{'protocol':<{width}}", *(f"{name:>12}" for name in names)]))
+    for reading in readings:
+        cells = (f"{reading.values.get(name, float('nan')):>12.4f}" for name in names)
+        values = " ".join(cells) if reading.values else reading.problem
+        typer.echo(f"{reading.protocol:<{width}} {values}")
+
+
 def main() -> None:
     """Run the command line; an error the user can fix is one line and an exit code."""
     with _clean_interrupt():

@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "gate": {"aggregate", "statistics", "store", "comparable"},
     "report": {"sample", "geometry", "aggregate", "store", "board"},
     "validate": {"plugins", "runner", "store"},
+    "survey": {"sample", "task", "plugins"},
     "api": {"sample", "plugins", "runner", "store", "board", "comparable", "ranking", "report"},
     "cli": {"*"},
     "tasks": {"sample", "task", "data", "world", "geometry", "metrics"},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from g2vlm_bench.cli import app
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.task import load_profile
@@ -68,6 +71,37 @@ def test_one_protocol_of_a_profile(load) -> None:
 def test_what_is_refused(load, protocols, message) -> None:
     with pytest.raises(BenchError, match=message):
         load(protocols)
+
+
+@pytest.fixture
+def maps(tmp_path: Path):
+    """A depth map, and one that is three times as deep with some noise."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(1, 5, (20, 30)).astype(np.float32)
+    np.save(tmp_path / "truth.npy", truth)
+    np.save(tmp_path / "prediction.npy", 3 * truth * rng.normal(1, 0.1, truth.shape))
+    return tmp_path
+
+
+def test_a_survey_reads_one_map_under_every_profile(load, maps, capsys) -> None:
+    load("{profile: mine}")
+    files = [str(maps / "prediction.npy"), str(maps / "truth.npy")]
+    with pytest.raises(SystemExit) as ended:
+        app(["protocols", *files, "--ambiguity", "affine", "--tasks-dir", str(maps), "--json"])
+    assert ended.value.code == 0
+    readings = {one["protocol"]: one for one in json.loads(capsys.readouterr().out)}
+    assert readings["mine.scale"]["problem"] == "refused: affine predictions"
+    assert 0.8 < readings["mine.affine"]["values"]["delta1"] <= 1
+    assert set(readings["mine.affine"]["values"]) == {"abs_rel", "rmse", "delta1"}
+
+
+def test_a_survey_of_another_size_says_so(maps, load, capsys) -> None:
+    load("{profile: mine}")
+    np.save(maps / "prediction.npy", np.ones((10, 15), np.float32))
+    files = [str(maps / "prediction.npy"), str(maps / "truth.npy")]
+    with pytest.raises(SystemExit):
+        app(["protocols", *files, "--tasks-dir", str(maps), "--metrics", "delta1"])
+    assert "expected a depth map of the truth's size" in capsys.readouterr().out
 
 
 def test_every_shipped_profile_is_understood_by_its_families() -> None:
