@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -214,6 +213,18 @@ def listed(root: Path, names: Sequence[str], kind: str) -> list[Path]:
     return folders
 
 
+def images_of(folder: Path, pattern: str) -> list[Path]:
+    """List the images of a scene, sorted by the numbers in their names.
+
+    Raises:
+        BenchError: There is none, so that a scene that was not fetched is not left out in silence.
+    """
+    images = numbered(folder.glob(pattern))
+    if not images:
+        raise BenchError(folder, expected=f"images '{pattern}'", got="none")
+    return images
+
+
 def numbered(paths: Iterable[Path]) -> list[Path]:
     """Sort files by the numbers in their names: `2.jpg` before `10.jpg`."""
     return sorted(paths, key=_numbers)
@@ -222,14 +233,3 @@ def numbered(paths: Iterable[Path]) -> list[Path]:
 def _numbers(path: Path) -> tuple[list[int], str]:
     digits = "".join(c if c.isdigit() else " " for c in path.stem)
     return [int(word) for word in digits.split()], path.name
-
-
-def of_keys(values: Mapping[str, Any], key: str, where: object) -> Any:
-    """Take a key of a file's content.
-
-    Raises:
-        BenchError: It is missing.
-    """
-    if key not in values:
-        raise BenchError(where, expected=f"the key '{key}'", got=", ".join(values) or "none")
-    return values[key]
