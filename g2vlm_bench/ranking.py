@@ -60,7 +60,7 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
 
     Raises:
         NotComparableError: Two runs of one task differ in definition, data, samples or scorer, or
-            two runs of one model in its weights.
+            two runs of one model in its weights, the adapter's source or the dtype.
         BenchError: A run is not complete, a model has two runs of one task, or no run is of a task
             of the board.
     """
@@ -108,7 +108,7 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
 def _check_runs(runs: Sequence[tuple[Path, RunRecord]]) -> None:
     first: dict[str, tuple[Path, RunRecord]] = {}
     seen: dict[tuple[str, str], Path] = {}
-    weights: dict[str, tuple[Path, str | None]] = {}
+    models: dict[str, tuple[Path, RunRecord]] = {}
     for path, record in runs:
         if record.status != "complete":
             raise BenchError(
@@ -126,16 +126,29 @@ def _check_runs(runs: Sequence[tuple[Path, RunRecord]]) -> None:
                 fix="Name the runs that are meant.",
             )
         seen[key] = path
-        loaded = record.adapter.weights_hash or record.adapter.checkpoint
-        weights_path, others = weights.setdefault(record.adapter.label, (path, loaded))
-        if others != loaded:
+        _check_one_model(models.setdefault(record.adapter.label, (path, record)), (path, record))
+        check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
+
+
+def _check_one_model(first: tuple[Path, RunRecord], other: tuple[Path, RunRecord]) -> None:
+    """Check that a row is one model: an adapter that was edited between tasks is two."""
+    (first_path, one), (path, two) = first, other
+    for what, expected, got in (
+        (
+            "weights",
+            one.adapter.weights_hash or one.adapter.checkpoint,
+            two.adapter.weights_hash or two.adapter.checkpoint,
+        ),
+        ("source", one.adapter.source_hash, two.adapter.source_hash),
+        ("dtype", one.adapter.dtype, two.adapter.dtype),
+    ):
+        if expected != got:
             raise NotComparableError(
-                f"weights of {record.adapter.label}",
-                expected=f"{others} as in {weights_path}",
-                got=f"{loaded} in {path}",
+                f"{what} of {one.adapter.label}",
+                expected=f"{expected} as in {first_path}",
+                got=f"{got} in {path}",
                 fix="A row is one model: make a board of each.",
             )
-        check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
 
 
 def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict[str, _Entry]:

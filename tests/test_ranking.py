@@ -344,10 +344,14 @@ def test_runs_that_count_other_samples_are_refused(make) -> None:
         board([make(DEPTH, "a", [1.0] * N), make(DEPTH, "b", lost)])
 
 
-def test_a_row_is_one_model(make) -> None:
-    one = make(DEPTH, "hf", [1.0] * N, adapter={"weights_hash": "sha256:aa"})
-    two = make(QA, "hf", [1.0] * N, CORRECTED, adapter={"weights_hash": "sha256:bb"})
-    with pytest.raises(NotComparableError, match="weights of hf"):
+@pytest.mark.parametrize(
+    ("field", "what"),
+    [("weights_hash", "weights"), ("source_hash", "source"), ("dtype", "dtype")],
+)
+def test_a_row_is_one_model(make, field, what) -> None:
+    one = make(DEPTH, "hf", [1.0] * N, adapter={field: "one"})
+    two = make(QA, "hf", [1.0] * N, CORRECTED, adapter={field: "two"})
+    with pytest.raises(NotComparableError, match=f"{what} of hf: expected one .*, got two"):
         board([one, two], DEPTH, QA)
 
 

@@ -72,7 +72,13 @@ def make_run(
     **more: Any,
 ) -> Path:
     """Write a complete run folder; its results are aggregated from its lines."""
-    about = {"ambiguity": "metric", "reads_truth": False, "wants": ["depth"], "predicts": []}
+    about = {
+        "source_hash": "sha256:33",
+        "ambiguity": "metric",
+        "reads_truth": False,
+        "wants": ["depth"],
+        "predicts": [],
+    }
     definition = {"headline": headline or metrics[0].name, "title": f"Title of {task}"}
     record = RunRecord(
         status="complete",
@@ -93,9 +99,7 @@ def make_run(
             content_hash="sha256:22",
             pinned=pinned,
         ),
-        adapter=AdapterRecord(
-            spec=model, arguments={}, source_hash="sha256:33", **(about | (adapter or {}))
-        ),
+        adapter=AdapterRecord(spec=model, arguments={}, **(about | (adapter or {}))),
         metrics=list(metrics),
         seed=0,
         environment=ENVIRONMENT,
