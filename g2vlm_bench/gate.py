@@ -14,7 +14,7 @@ from g2vlm_bench.comparable import check_comparable, check_paired, find_runs, ga
 from g2vlm_bench.errors import BenchError, NotComparableError, nearest
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import Bootstrap, confidence_interval, direction
-from g2vlm_bench.store import RunFolder, RunRecord, write_atomically
+from g2vlm_bench.store import RunFolder, RunRecord, disk_errors, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,9 @@ def write_junit(comparison: Comparison, path: Path) -> None:
             failure.text = difference.text()
         elif not difference.judged:
             ElementTree.SubElement(case, "skipped", message=difference.text())
-    write_atomically(path, ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
 def _by_task(path: Path) -> dict[str, tuple[Path, RunRecord]]:

@@ -6,7 +6,6 @@ very function that the run itself used.
 
 from __future__ import annotations
 
-import errno
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -33,19 +32,13 @@ from g2vlm_bench.store import (
     RunFolder,
     RunRecord,
     TaskRecord,
+    disk_errors,
     identity_of,
 )
 from g2vlm_bench.task import Family, TaskDefinition, convert
 
-# A full or read-only disk, or a folder of runs that is a file.
-_DISK_ERRORS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.ENOTDIR,
-    errno.EEXIST,
-)
+_DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +51,10 @@ class Options:
         device: For adapters that take one: `auto`, `cpu`, `cuda`, `cuda:1`.
         dtype: For adapters that take one: `auto`, `float32`, `bfloat16`, `float16`.
         batch_size: Samples a batch; `auto` starts large and halves when memory runs out.
-        limit: Only the first samples; the run says so and no leaderboard takes it.
+        limit: Only the first samples; the run says so, and a board marks it.
+
+    Raises:
+        BenchError: An option has no such value, whether or not this adapter takes it.
     """
 
     out: Path = Path("runs")
@@ -67,6 +63,19 @@ class Options:
     dtype: str = "auto"
     batch_size: int | Literal["auto"] = "auto"
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what a model that takes no such option would let pass, and a run would record."""
+        if not _DEVICE.fullmatch(self.device):
+            raise BenchError(
+                "device", expected="auto, cpu, cuda, cuda:1 or the like", got=f"'{self.device}'"
+            )
+        if self.dtype not in _DTYPES:
+            raise BenchError("dtype", expected=", ".join(_DTYPES), got=f"'{self.dtype}'")
+        for name in ("batch_size", "limit"):
+            count = getattr(self, name)
+            if isinstance(count, int) and count < 1:
+                raise BenchError(name, expected="1 or more", got=count)
 
 
 class NotApplicableError(BenchError):
@@ -154,7 +163,7 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
     samples = task.dataset.samples[: options.limit]
     record = plan(task, model, options)
     folder = RunFolder(options.out / _folder_name(task, model, record.identity))
-    with _readable_disk_errors(folder.path), folder:
+    with disk_errors(folder.path), folder:
         if folder.exists:
             stored = folder.read_record()
             if stored.status == "complete":
@@ -195,7 +204,7 @@ def rescore(plugins: Plugins, path: Path, data_root: Path | None = None) -> RunR
     """
     folder = RunFolder(path)
     record = folder.read_record()
-    with _readable_disk_errors(path), folder:
+    with disk_errors(path), folder:
         task = stored_task(plugins, record, data_root)
         samples = task.dataset.samples[: record.data.limit]
         # What a kill leaves half scored must not read as complete.
@@ -375,21 +384,6 @@ def _stage(record: RunRecord, name: str) -> Iterator[None]:
     finally:
         before = record.seconds.get(name, 0.0)
         record.seconds[name] = round(before + time.perf_counter() - started, 3)
-
-
-@contextmanager
-def _readable_disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        raise BenchError(
-            path,
-            expected="a folder that can be written",
-            got=error.strerror,
-            fix="Make room and run it again: it goes on where it stopped.",
-        ) from error
 
 
 def _folder_name(task: Task, model: Model, identity: str) -> str:

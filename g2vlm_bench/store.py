@@ -8,12 +8,13 @@ predictions/<id>.npz     arrays of one prediction, never pickled
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -31,6 +32,9 @@ from g2vlm_bench.sample import Ambiguity, Prediction
 
 SCHEMA = 1
 _BLOCK = 1 << 16
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What a path that cannot be written to gives: a file for a folder, no such folder, no permission.
+_UNFIT = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 Status = Literal["scored", "failed", "unscored"]
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -378,6 +382,27 @@ class LineWriter:
         """Write one line and flush it."""
         self._file.write(self._encoder.encode(line) + b"\n")
         self._file.flush()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a disk that is full or a path that cannot be written into an error of one line.
+
+    Raises:
+        BenchError: In place of the `OSError`; any other passes.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (*_FULL, *_UNFIT):
+            raise
+        full = "Make room and run it again: it goes on where it stopped."
+        raise BenchError(
+            path,
+            expected="a place that can be written",
+            got=error.strerror,
+            fix=full if error.errno in _FULL else "Name another place.",
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

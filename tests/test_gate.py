@@ -261,6 +261,15 @@ def test_junit_has_a_case_a_metric_and_a_failure_a_regression(make, tmp_path) ->
     assert "inf" in cases[RMSE.name].find("failure").text
 
 
+def test_junit_goes_into_a_new_folder_but_not_into_a_file(make, tmp_path) -> None:
+    result = compare(make("base", SCENES), make("new", SCENES))
+    write_junit(result, tmp_path / "new_folder" / "out.xml")
+    assert (tmp_path / "new_folder" / "out.xml").is_file()
+    (tmp_path / "file").touch()
+    with pytest.raises(BenchError, match="expected a place that can be written"):
+        write_junit(result, tmp_path / "file" / "out.xml")
+
+
 def command(monkeypatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["g2vlm-bench", "compare", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:

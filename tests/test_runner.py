@@ -280,8 +280,24 @@ def test_a_disk_that_is_really_full(toy_run, small_disk, tmp_path) -> None:
 
 def test_a_place_for_runs_that_is_a_file_is_one_line(toy_run, tmp_path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BenchError, match="expected a folder that can be written"):
+    with pytest.raises(BenchError, match="expected a place that can be written"):
         toy_run("pixels", out=tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ({"device": "gpu"}, "device: expected auto, cpu, cuda"),
+        ({"device": "cuda:"}, "device"),
+        ({"dtype": "f8"}, "dtype: expected auto, float32, bfloat16, float16, got 'f8'"),
+        ({"limit": 0}, "limit: expected 1 or more"),
+        ({"limit": -1}, "limit: expected 1 or more"),
+        ({"batch_size": 0}, "batch_size: expected 1 or more"),
+    ],
+)
+def test_an_option_without_meaning_is_refused_whatever_the_model(option, expected) -> None:
+    with pytest.raises(BenchError, match=expected):
+        Options(**option)
 
 
 def test_a_complete_run_is_reused_without_predicting(toy_run, tmp_path) -> None:

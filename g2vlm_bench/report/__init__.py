@@ -10,7 +10,7 @@ from g2vlm_bench.board import Board
 from g2vlm_bench.report.tables import as_csv, as_json, as_latex, as_markdown
 from g2vlm_bench.report.terminal import print_board
 from g2vlm_bench.sample import Sample
-from g2vlm_bench.store import write_atomically
+from g2vlm_bench.store import disk_errors, write_atomically
 
 __all__ = ["print_board", "write_report"]
 
@@ -42,7 +42,8 @@ def write_report(
         "leaderboard.tex": as_latex(board),
         "index.html": as_html(board, samples),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in contents.items():
-        write_atomically(out / name, text.encode())
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            write_atomically(out / name, text.encode())
     return [out / name for name in contents]
