@@ -13,8 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.geometry import l1_line
+
 Array = NDArray[np.float64]
 Quantity = Literal["depth", "disparity"]
+Floor = Literal["farthest", "none"] | float
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class DepthAlignment:
         fitted_in: where the line holds, in depth or in disparity.
         prediction_is: what the prediction holds; depth is inverted before a fit in disparity.
         min_disparity: aligned disparities are raised to this (1 / metres) before they are inverted;
-            None where the fit is in depth.
+            None for no such floor, and where the fit is in depth.
     """
 
     kind: str
@@ -42,14 +45,17 @@ class DepthAlignment:
         """Return the aligned depth in metres, float64, in the shape of the prediction.
 
         NaN stays NaN; a non-positive depth has no disparity and becomes NaN in a disparity fit.
+        Without a floor an aligned disparity below 0 becomes a negative depth, and 0 becomes NaN.
         """
         values = np.asarray(prediction, dtype=np.float64)
-        if self.min_disparity is None:
+        if self.fitted_in == "depth":
             return self.scale * values + self.shift
         if self.prediction_is == "depth":
             values = 1.0 / np.where(values > 0, values, np.nan)
-        disparity: Array = np.maximum(self.scale * values + self.shift, self.min_disparity)
-        return 1.0 / disparity
+        disparity: Array = self.scale * values + self.shift
+        if self.min_disparity is not None:
+            disparity = np.maximum(disparity, self.min_disparity)
+        return 1.0 / np.where(disparity == 0, np.nan, disparity)
 
     def record(self) -> dict[str, str | float | None]:
         """Return the fit as plain values for a sample's record."""
@@ -83,9 +89,9 @@ def median_scale(
 
     Source: Zhou et al. 2017 (SfMLearner), evaluation. Named departure: `torch.median`, used by
     MonST3R, CUT3R and UniDepth, returns the lower of the two middle values of an even count;
-    this averages them, as numpy does.
+    this averages them, as numpy does (`emulated_alignment.lower_median_scale` is theirs).
     """
-    values, truth = _fit_pixels(prediction, target, mask)
+    values, truth = fit_pixels(prediction, target, mask)
     middle = float(np.median(values))
     if middle <= 0:
         raise ValueError(f"median scale: expected a median prediction above 0, got {middle:g}")
@@ -106,7 +112,7 @@ def least_squares_scale(
         ValueError: for an empty mask, non-finite values in it, or a best scale <= 0 (an all-zero
             or a mostly negative prediction, which a sign must not turn into depth).
     """
-    values, truth = _fit_pixels(prediction, target, mask)
+    values, truth = fit_pixels(prediction, target, mask)
     scale = _scale_about_origin(values, truth)
     return DepthAlignment("least_squares_scale", scale, 0.0)
 
@@ -131,7 +137,7 @@ def least_squares_scale_shift(
     Source: Ranftl et al. 2020 (MiDaS), equation 4, in depth as in Marigold's `least_square`
     (b1dffaa), which solves it in float32.
     """
-    values, truth = _fit_pixels(prediction, target, mask)
+    values, truth = fit_pixels(prediction, target, mask)
     scale, shift = _line(values, truth)
     return DepthAlignment("least_squares_scale_shift", scale, shift)
 
@@ -142,6 +148,7 @@ def least_squares_scale_shift_disparity(
     mask: NDArray[np.bool_] | None = None,
     *,
     prediction_is: Quantity,
+    floor: Floor = "farthest",
 ) -> DepthAlignment:
     """Fit s and t that minimise sum (s * prediction disparity + t - 1 / target)^2 over the mask.
 
@@ -154,38 +161,137 @@ def least_squares_scale_shift_disparity(
         target: depth in metres, same shape.
         mask: True where both count, same shape; None for everywhere.
         prediction_is: which of the two it is.
+        floor: of the aligned disparity: a number of 1 / metres, or `none`, as peers have it.
 
     Raises:
         ValueError: for an empty mask, non-finite values in it, or a depth prediction <= 0 in it.
 
     Source: Ranftl et al. 2020 (MiDaS), equation 4; the floor of the disparity as in MoGe's
-    evaluation (0744441).
+    evaluation (0744441). Marigold (b1dffaa) has the floor 0.001, robustmvd (627dffe) none.
     """
-    values, truth = _fit_pixels(prediction, target, mask)
-    if prediction_is == "depth":
-        if values.min() <= 0:
-            raise ValueError(
-                "fit in disparity: expected positive depth predictions in the mask, "
-                f"got {int((values <= 0).sum())} of {values.size} at or below 0"
-            )
-        values = 1.0 / values
-    elif prediction_is != "disparity":
-        raise ValueError(f"prediction_is: expected 'depth' or 'disparity', got {prediction_is!r}")
+    values, truth = fit_pixels(prediction, target, mask)
+    values = _disparities(values, prediction_is)
     scale, shift = _line(values, 1.0 / truth)
-    return DepthAlignment(
-        "least_squares_scale_shift_disparity",
-        scale,
-        shift,
-        fitted_in="disparity",
-        prediction_is=prediction_is,
-        min_disparity=float(1.0 / truth.max()),
+    return _in_disparity(
+        "least_squares_scale_shift_disparity", (scale, shift), truth, prediction_is, floor
     )
 
 
-def _fit_pixels(
+def l1_scale(
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    mask: NDArray[np.bool_] | None = None,
+    *,
+    weights: NDArray[Any] | None = None,
+) -> DepthAlignment:
+    """Fit the scale s that minimises sum w |s * prediction - target| over the mask, exactly.
+
+    Args:
+        prediction: depth up to scale, any shape.
+        target: depth in metres, same shape.
+        mask: True where both count, same shape; None for everywhere.
+        weights: w >= 0, same shape; None for equal ones. 1 / target makes the loss AbsRel.
+
+    Raises:
+        ValueError: for an empty mask, non-finite values in it, weights that are negative or all 0
+            there, or a best scale <= 0.
+
+    Source: a weighted median of target / prediction; MoGe (0744441, `align_depth_scale`).
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    scale = l1_line.l1_scale(values, truth, _fit_weights(weights, target, mask))
+    if not scale > 0:
+        raise ValueError(f"L1 scale: expected a best scale above 0, got {scale:g}")
+    return DepthAlignment("l1_scale", scale, 0.0)
+
+
+def l1_scale_shift(
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    mask: NDArray[np.bool_] | None = None,
+    *,
+    weights: NDArray[Any] | None = None,
+) -> DepthAlignment:
+    """Fit scale s and shift t that minimise sum w |s * prediction + t - target|, exactly.
+
+    The true optimum, predictions that are tied (clamped, saturated, quantised) included. A constant
+    prediction gives s = 0 and the weighted median of the target. As in the least-squares fit the
+    scale may be negative.
+
+    Args:
+        prediction: depth up to scale and shift, any shape.
+        target: depth in metres, same shape.
+        mask: True where both count, same shape; None for everywhere.
+        weights: w >= 0, same shape; None for equal ones. 1 / target makes the loss AbsRel.
+
+    Raises:
+        ValueError: for an empty mask, non-finite values in it, or weights that are negative or all
+            0 there.
+
+    Source: least absolute deviations, as `l1_line` solves them.
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    scale, shift = l1_line.l1_line(values, truth, _fit_weights(weights, target, mask))
+    return DepthAlignment("l1_scale_shift", scale, shift)
+
+
+def l1_scale_shift_disparity(
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    mask: NDArray[np.bool_] | None = None,
+    *,
+    prediction_is: Quantity,
+    weights: NDArray[Any] | None = None,
+    floor: Floor = "farthest",
+) -> DepthAlignment:
+    """Fit s and t that minimise sum w |s * prediction disparity + t - 1 / target|, exactly.
+
+    All else as in `least_squares_scale_shift_disparity` and `l1_scale_shift`.
+
+    Raises:
+        ValueError: as those do.
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    values = _disparities(values, prediction_is)
+    line = l1_line.l1_line(values, 1.0 / truth, _fit_weights(weights, target, mask))
+    return _in_disparity("l1_scale_shift_disparity", line, truth, prediction_is, floor)
+
+
+def _disparities(values: Array, prediction_is: Quantity) -> Array:
+    if prediction_is == "disparity":
+        return values
+    if prediction_is != "depth":
+        raise ValueError(f"prediction_is: expected 'depth' or 'disparity', got {prediction_is!r}")
+    if values.min() <= 0:
+        raise ValueError(
+            "fit in disparity: expected positive depth predictions in the mask, "
+            f"got {int((values <= 0).sum())} of {values.size} at or below 0"
+        )
+    return 1.0 / values
+
+
+def _in_disparity(
+    kind: str, line: tuple[float, float], truth: Array, prediction_is: Quantity, floor: Floor
+) -> DepthAlignment:
+    lowest = {"farthest": float(1.0 / truth.max()), "none": None}
+    return DepthAlignment(
+        kind,
+        *line,
+        fitted_in="disparity",
+        prediction_is=prediction_is,
+        min_disparity=lowest[floor] if isinstance(floor, str) else floor,
+    )
+
+
+def fit_pixels(
     prediction: NDArray[Any], target: NDArray[Any], mask: NDArray[np.bool_] | None
 ) -> tuple[Array, Array]:
-    """Return prediction and target of the masked pixels, (N,) float64 each, fit to be fitted."""
+    """Return prediction and target of the masked pixels, (N,) float64 each, fit to be fitted.
+
+    Raises:
+        ValueError: for differing shapes, an empty mask, non-finite predictions in it, or targets in
+            it that are not finite and positive.
+    """
     values = np.asarray(prediction, dtype=np.float64)
     truth = np.asarray(target, dtype=np.float64)
     chosen = np.ones(truth.shape, dtype=bool) if mask is None else np.asarray(mask)
@@ -205,6 +311,19 @@ def _fit_pixels(
     if not (np.isfinite(truth) & (truth > 0)).all():
         raise ValueError("alignment: expected finite, positive targets in the mask, got others")
     return values, truth
+
+
+def _fit_weights(
+    weights: NDArray[Any] | None, target: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> Array:
+    shape = np.shape(target)
+    given = np.ones(shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if given.shape != shape:
+        raise ValueError(f"alignment: expected weights of shape {shape}, got {given.shape}")
+    chosen = given.ravel() if mask is None else given[mask]
+    if not (np.isfinite(chosen).all() and (chosen >= 0).all() and chosen.sum() > 0):
+        raise ValueError("alignment: expected weights >= 0 with a positive sum in the mask")
+    return chosen
 
 
 def _scale_about_origin(values: Array, truth: Array) -> float:

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from g2vlm_bench.geometry.depth_alignment import (
+    DepthAlignment,
     identity,
+    l1_scale,
+    l1_scale_shift,
+    l1_scale_shift_disparity,
     least_squares_scale,
     least_squares_scale_shift,
     least_squares_scale_shift_disparity,
@@ -21,12 +25,18 @@ from g2vlm_bench.geometry.depth_alignment import (
 
 from_depth = partial(least_squares_scale_shift_disparity, prediction_is="depth")
 from_disparity = partial(least_squares_scale_shift_disparity, prediction_is="disparity")
+l1_from_depth = partial(l1_scale_shift_disparity, prediction_is="depth")
+l1_from_disparity = partial(l1_scale_shift_disparity, prediction_is="disparity")
 DEPTH_FITS = [
     median_scale,
     least_squares_scale,
     least_squares_scale_shift,
     from_depth,
     from_disparity,
+    l1_scale,
+    l1_scale_shift,
+    l1_from_depth,
+    l1_from_disparity,
 ]
 
 
@@ -114,19 +124,24 @@ def test_each_alignment_is_invariant_under_its_group_and_no_more(a, b, seed) -> 
         least_squares_scale_shift: lambda p: -a * p + b,
         from_disparity: lambda p: a * p + b,
         from_depth: lambda p: a * p,
+        l1_scale: lambda p: a * p,
+        l1_scale_shift: lambda p: -a * p + b,
+        l1_from_disparity: lambda p: a * p + b,
     }
     for fit, change in groups.items():
         before = fit(prediction, target, mask).apply(prediction)
         changed = change(prediction)
         after = fit(changed, target, mask).apply(changed)
         np.testing.assert_allclose(after, before, rtol=1e-6, err_msg=str(fit))
-    for fit in (median_scale, least_squares_scale):
+    for fit in (median_scale, least_squares_scale, l1_scale):
         before = fit(prediction, target, mask).apply(prediction)
         shifted = prediction + 2.0
         assert not np.allclose(fit(shifted, target, mask).apply(shifted), before)
 
 
-@pytest.mark.parametrize("fit", [median_scale, least_squares_scale, least_squares_scale_shift])
+@pytest.mark.parametrize(
+    "fit", [median_scale, least_squares_scale, least_squares_scale_shift, l1_scale, l1_scale_shift]
+)
 def test_truth_is_left_alone(fit) -> None:
     _, target, mask = noisy_pair()
     result = fit(target, target, mask)
@@ -176,7 +191,7 @@ def test_degenerate_input_is_refused(fit, change, message) -> None:
         fit(*change(*noisy_pair()))
 
 
-@pytest.mark.parametrize("fit", [median_scale, least_squares_scale])
+@pytest.mark.parametrize("fit", [median_scale, least_squares_scale, l1_scale])
 @pytest.mark.parametrize("factor", [0.0, -1.0])
 def test_a_scale_never_turns_negative_into_depth(fit, factor) -> None:
     _, target, mask = noisy_pair()
@@ -201,3 +216,44 @@ def test_records_are_plain_and_arguments_untouched() -> None:
         assert json.loads(json.dumps(result.record())) == result.record()
     for array, copy in zip((prediction, target, mask), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+def test_l1_fits_by_hand() -> None:
+    # |s - 1| + |2 s - 2| + |4 s - 9|: the ratio 1 has the weights 1 + 2, the ratio 9 / 4 has 4.
+    values, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 9.0])
+    assert l1_scale(values, target).scale == 2.25
+    # Weighted by 1 / target the weights are 1, 1 and 4 / 9.
+    assert l1_scale(values, target, weights=1 / target).scale == 1
+    # 1 + 2 v at four of five.
+    fit = l1_scale_shift(np.arange(5.0), np.array([1.0, 3.0, 5.0, 70.0, 9.0]))
+    assert (fit.scale, fit.shift) == (pytest.approx(2), pytest.approx(1))
+    # 1 / g = 0.5 v + 0.25 at four of five.
+    disparity = np.array([0.5, 1.0, 1.5, 2.0, 2.5])
+    truth = 1 / (0.5 * disparity + 0.25)
+    truth[2] = 0.1
+    fit = l1_from_disparity(disparity, truth)
+    assert (fit.scale, fit.shift) == (pytest.approx(0.5), pytest.approx(0.25))
+
+
+@pytest.mark.parametrize("constant", [2.0, 0.1, 1e9])
+def test_constant_prediction_becomes_the_median(constant) -> None:
+    fit = l1_scale_shift(np.full(3, constant), np.array([1.0, 2.0, 4.0]))
+    assert (fit.scale, fit.shift) == (0, pytest.approx(2))
+
+
+@pytest.mark.parametrize("weights", [-np.ones(3), np.zeros(3), np.full(3, np.nan), np.ones(2)])
+def test_weights_that_weigh_nothing_are_refused(weights) -> None:
+    target = np.array([1.0, 2.0, 4.0])
+    for fit in (l1_scale, l1_scale_shift, l1_from_depth):
+        with pytest.raises(ValueError, match="weights"):
+            fit(target, target, weights=weights)
+
+
+def test_disparity_floors() -> None:
+    target = np.array([1.0, 2.0, 4.0])
+    below = np.array([-0.5, 0.0, 0.002])
+    floors = {"farthest": [4, 4, 4], 0.001: [1000, 1000, 500], "none": [-2, np.nan, 500]}
+    for floor, expected in floors.items():
+        fit = from_disparity(1 / target, target, floor=floor)
+        exact = DepthAlignment(**{**fit.record(), "scale": 1.0, "shift": 0.0})
+        np.testing.assert_allclose(exact.apply(below), expected)

@@ -1,0 +1,226 @@
+"""Alignments of depth as published code computes them, for its numbers only.
+
+Each differs from the fit that its name suggests, and says how. `depth_alignment.py` has the fits
+themselves; arguments, shapes and errors are as there, and what cannot be fitted raises ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.geometry import l1_line
+from g2vlm_bench.geometry.depth_alignment import Array, DepthAlignment, fit_pixels
+
+Pixels = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+
+def lower_median_scale(
+    prediction: Pixels, target: Pixels, mask: Mask | None = None
+) -> DepthAlignment:
+    """Fit scale = median(target) / median(prediction), both the lower of two middle values.
+
+    Source: `torch.median` in MonST3R (574cc77, dust3r/depth_eval.py), CUT3R (8bc15dc,
+    eval/monodepth/tools.py), UniDepth (8d8cfe4, unidepth/utils/evaluation_depth.py, `si`).
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    middle, true = _lower_median(values), _lower_median(truth)
+    if middle <= 0:
+        raise ValueError(f"median scale: expected a median prediction above 0, got {middle:g}")
+    return DepthAlignment("lower_median_scale", true / middle, 0.0)
+
+
+def irls_scale(prediction: Pixels, target: Pixels, mask: Mask | None = None) -> DepthAlignment:
+    """Approach the L1 scale by ten reweighted least-squares steps from the ratio of means.
+
+    Ten steps do not converge: on heavy-tailed errors it is off the L1 scale by up to 1%. The scale
+    is held at 0.001 or more.
+
+    Source: CUT3R (8bc15dc, eval/video_depth/tools.py, `align_with_scale`), and Pi3 (97ce97b,
+    utils/depth.py), whose monocular evaluation calls it "median-scale".
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    mean = float(values.mean())
+    if mean == 0:
+        raise ValueError("IRLS scale: expected a mean prediction other than 0")
+    scale = float(truth.mean()) / mean
+    for _ in range(10):
+        weights = 1.0 / (np.abs(scale * values - truth) + 1e-8)
+        weighted = weights * values
+        scale = float(weighted @ truth) / float(weighted @ values)
+    return DepthAlignment("irls_scale", max(scale, 1e-3), 0.0)
+
+
+def adam_scale_shift(
+    prediction: Pixels, target: Pixels, mask: Mask | None = None, *, learning_rate: float = 1e-4
+) -> DepthAlignment:
+    """Walk 1000 steps of Adam on the L1 loss of scale and shift, from (median ratio, 0).
+
+    A step moves each parameter by about the learning rate, so that neither gets farther than 0.1
+    from its start: the result depends on the unit of the prediction and is no L1 fit.
+
+    Source: MonST3R (574cc77, dust3r/depth_eval.py, `absolute_value_scaling2`), also CUT3R's and
+    Pi3's "scale&shift"; Kingma and Ba 2015, algorithm 1. In float32, as there.
+    """
+    start = lower_median_scale(prediction, target, mask).scale
+    values, truth = (part.astype(np.float32) for part in fit_pixels(prediction, target, mask))
+    position = np.array([start, 0.0], dtype=np.float32)
+    first, second = np.zeros(2), np.zeros(2)
+    previous = np.inf
+    for step in range(1, 1001):
+        residual = position[0] * values + position[1] - truth
+        loss = float(np.float32(np.abs(residual).sum(dtype=np.float64)))
+        signs = np.sign(residual)
+        slope = np.array([np.vdot(signs, values), signs.sum(dtype=np.float64)])
+        first = 0.9 * first + 0.1 * slope
+        second = 0.999 * second + 0.001 * slope**2
+        root = np.sqrt(second / (1 - 0.999**step)) + 1e-8
+        move = learning_rate * first / (1 - 0.9**step) / root
+        position = (position - move).astype(np.float32)
+        if abs(previous - loss) < 1e-6:
+            break
+        previous = loss
+    return DepthAlignment("adam_scale_shift", float(position[0]), float(position[1]))
+
+
+def trimmed_scale_shift(
+    prediction: Pixels, target: Pixels, mask: Mask | None = None
+) -> DepthAlignment:
+    """Fit a line by least squares to the 95% of pixels nearest to the truth before any alignment.
+
+    For a prediction in another unit these are the near pixels, whatever their quality. 0.0001 is
+    added to the diagonal of the normal equations.
+
+    Source: UniK3D (29f7862, unik3d/utils/evaluation_depth.py, `ssi`).
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    errors = np.abs(truth.astype(np.float32) - values.astype(np.float32))
+    kept = errors < np.quantile(errors, 0.95)
+    if not kept.any():
+        raise ValueError("trimmed fit: expected errors that differ, got one value only")
+    scale, shift = _ridge_line(values[kept], truth[kept], 1e-4)
+    return DepthAlignment("trimmed_scale_shift", scale, shift)
+
+
+def ridge_scale_shift(
+    prediction: Pixels, target: Pixels, mask: Mask | None = None
+) -> DepthAlignment:
+    """Fit a line by least squares with 1e-9 on the diagonal of the normal equations.
+
+    Source: UniDepth (8d8cfe4, unidepth/utils/evaluation_depth.py, `ssi`), which solves them in
+    float32, so that its own result moves in the fifth digit with the order of the pixels.
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    scale, shift = _ridge_line(values, truth, 1e-9)
+    return DepthAlignment("ridge_scale_shift", scale, shift)
+
+
+def anchored_scale_shift(
+    prediction: Pixels,
+    target: Pixels,
+    mask: Mask | None = None,
+    *,
+    weights: Pixels | None = None,
+) -> DepthAlignment:
+    """Fit the L1 line with MoGe's tie rule: the loss through a pixel leaves out its equals.
+
+    Every pixel is tried as an anchor of the line, and pixels that predict the same value as the
+    anchor cost nothing. Without ties this is the L1 optimum; with clamped or quantised predictions
+    the line is drawn to the values that occur most.
+
+    Args:
+        prediction: depth up to scale and shift, any shape.
+        target: depth in metres, same shape.
+        mask: True where both count, same shape; None for everywhere.
+        weights: w > 0, same shape; None for equal ones.
+
+    Source: MoGe (0744441, moge/utils/alignment.py, `align_depth_affine` and `align`).
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    given = np.ones(np.shape(target)) if weights is None else np.asarray(weights, np.float64)
+    chosen = given.ravel() if mask is None else given[mask]
+    order = np.argsort(values, kind="stable")
+    anchors = _Anchors(values[order], truth[order], chosen[order])
+    scale, shift = anchors.best()
+    return DepthAlignment("anchored_scale_shift", scale, shift)
+
+
+class _Anchors:
+    """The anchors of a line, in groups of one predicted value, and what a line through each costs.
+
+    Within a group the cost of the rest is convex in the anchor's height, so that a bisection finds
+    its best member. No line costs less than the L1 optimum, so that a group whose ties are worth
+    less than what is already saved need not be tried.
+    """
+
+    def __init__(self, values: Array, truth: Array, weights: Array) -> None:
+        self.values, self.truth, self.weights = values, truth, weights
+        _, self.starts = np.unique(values, return_index=True)
+        self.ends = np.append(self.starts[1:], values.size)
+
+    def best(self) -> tuple[float, float]:
+        scale, shift = l1_line.l1_line(self.values, self.truth, self.weights)
+        if len(self.starts) == 1:
+            return scale, shift
+        least = float(self.weights @ np.abs(scale * self.values + shift - self.truth))
+        free = self._largest_tie_costs()
+        # A line of the optimum passes through some anchor: ties that cost nothing are one bound.
+        best, lowest = (scale, shift), least
+        for group in np.argsort(-free, kind="stable"):
+            if free[group] <= 0 or least - free[group] >= lowest:
+                break
+            cost, line = self._best_of_group(int(group))
+            if cost < lowest:
+                best, lowest = line, cost
+        return best
+
+    def _largest_tie_costs(self) -> Array:
+        costs = np.zeros(len(self.starts))
+        for group in np.flatnonzero(self.ends - self.starts > 1):
+            tied = slice(self.starts[group], self.ends[group])
+            truth, weights = self.truth[tied], self.weights[tied]
+            # Convex in the anchor's height, hence largest at the lowest or the highest.
+            costs[group] = max(
+                float(weights @ np.abs(truth - truth.min())),
+                float(weights @ np.abs(truth - truth.max())),
+            )
+        return costs
+
+    def _best_of_group(self, group: int) -> tuple[float, tuple[float, float]]:
+        heights = np.unique(self.truth[self.starts[group] : self.ends[group]])
+        low, high = 0, len(heights) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if (
+                self._through(group, heights[middle])[0]
+                <= self._through(group, heights[middle + 1])[0]
+            ):
+                high = middle
+            else:
+                low = middle + 1
+        return self._through(group, heights[low])
+
+    def _through(self, group: int, height: float) -> tuple[float, tuple[float, float]]:
+        start, end = self.starts[group], self.ends[group]
+        centre = float(self.values[start])
+        offsets = np.delete(self.values, slice(start, end)) - centre
+        rises = np.delete(self.truth, slice(start, end)) - height
+        weights = np.delete(self.weights, slice(start, end))
+        scale = l1_line.l1_scale(offsets, rises, weights)
+        return float(weights @ np.abs(scale * offsets - rises)), (scale, height - scale * centre)
+
+
+def _lower_median(values: Array) -> float:
+    middle = (values.size - 1) // 2
+    return float(np.partition(values, middle)[middle])
+
+
+def _ridge_line(values: Array, truth: Array, ridge: float) -> tuple[float, float]:
+    normal = np.array(
+        [[values @ values + ridge, values.sum()], [values.sum(), values.size + ridge]]
+    )
+    scale, shift = np.linalg.solve(normal, np.array([values @ truth, truth.sum()]))
+    return float(scale), float(shift)
