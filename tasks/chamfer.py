@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.geometry import alignment, cameras, clouds
+from g2vlm_bench.geometry import alignment, cameras, clouds, lifting
+from g2vlm_bench.geometry.lifting import View
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import points as point_metrics
 from g2vlm_bench.metrics.points import CloudDistances
@@ -285,28 +286,17 @@ def _gather(protocol: ChamferProtocol, target: Target, prediction: Prediction) -
         raise ValueError("expected predicted points or depth, got neither")
     views = _views(protocol, target, prediction)
     rescaled = protocol.brings_depth_to_scale and len(views) > 1
-    scale = _depth_scale(views) if rescaled else None
-    lifted = [cameras.transform((scale or 1.0) * view.predicted, view.pose) for view in views]
-    corresponding = _corresponding(protocol, target, views) if protocol.needs_pixels else None
-    return _Clouds(np.concatenate(lifted), true, corresponding, None, true_normals, scale)
+    scale = lifting.shared_depth_scale(views) if rescaled else None
+    corresponding = None
+    if protocol.needs_pixels:
+        to_frame = _to_frame(target, protocol.frame)
+        poses = target.world_from_camera or (np.eye(4),)
+        corresponding = to_frame.apply(lifting.true_cloud(views, poses))
+    lifted = lifting.predicted_cloud(views, scale or 1.0)
+    return _Clouds(lifted, true, corresponding, None, true_normals, scale)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """One depth map lifted in its own camera, at the pixels whose true depth is known.
-
-    Attributes:
-        predicted: (N, 3) predicted points in the camera that lifted them.
-        true: (N, 3) true points in the true camera; None where there is no true depth.
-        pose: From the camera that lifted the prediction to the protocol's frame.
-    """
-
-    predicted: Array
-    true: Array | None
-    pose: Array
-
-
-def _views(protocol: ChamferProtocol, target: Target, prediction: Prediction) -> list[_View]:
+def _views(protocol: ChamferProtocol, target: Target, prediction: Prediction) -> list[View]:
     cams = prediction if protocol.camera == "predicted" else target
     depths = prediction.depth or ()
     if cams.intrinsics is None:
@@ -321,51 +311,11 @@ def _views(protocol: ChamferProtocol, target: Target, prediction: Prediction) ->
         )
     from_world = np.eye(4) if protocol.frame == "world" else cameras.invert_pose(poses[0])
     truths = target.depth_m or (None,) * expected
+    true_intrinsics = target.intrinsics or (None,) * expected
     return [
-        _view(depth, truth, cams.intrinsics[i], target, i, from_world @ poses[i])
-        for i, (depth, truth) in enumerate(zip(depths, truths, strict=True))
+        lifting.lift(depths[i], cams.intrinsics[i], from_world @ poses[i], truths[i], matrix)
+        for i, matrix in enumerate(true_intrinsics)
     ]
-
-
-def _view(
-    depth: NDArray[np.float32],
-    truth: NDArray[np.float32] | None,
-    intrinsics: Array,
-    target: Target,
-    index: int,
-    pose: Array,
-) -> _View:
-    if truth is not None and depth.shape != truth.shape:
-        raise ValueError(
-            f"expected a depth map of the truth's size {truth.shape}, got {depth.shape}"
-        )
-    valid = np.ones(depth.shape, bool) if truth is None else np.isfinite(truth)
-    if not (np.isfinite(depth[valid]) & (depth[valid] > 0)).all():
-        raise ValueError("expected finite positive depth to lift to points, got others")
-    true = None
-    if truth is not None and target.intrinsics is not None:
-        true = cameras.unproject(truth, target.intrinsics[index])[valid]
-    return _View(cameras.unproject(depth, intrinsics)[valid], true, pose)
-
-
-def _corresponding(protocol: ChamferProtocol, target: Target, views: list[_View]) -> Array:
-    """Give the true point of every lifted one, in the protocol's frame."""
-    to_frame = _to_frame(target, protocol.frame)
-    poses = target.world_from_camera or (np.eye(4),)
-    moved = [
-        cameras.transform(view.true, pose)
-        for view, pose in zip(views, poses, strict=True)
-        if view.true is not None
-    ]
-    return to_frame.apply(np.concatenate(moved))
-
-
-def _depth_scale(views: list[_View]) -> float:
-    """Fit the one scale of several depth maps, from distances to each map's own camera."""
-    if any(view.true is None for view in views):
-        raise ValueError("expected true depth to scale the depth of several views by, got none")
-    true = np.concatenate([view.true for view in views if view.true is not None])
-    return alignment.median_norm_scale(np.concatenate([v.predicted for v in views]), true).scale
 
 
 def _align(protocol: ChamferProtocol, both: _Clouds) -> alignment.Similarity:
