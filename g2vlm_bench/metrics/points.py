@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.geometry.cloud_regions import ObservedGrid
 from g2vlm_bench.geometry.nearest import NeighbourIndex, check_cloud
 
 Array = NDArray[np.float64]
@@ -50,6 +51,41 @@ def cloud_distances(
     predicted, true = _index(prediction, "prediction"), _index(target, "target")
     forward, nearest_target = true.query(predicted.points)
     backward, nearest_prediction = predicted.query(true.points)
+    return CloudDistances(forward, backward, nearest_target, nearest_prediction)
+
+
+def observed_distances(
+    prediction: NDArray[Any], target: NDArray[Any], observed: ObservedGrid
+) -> CloudDistances:
+    """Find the nearest neighbours between two clouds where a scanner has seen.
+
+    Accuracy judges the predicted points in observed voxels, against the whole truth; completeness
+    asks for the true points above the ground, among the predicted points near the box.
+
+    Args:
+        prediction: (N, 3), thinned.
+        target: (M, 3).
+        observed: what the scanner saw, in the clouds' frame and unit.
+
+    Returns:
+        Distances of those points only; `nearest_prediction` counts the points near the box.
+
+    Raises:
+        ValueError: for non-finite points, other shapes, or where no point is left to judge.
+
+    Source: Jensen et al. 2014 (DTU); DTUeval-python (45b4fec), eval.py.
+    """
+    predicted, true = check_cloud(prediction, "prediction"), check_cloud(target, "target")
+    seen = predicted[observed.seen(predicted)]
+    near = predicted[observed.near(predicted)]
+    asked = true[observed.above_plane(true)]
+    if not (len(seen) and len(near) and len(asked)):
+        raise ValueError(
+            "observed: expected predicted points in observed voxels and true ones above the "
+            f"ground, got {len(seen)} and {len(asked)}"
+        )
+    forward, nearest_target = NeighbourIndex(true).query(seen)
+    backward, nearest_prediction = NeighbourIndex(near).query(asked)
     return CloudDistances(forward, backward, nearest_target, nearest_prediction)
 
 
@@ -98,6 +134,34 @@ def chamfer(
     return total if directions == "sum" else total / 2
 
 
+def without_outliers(distances: CloudDistances, limit_m: float) -> CloudDistances:
+    """Return the distances below the limit (strictly): farther points are dropped, not clipped.
+
+    A prediction far from everything is thereby not punished at all; DTU's tables are made so.
+
+    Args:
+        distances: of the two clouds.
+        limit_m: in the unit of the clouds; 20 mm in DTU.
+
+    Raises:
+        ValueError: for a limit that is not positive, or where no distance of a direction is left.
+
+    Source: Jensen et al. 2014 (DTU); DTUeval-python (45b4fec), eval.py, `max_dist`.
+    """
+    if not limit_m > 0:
+        raise ValueError(f"outliers: expected a limit above 0, got {limit_m}")
+    forward = distances.prediction_to_target < limit_m
+    backward = distances.target_to_prediction < limit_m
+    if not (forward.any() and backward.any()):
+        raise ValueError(f"outliers: expected distances below {limit_m:g} both ways, got none")
+    return CloudDistances(
+        distances.prediction_to_target[forward],
+        distances.target_to_prediction[backward],
+        distances.nearest_target[forward],
+        distances.nearest_prediction[backward],
+    )
+
+
 def precision(distances: CloudDistances, threshold_m: float) -> float:
     """Return the fraction of predicted points nearer than the threshold to the truth (strictly).
 
@@ -132,28 +196,125 @@ def fscore(distances: CloudDistances, threshold_m: float) -> float:
     return 2 * p * r / (p + r) if p + r > 0 else 0.0
 
 
-def normal_consistency(
+def fscore_curve(
+    distances: CloudDistances,
+    thresholds_m: NDArray[Any],
+    squared: bool = False,
+    divide_by: Literal["intervals", "thresholds"] = "intervals",
+) -> float:
+    """Return the mean F-score over thresholds, by the trapezoid rule with steps of one.
+
+    Args:
+        distances: of the two clouds.
+        thresholds_m: (K,) ascending, K >= 2.
+        squared: whether squared distances are compared with them, so that 0.01 m lets 0.1 m pass.
+        divide_by: the K - 1 `intervals`, which gives 1 to the truth, or the K `thresholds`, which
+            gives it (K - 1) / K.
+
+    Raises:
+        ValueError: for fewer than two thresholds, or one that is not positive.
+
+    Source: UniDepth (8d8cfe4), utils/evaluation_depth.py, `f1_score`: squared, by thresholds.
+    """
+    thresholds = np.asarray(thresholds_m, dtype=np.float64)
+    if thresholds.ndim != 1 or len(thresholds) < 2 or not (thresholds > 0).all():
+        raise ValueError(f"curve: expected two thresholds above 0 or more, got {thresholds}")
+    power = 2 if squared else 1
+    p, r = (
+        np.searchsorted(np.sort(values**power), thresholds, side="left") / len(values)
+        for values in (distances.prediction_to_target, distances.target_to_prediction)
+    )
+    total = np.where(p + r > 0, p + r, 1.0)
+    area = float(np.trapezoid(2 * p * r / total))
+    return area / (len(thresholds) - (1 if divide_by == "intervals" else 0))
+
+
+def normal_agreement(
     distances: CloudDistances,
     prediction_normals: NDArray[Any],
     target_normals: NDArray[Any],
-) -> float:
-    """Return (NC1 + NC2) / 2: the mean |cos| between normals of nearest points, both directions.
+    statistic: Statistic = "mean",
+) -> tuple[float, float]:
+    """Return NC1 and NC2: |cos| between normals of nearest points, in either direction.
 
     Args:
         distances: of the two clouds.
         prediction_normals: (N, 3), of any length and sign.
         target_normals: (M, 3), likewise.
+        statistic: mean or median over the points.
+
+    Returns:
+        NC1 from the prediction to the truth, NC2 from the truth to the prediction.
 
     Raises:
         ValueError: for normals that do not match the clouds, are not finite, or have zero length.
 
-    Source: Spann3R (f89d6a2), NC1 from prediction to truth, NC2 from truth to prediction.
+    Source: Spann3R (f89d6a2), spann3r/tools/eval_recon.py.
     """
     predicted = _unit(prediction_normals, len(distances.prediction_to_target), "prediction")
     true = _unit(target_normals, len(distances.target_to_prediction), "target")
     forward = np.abs((predicted * true[distances.nearest_target]).sum(axis=1))
     backward = np.abs((true * predicted[distances.nearest_prediction]).sum(axis=1))
-    return float((forward.mean() + backward.mean()) / 2)
+    return _reduce(forward, statistic), _reduce(backward, statistic)
+
+
+def normal_consistency(
+    distances: CloudDistances,
+    prediction_normals: NDArray[Any],
+    target_normals: NDArray[Any],
+    statistic: Statistic = "mean",
+) -> float:
+    """Return (NC1 + NC2) / 2 of `normal_agreement`."""
+    return sum(normal_agreement(distances, prediction_normals, target_normals, statistic)) / 2
+
+
+def relative_error(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+    """Return the mean of |p - g| / |g| over corresponding points with a g off the origin.
+
+    Args:
+        prediction: (N, 3), aligned; row i corresponds to row i of the target.
+        target: (N, 3), origin at the camera that distances are relative to.
+
+    Raises:
+        ValueError: for clouds that differ in size, non-finite points, or no point off the origin.
+
+    Source: MapAnything (f7ebafb), utils/metrics.py, `m_rel_ae`.
+    """
+    predicted, true = _pairs_off_origin(prediction, target)
+    errors = np.linalg.norm(predicted - true, axis=1)
+    return float((errors / np.linalg.norm(true, axis=1)).mean())
+
+
+def norm_ratio_inliers(prediction: NDArray[Any], target: NDArray[Any], ratio: float) -> float:
+    """Return the share of corresponding points with max(|p| / |g|, |g| / |p|) below the ratio.
+
+    Only distances from the origin are compared: a point on the other side of the camera passes.
+
+    Args:
+        prediction: (N, 3), aligned; row i corresponds to row i of the target.
+        target: (N, 3), origin at the camera that distances are relative to.
+        ratio: above 1; compared strictly.
+
+    Raises:
+        ValueError: as `relative_error`, and for a ratio of 1 or less.
+
+    Source: MapAnything (f7ebafb), utils/metrics.py, `thresh_inliers`, with a ratio of 1.03.
+    """
+    if not ratio > 1:
+        raise ValueError(f"inliers: expected a ratio above 1, got {ratio}")
+    predicted, true = (np.linalg.norm(c, axis=1) for c in _pairs_off_origin(prediction, target))
+    # Multiplied out, so that a prediction at the origin is an outlier without a division.
+    return float(((predicted < ratio * true) & (true < ratio * predicted)).mean())
+
+
+def _pairs_off_origin(prediction: NDArray[Any], target: NDArray[Any]) -> tuple[Array, Array]:
+    predicted, true = check_cloud(prediction, "prediction"), check_cloud(target, "target")
+    if len(predicted) != len(true):
+        raise ValueError(f"expected corresponding rows, got {len(predicted)} and {len(true)}")
+    off = np.linalg.norm(true, axis=1) > 0
+    if not off.any():
+        raise ValueError("expected true points off the origin, got none")
+    return predicted[off], true[off]
 
 
 def _index(cloud: NDArray[Any] | NeighbourIndex, name: str) -> NeighbourIndex:

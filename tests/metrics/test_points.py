@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
+from g2vlm_bench.geometry.cloud_regions import ObservedGrid
 from g2vlm_bench.geometry.clouds import read_cloud
 from g2vlm_bench.geometry.nearest import NeighbourIndex
 from g2vlm_bench.metrics.points import (
@@ -15,9 +16,15 @@ from g2vlm_bench.metrics.points import (
     cloud_distances,
     completeness,
     fscore,
+    fscore_curve,
+    norm_ratio_inliers,
+    normal_agreement,
     normal_consistency,
+    observed_distances,
     precision,
     recall,
+    relative_error,
+    without_outliers,
 )
 
 # Prediction to truth: 0, 1, 4 (from 5 to 1); truth to prediction: 0, 0.
@@ -156,3 +163,94 @@ def test_bunny_distances_are_those_of_the_manifest(realdata) -> None:
     mesh = read_cloud(folder / "bun_zipper_res3.ply").points
     # MANIFEST.json: the median distance from the pts file to the decimated mesh is 0.00223.
     assert accuracy(cloud_distances(points, mesh), "median") == pytest.approx(0.00223, abs=5e-6)
+
+
+# ------------------------------------------------------------------------- published conventions
+
+
+def test_outliers_are_dropped_and_not_clipped() -> None:
+    # Distances 0 and 25 one way, 0 and 1 the other.
+    distances = cloud_distances(
+        np.array([[0.0, 0, 0], [26, 0, 0]]), np.array([[0.0, 0, 0], [1, 0, 0]])
+    )
+    kept = without_outliers(distances, 20)
+    assert (accuracy(distances), accuracy(kept)) == (12.5, 0)
+    assert completeness(kept) == 0.5
+    # Strictly below: a distance at the limit goes.
+    assert accuracy(without_outliers(distances, 25)) == 0
+    assert accuracy(without_outliers(distances, 25.001)) == 12.5
+    far = cloud_distances(np.eye(3) + 50, np.eye(3))
+    with pytest.raises(ValueError, match="got none"):
+        without_outliers(far, 20)
+    with pytest.raises(ValueError, match="above 0"):
+        without_outliers(distances, 0)
+
+
+def test_observed_distances_by_hand() -> None:
+    observed = ObservedGrid(
+        np.ones((2, 2, 2), bool), np.zeros(3), np.ones(3), 1.0, np.array([0.0, 0, 1, 0]), 3.0
+    )
+    prediction = np.array([[0.0, 0, 1], [0, 0, 2.5], [0, 0, 90]])
+    target = np.array([[0.0, 0, 1.25], [0, 0, 3], [0, 0, -1]])
+    found = observed_distances(prediction, target, observed)
+    # Accuracy judges the first point only (the second is in no voxel, the third far off), against
+    # all of the truth; completeness skips the truth below ground and may use the second point.
+    assert found.prediction_to_target.tolist() == [0.25]
+    assert found.target_to_prediction.tolist() == [0.25, 0.5]
+    with pytest.raises(ValueError, match="observed"):
+        observed_distances(prediction[2:], target, observed)
+    with pytest.raises(ValueError, match="observed"):
+        observed_distances(prediction, target[2:], observed)
+
+
+def test_the_curve_of_fscores_by_hand() -> None:
+    # Distances 0.2 both ways: F is 0 at 0.1 and 0.2, 1 at 0.3; squared, 0.04 passes all of them.
+    distances = cloud_distances(
+        np.array([[0.0, 0, 0], [0, 9, 0]]), np.array([[0.2, 0, 0], [0.2, 9, 0]])
+    )
+    thresholds = np.array([0.1, 0.2, 0.3])
+    assert fscore_curve(distances, thresholds) == pytest.approx((0 + 0.5) / 2)
+    assert fscore_curve(distances, thresholds, divide_by="thresholds") == pytest.approx(0.5 / 3)
+    assert fscore_curve(distances, thresholds, squared=True) == 1
+    assert fscore_curve(distances, thresholds, True, "thresholds") == pytest.approx(2 / 3)
+    for bad in (thresholds[:1], -thresholds, thresholds[None]):
+        with pytest.raises(ValueError, match="thresholds above 0"):
+            fscore_curve(distances, bad)
+
+
+def test_the_curve_is_the_fscore_at_each_threshold() -> None:
+    rng = np.random.default_rng(0)
+    distances = cloud_distances(rng.normal(size=(200, 3)), rng.normal(size=(150, 3)))
+    thresholds = np.linspace(0.05, 1.0, 20)
+    slow = np.trapezoid([fscore(distances, t) for t in thresholds]) / 19
+    assert fscore_curve(distances, thresholds) == pytest.approx(slow, rel=1e-12)
+
+
+def test_normals_in_either_direction_and_their_medians() -> None:
+    points = np.array([[0.0, 0, 0], [5, 0, 0], [0, 5, 0]])
+    distances = cloud_distances(points, points[:2])
+    tilted = np.array([[1.0, 0, 0], [0.6, 0.8, 0], [0, 0, 1]])
+    true = np.array([[1.0, 0, 0], [1, 0, 0]])
+    # To the truth 1, 0.6 and 0; from it 1 and 0.6.
+    assert normal_agreement(distances, tilted, true) == pytest.approx((1.6 / 3, 0.8))
+    assert normal_agreement(distances, tilted, true, "median") == pytest.approx((0.6, 0.8))
+    assert normal_consistency(distances, tilted, true, "median") == pytest.approx(0.7)
+
+
+def test_relative_errors_and_norm_ratios_by_hand() -> None:
+    true = np.array([[1.0, 0, 0], [0, 2, 0], [0, 0, 4], [0, 0, 0]])
+    predicted = np.array([[1.02, 0, 0], [0, -2, 0], [0, 0, 5], [7, 7, 7]])
+    # 0.02, 4 / 2 and 1 / 4; the point at the origin is left out.
+    assert relative_error(predicted, true) == pytest.approx((0.02 + 2 + 0.25) / 3)
+    # The second lies opposite, and passes: only its norm is compared.
+    assert norm_ratio_inliers(predicted, true, 1.03) == pytest.approx(2 / 3)
+    assert norm_ratio_inliers(0 * predicted, true, 1.03) == 0
+    assert (relative_error(true, true), norm_ratio_inliers(true, true, 1.03)) == (0, 1)
+    for bad in (true[:2], np.full((4, 3), np.nan), np.empty((0, 3))):
+        for metric in (relative_error, lambda p, g: norm_ratio_inliers(p, g, 1.03)):
+            with pytest.raises(ValueError, match="expected"):
+                metric(bad, true)
+            with pytest.raises(ValueError, match="expected"):
+                metric(true, 0 * true)
+    with pytest.raises(ValueError, match="ratio above 1"):
+        norm_ratio_inliers(true, true, 1)
