@@ -1,0 +1,85 @@
+"""Fused surfaces lie where the depth says; sampled points lie on them, by area and by seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
+from g2vlm_bench.geometry.fusion import Mesh, fuse_tsdf, sample_mesh
+
+CAMERA = np.array([[75.0, 0, 40], [0, 75.0, 30], [0, 0, 1]])
+SQUARES = Mesh(  # a unit square, and one of three times its area beside it
+    np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [4, 0, 0], [4, 1, 0]]),
+    np.array([[0, 1, 2], [0, 2, 3], [1, 4, 5], [1, 5, 2]]),
+)
+
+
+def slanted() -> np.ndarray:
+    """Depth of the plane z = 2 + x / 2 in the camera."""
+    rays = unproject(np.ones((60, 80)), CAMERA)
+    return 2 / (1 - 0.5 * rays[..., 0])
+
+
+def fused(depths, poses, **options):
+    try:
+        import open3d  # noqa: F401
+    except (ImportError, OSError) as error:
+        pytest.skip(f"Open3D cannot be loaded: {error}")
+    options = {"voxel_m": 0.04, "truncation_m": 0.16, "max_depth_m": 10} | options
+    return fuse_tsdf(depths, [CAMERA] * len(depths), poses, **options)
+
+
+def test_a_fused_surface_is_where_the_depth_says_in_the_world() -> None:
+    pose = pose_matrix(Rotation.from_rotvec([0.2, -0.4, 0.1]).as_matrix(), [1.0, 2, 3])
+    depth = slanted()
+    depth[:4] = np.nan
+    mesh = fused([depth, slanted()], [pose, pose])
+    local = transform(mesh.vertices, np.linalg.inv(pose))
+    off = (local[:, 2] - 2 - 0.5 * local[:, 0]) / np.sqrt(1.25)
+    assert len(mesh.triangles) > 1000
+    # A shift by half a pixel would be 0.004 m on one side; a voxel has 0.04 m.
+    assert abs(off.mean()) < 0.001
+    assert np.abs(off).max() < 0.02
+
+
+def test_depth_beyond_the_limit_makes_no_surface() -> None:
+    near = fused([slanted()], [np.eye(4)], max_depth_m=2.0)
+    # Blocks of 16 voxels around the limit are filled by nearer pixels only.
+    assert near.vertices[:, 2].max() < 2.05
+    for depth in (np.full((60, 80), np.nan), np.full((60, 80), 50.0), np.zeros((60, 80))):
+        with pytest.raises(ValueError, match="a surface"):
+            fused([depth], [np.eye(4)])
+    with pytest.raises(ValueError, match="a camera and a pose"):
+        fused([slanted()], [])
+    with pytest.raises(ValueError, match="sizes above 0"):
+        fused([slanted()], [np.eye(4)], voxel_m=0)
+
+
+def test_points_are_drawn_by_area_and_by_seed() -> None:
+    points = sample_mesh(SQUARES, 40_000, seed=1)
+    assert np.array_equal(points, sample_mesh(SQUARES, 40_000, seed=1))
+    assert not np.array_equal(points, sample_mesh(SQUARES, 40_000, seed=2))
+    assert (points[:, 2] == 0).all()
+    assert ((points >= 0) & (points <= [4, 1, 0])).all()
+    # Uniform on the 4 x 1 rectangle: each tenth of x holds a tenth; sqrt(n p q) = 60.
+    counts, _ = np.histogram(points[:, 0], bins=10, range=(0, 4))
+    assert np.abs(counts - 4000).max() < 5 * 60
+    counts, _ = np.histogram(points[:, 1], bins=10, range=(0, 1))
+    assert np.abs(counts - 4000).max() < 5 * 60
+
+
+@pytest.mark.parametrize(
+    ("mesh", "count", "message"),
+    [
+        (SQUARES, 0, "count above 0"),
+        (Mesh(SQUARES.vertices, np.array([[0, 1, 9]])), 5, "known vertices"),
+        (Mesh(SQUARES.vertices, np.empty((0, 3), np.int64)), 5, "known vertices"),
+        (Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]])), 5, "an area"),
+        (Mesh(np.full((3, 3), np.nan), np.array([[0, 1, 2]])), 5, "an area"),
+    ],
+)
+def test_what_has_no_surface_is_refused(mesh, count, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        sample_mesh(mesh, count, seed=0)
