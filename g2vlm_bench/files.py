@@ -84,6 +84,19 @@ def load_png16(path: str | Path) -> NDArray[np.uint16]:
     return np.array(image, dtype=np.uint16)
 
 
+def png_text(path: str | Path) -> dict[str, str]:
+    """Read the text that a PNG carries beside its pixels.
+
+    Raises:
+        BenchError: The file is missing, empty, or no PNG.
+    """
+    content, where = _content(path)
+    image = _decode(content, where)
+    if image.format != "PNG":
+        raise BenchError(where, expected="a PNG", got=image.format)
+    return {str(key): text for key, text in image.info.items() if isinstance(text, str)}
+
+
 def load_depth(
     path: str | Path, scale: float | None = None, invalid: Sequence[float] = (0,)
 ) -> NDArray[np.float32]:

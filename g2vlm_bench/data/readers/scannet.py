@@ -15,8 +15,8 @@ from g2vlm_bench.data.frames import (
     FrameReader,
     Sampling,
     Scene,
+    images_of,
     listed,
-    numbered,
 )
 from g2vlm_bench.data.views import View, load_pose, numbers_of, pinhole
 from g2vlm_bench.errors import BenchError
@@ -64,7 +64,7 @@ class Scannet(FrameReader):
             color, depth = (_intrinsics(path) for path in cameras)
             frames = [
                 _frame(folder, image, color, depth)
-                for image in numbered((folder / "color").glob("*.jpg"))
+                for image in images_of(folder / "color", "*.jpg")
                 if not (skip_lost and _is_lost(folder / f"pose/{image.stem}.txt"))
             ]
             found.append(Scene(name=folder.name, frames=frames, shared=tuple(cameras)))

@@ -1,0 +1,107 @@
+"""MoGe's packs: depth on a logarithmic scale with its ends in the PNG's text."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from g2vlm_bench.data.readers.moge_pack import MogePack
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.files import load_png16, png_text
+
+
+def write_depth(path, depth, **text) -> None:
+    near, far = np.nanmin(depth), np.nanmax(depth[np.isfinite(depth)])
+    with np.errstate(invalid="ignore"):
+        part = np.log(depth / near) / np.log(far / near)
+    values = np.where(np.isfinite(part), 1 + np.round(part * 65533), 0).astype(np.uint16)
+    values[np.isposinf(depth)] = 65535
+    info = PngInfo()
+    for key, value in ({"near": near, "far": far} | text).items():
+        info.add_text(key, str(value))
+    Image.fromarray(values).save(path, pnginfo=info)
+
+
+@pytest.fixture
+def root(tmp_path, shots):
+    names = [f"room_{n // 2}/view_{n}" for n in range(4)]
+    for name, shot in zip(names, shots, strict=True):
+        folder = tmp_path / name
+        shot.write_image(folder / "image.jpg")
+        depth = shot.depth_m.copy()
+        depth[0, 0], depth[0, 1] = np.nan, np.inf
+        write_depth(folder / "depth.png", depth)
+        camera = np.diag([1 / 16, 1 / 12, 1]) @ shot.intrinsics
+        (folder / "meta.json").write_text(json.dumps({"intrinsics": camera.tolist()}))
+    (tmp_path / ".index.txt").write_text("\n".join(names) + "\n")
+    return tmp_path
+
+
+def test_depth_and_camera_agree(root, shots) -> None:
+    samples = MogePack(root).samples("test")
+    assert [s.cluster for s in samples] == [s.id for s in samples]
+    for sample, shot in zip(samples, shots, strict=True):
+        target = sample.load_target()
+        (depth,), (camera,) = target.depth_m, target.intrinsics
+        assert np.argwhere(np.isnan(depth)).tolist() == [[0, 0], [0, 1]]
+        # One step of the scale is ln(far / near) / 65533 of the depth.
+        np.testing.assert_allclose(depth[1:], shot.depth_m[1:], rtol=2e-5)
+        np.testing.assert_allclose(camera, shot.intrinsics)
+        assert len(target.points_world) == 12 * 16 - 2
+
+
+def test_scale_by_hand(root) -> None:
+    # near 1, far e^2: the middle of the scale, (1 + 65534) / 2 rounded up, is e.
+    path = root / "room_0/view_0/depth.png"
+    info = PngInfo()
+    info.add_text("near", "1")
+    info.add_text("far", str(np.exp(2)))
+    info.add_text("unit", "0.5")
+    Image.fromarray(np.array([[1, 32768, 65534]], np.uint16)).save(path, pnginfo=info)
+    (depth,) = MogePack(root).samples("test")[0].load_target().depth_m
+    np.testing.assert_allclose(depth, [[0.5, 0.5 * np.e, 0.5 * np.e**2]], rtol=3e-5)
+    assert png_text(path)["unit"] == "0.5"
+    assert load_png16(path).dtype == np.uint16
+
+
+def test_subsets_and_scenes(root) -> None:
+    samples = MogePack(root, every=3, cluster_folders=1).samples("test")
+    assert [(s.id, s.cluster) for s in samples] == [
+        ("room_0/view_0", "room_0"),
+        ("room_1/view_3", "room_1"),
+    ]
+    with pytest.raises(BenchError, match="at least 1"):
+        MogePack(root, every=0)
+
+
+@pytest.mark.parametrize(
+    "text", [{"near": "none"}, {"near": 9, "far": 1}, {"far": "inf"}, {"unit": 0}]
+)
+def test_scales_that_are_none(root, shots, text) -> None:
+    write_depth(root / "room_0/view_0/depth.png", shots[0].depth_m, **text)
+    with pytest.raises(BenchError, match=r"depth\.png: expected near and far"):
+        MogePack(root).samples("test")[0].load_target()
+
+
+def test_what_is_wrong_is_named(root, shots) -> None:
+    folder = root / "room_0/view_0"
+    shots[0].write_depth(folder / "depth.png", 1000)
+    with pytest.raises(BenchError, match="near and far as text of the PNG, got 'near'"):
+        MogePack(root).samples("test")[0].load_target()
+    shots[0].write_image(folder / "picture.jpg")
+    with pytest.raises(BenchError, match="a PNG, got JPEG"):
+        png_text(folder / "picture.jpg")
+    for meta in ("", "{", "[]", '{"intrinsics": [1, 2]}', '{"intrinsics": "K"}'):
+        (folder / "meta.json").write_text(meta)
+        with pytest.raises(BenchError, match=r"meta\.json"):
+            MogePack(root, given=["intrinsics"]).samples("test")[0].load_inputs()
+    (root / ".index.txt").write_text("../elsewhere\n")
+    with pytest.raises(BenchError, match="within the folder"):
+        MogePack(root)
+    (root / ".index.txt").unlink()
+    with pytest.raises(BenchError, match=r"\.index\.txt: expected a readable file"):
+        MogePack(root)

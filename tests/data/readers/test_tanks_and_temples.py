@@ -1,0 +1,88 @@
+"""Tanks and Temples: poses by order, an alignment with a scale, a scan as truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from g2vlm_bench.data.frames import Sampling
+from g2vlm_bench.data.readers.tanks_and_temples import TanksAndTemples
+from g2vlm_bench.errors import BenchError
+
+SCALE = 0.8
+
+
+def write_matrices(path, matrices) -> None:
+    rows = []
+    for number, matrix in enumerate(matrices):
+        rows.append(f"{number} {number} 0")
+        rows += [" ".join(f"{x:.12f}" for x in row) for row in matrix]
+    path.write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture
+def root(tmp_path, shots):
+    """The log's world is the scan's, turned, moved and made larger by 1 / SCALE."""
+    folder = tmp_path / "Barn"
+    scan_from_log = np.eye(4)
+    scan_from_log[:3, :3] = SCALE * Rotation.from_rotvec([0.3, 0.2, -0.1]).as_matrix()
+    scan_from_log[:3, 3] = (1, 2, 3)
+    logged = []
+    for number, shot in enumerate(shots):
+        shot.write_image(folder / f"images/{number + 1:06}.jpg")
+        matrix = np.linalg.inv(scan_from_log) @ shot.world_from_camera
+        matrix[:3, :3] *= SCALE
+        logged.append(matrix)
+    write_matrices(folder / "Barn_COLMAP_SfM.log", logged)
+    np.savetxt(folder / "Barn_trans.txt", scan_from_log)
+    (folder / "Barn.ply").write_text(
+        "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n"
+        "property float z\nend_header\n1 2 3\n4 5 6\n"
+    )
+    return tmp_path
+
+
+def test_poses_are_in_the_world_of_the_scan(root, shots) -> None:
+    reader = TanksAndTemples(root, sampling=Sampling(views=0), intrinsics=[14, 15, 8, 5])
+    (sample,) = reader.samples("test")
+    target = sample.load_target()
+    for shot, camera, pose in zip(shots, target.intrinsics, target.world_from_camera, strict=True):
+        np.testing.assert_allclose(pose, shot.world_from_camera, atol=1e-9)
+        np.testing.assert_allclose(camera, shot.intrinsics)
+    np.testing.assert_array_equal(target.points_world, [[1, 2, 3], [4, 5, 6]])
+    assert (sample.cluster, target.depth_m) == ("Barn", None)
+
+
+def test_without_intrinsics(root) -> None:
+    target = TanksAndTemples(root).samples("test")[0].load_target()
+    assert target.intrinsics is None
+    assert target.points_world is not None
+
+
+def test_a_missing_image_would_shift_every_pose(root) -> None:
+    (root / "Barn/images/000002.jpg").unlink()
+    with pytest.raises(BenchError, match="19 numbers for each of 3 images, got 76 in all"):
+        TanksAndTemples(root)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "says"),
+    [
+        (np.diag([-1.0, 1, 1, 1]), "a rotation times a scale"),
+        (np.diag([1.0, 2, 1, 1]), "rigid"),
+        (np.eye(3), "a 4x4 matrix, got 9"),
+        (np.diag([np.nan, 1, 1, 1]), "a 4x4 matrix, got 16 numbers, 15"),
+    ],
+)
+def test_alignments_that_are_none(root, matrix, says) -> None:
+    np.savetxt(root / "Barn/Barn_trans.txt", matrix)
+    with pytest.raises(BenchError, match=rf"Barn_trans\.txt: expected .*{says}"):
+        TanksAndTemples(root)
+
+
+def test_a_truncated_scan_leaves_the_sample_unscored(root) -> None:
+    scan = root / "Barn/Barn.ply"
+    scan.write_bytes(scan.read_bytes()[:-6])
+    with pytest.raises(BenchError, match=r"Barn\.ply: expected a point cloud"):
+        TanksAndTemples(root).samples("test")[0].load_target()
