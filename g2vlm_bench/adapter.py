@@ -16,8 +16,8 @@ class Adapter(ABC):
 
     One file holds one adapter; the file's name is the model's name. Keyword arguments of the
     constructor are the model arguments of the command line (`--model-args k=v`); an unknown one is
-    refused by name. An adapter whose constructor takes `device`, `dtype` or `data_root` is given
-    the run's own.
+    refused by name. An adapter whose constructor takes `device` or `dtype` is given the run's own;
+    where the data are, it is not told.
 
     Attributes:
         predicts: Everything this model can predict.

@@ -142,11 +142,7 @@ class Model:
         Raises:
             BenchError: The model or an argument is unknown, or its weights cannot be loaded.
         """
-        offered = {
-            "device": options.device,
-            "dtype": options.dtype,
-            "data_root": options.data_root,
-        }
+        offered = {"device": options.device, "dtype": options.dtype}
         adapter = plugins.adapter(spec, arguments, offered)
         hashes = [file_hash(plugins.path("adapter", name)) for name in spec.split(":")]
         return cls(spec, adapter, arguments, ":".join(hashes))

@@ -360,7 +360,7 @@ def test_wrong_arguments(arguments: dict[str, str], complaint: str, checkpoint: 
 
 def test_through_the_plugins(checkpoint: Checkpoint) -> None:
     plugins = Plugins.find()
-    run = {"device": "cpu", "dtype": "float32", "data_root": None}
+    run = {"device": "cpu", "dtype": "float32"}
     given = {"checkpoint": str(checkpoint("glpn"))}
     assert "hf_depth" in plugins.names("adapter")
     assert plugins.adapter("hf_depth", given, run).ambiguity is Ambiguity.METRIC
