@@ -57,7 +57,8 @@ class Files(Adapter):
     def __init__(
         self, path: str | Path, ambiguity: str | None = None, depth_scale: float | None = None
     ) -> None:
-        self._path = Path(path).expanduser()
+        # As text first: a folder named 7 arrives from the command line as a number.
+        self._path = Path(str(path)).expanduser()
         files = _prediction_files(self._path)
         answers = next((file for file in files if file.suffix == ".jsonl"), None)
         self._answers = {} if answers is None else _answers_by_id(answers)

@@ -51,6 +51,14 @@ def failure(outcome) -> str:
     return str(outcome)
 
 
+def test_a_folder_named_by_a_number_is_found(make, tmp_path, monkeypatch, view) -> None:
+    (tmp_path / "7").mkdir()
+    np.save(tmp_path / "7" / "a.npy", MAP)
+    monkeypatch.chdir(tmp_path)
+    found = make("files", path=7, ambiguity="metric").predict([view()], DEPTH)
+    assert isinstance(only(found), Prediction)
+
+
 # --------------------------------------------------------------------------- formats that work
 
 
