@@ -163,11 +163,18 @@ def validate(
     from g2vlm_bench.validate import validate_task
 
     plugins = _plugins(tasks_dir, None)
+    passed = True
     for name in tasks or plugins.names("task"):
-        report = validate_task(plugins, name, data_root, samples)
-        typer.echo(report.text(prompt=not quiet))
-        if not report.passed:
-            raise typer.Exit(1)
+        try:
+            report = validate_task(plugins, name, data_root, samples)
+        except BenchError as error:
+            typer.echo(f"error: {error}", err=True)
+            passed = False
+        else:
+            typer.echo(report.text(prompt=not quiet))
+            passed = passed and report.passed
+    if not passed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -204,7 +211,10 @@ def compare(
     new: Annotated[Path, typer.Argument(help="The run folder (or folder of runs) to judge.")],
     max_drop: Annotated[
         list[str] | None,
-        typer.Option(help="METRIC=X: a worsening above X is a regression, significant or not."),
+        typer.Option(
+            help="METRIC=X: a worsening above X is a regression, significant or not. "
+            "Metrics that are not named are then not judged."
+        ),
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     json: Json = False,
@@ -436,7 +446,15 @@ def _key_values(pairs: list[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise UsageError(f"'{pair}'", expected="KEY=VALUE", got="no '='")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(
+                f"'{pair}'",
+                expected="a value that YAML can read",
+                got=str(error).partition("\n")[0],
+                fix="Quote it: KEY='\"VALUE\"'.",
+            ) from None
     return values
 
 

@@ -71,9 +71,11 @@ class Plugins:
         """
         index = self._index(kind)
         if name not in index:
+            # What the command line calls it.
+            shown = {"adapter": "model", "reader": "data format"}.get(kind, kind)
             raise BenchError(
-                f"{kind} '{name}'",
-                expected=f"a known {kind}",
+                f"{shown} '{name}'",
+                expected=f"a known {shown}",
                 got="an unknown name",
                 fix=nearest(name, index),
             )

@@ -98,6 +98,9 @@ def test_models_and_tasks_that_do_not_go_together_are_skipped_with_a_reason(call
         ((*RUN, "-a", "a.b=1"), 1, "expected a model of pixels, got a"),
         ((*RUN, "-a", "seconds"), 2, "expected KEY=VALUE"),
         ((*RUN, "-a", "=1"), 2, "expected KEY=VALUE"),
+        ((*RUN, "-a", "seconds=[1"), 2, "expected a value that YAML can read"),
+        ((*RUN, "--device", "gpu"), 1, "device: expected auto, cpu, cuda"),
+        ((*RUN, "--dtype", "f8"), 1, "dtype: expected auto, float32"),
         ((*RUN, "--batch-size", "0"), 2, "expected a positive number or 'auto', got '0'"),
         ((*RUN, "--batch-size", "-1"), 2, "expected a positive number or 'auto'"),
         ((*RUN, "--tasks-dir", "nowhere"), 1, "expected a folder of plug-ins, got no such folder"),
@@ -176,9 +179,11 @@ def test_validate_says_what_it_tried_and_fails_a_task_that_is_wrong(call, tmp_pa
     wrong.parent.mkdir()
     text = (TOYS / "tasks" / "toy" / "echo.yaml").read_text()
     wrong.write_text(text.replace("n: 6", "n: 6, damaged: [1]"))
-    done = call("validate", wrong)
+    done = call("validate", "toy/ecko", wrong, "toy/metres")
     assert done.code == 1
+    assert "Did you mean 'toy/echo'?" in done.error()
     assert "FAIL toy/wrong" in done.out
+    assert "ok   toy/metres" in done.out, "what is wrong with one task does not hide another"
 
 
 def test_lists(call) -> None:

@@ -193,15 +193,15 @@ def test_unknown_and_missing_arguments_are_named(adapters) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("blnd", "adapter 'blnd': expected a known adapter, got an unknown name. Did you mean"),
+        ("blnd", "model 'blnd': expected a known model, got an unknown name. Did you mean"),
         ("blind", "model 'blind': expected blind:MODEL, got no model to wrap"),
         ("blind:", "got no model to wrap"),
         ("blind:oracle", "expected a model to wrap, got a reference row"),
         ("majority:chance", "expected a wrapper before the ':', got 'majority'"),
-        ("blind:chence", "adapter 'chence': expected a known adapter"),
+        ("blind:chence", "model 'chence': expected a known model"),
         ("blind:plane", "expected a model that answers questions, got one that predicts depth"),
-        ("", "adapter '': expected a known adapter"),
-        ("../oracle", "adapter '../oracle': expected a known adapter"),
+        ("", "model '': expected a known model"),
+        ("../oracle", "model '../oracle': expected a known model"),
     ],
 )
 def test_models_that_cannot_be(spec, says) -> None:

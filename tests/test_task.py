@@ -98,7 +98,7 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path) -> None:
         ({"protocols": [{}, {"within": 0}]}, "at least one, got within0, within0"),
         ({"protocols": [{"witin": 1}]}, "got unknown key 'witin'. Did you mean 'within'?"),
         ({"protocols": [{"within": "wide"}]}, "key 'protocols': got Expected `float`, got `str`"),
-        ({"data": {"format": "tooy"}}, "reader 'tooy': expected a known reader"),
+        ({"data": {"format": "tooy"}}, "data format 'tooy': expected a known data format"),
         ({"data": {"seeed": 1}}, "key 'data': expected known arguments, got 'seeed'. Did"),
         ({"data": {5: 1}}, "key 'data': expected known arguments, got '5'"),
         ({"data": {"rows": "many"}}, "key 'data': got Expected `int | null`, got `str`"),
