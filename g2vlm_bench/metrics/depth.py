@@ -4,8 +4,8 @@ Every metric takes `(prediction, target, mask)`: depth in metres of any one shap
 (None counts every pixel), computes in float64 and returns one float. All raise ValueError for an
 empty mask, differing shapes, a non-finite prediction in the mask, or a target in the mask that is
 not finite and positive. A prediction <= 0 is a large error to `abs_rel`, `sq_rel` and `rmse`,
-outside every threshold to the ratio metrics, and undefined, hence a ValueError, to the logarithmic
-ones; a protocol that wants those clips first (`clip_prediction`) and says so.
+outside every threshold to the ratio metrics, and undefined, hence a ValueError, to logarithms and
+inverse depth; a protocol that wants those clips first (`clip_prediction`) and says so.
 """
 
 from __future__ import annotations
@@ -139,13 +139,18 @@ def masked_pixels(
     return values, truth
 
 
-def abs_rel(prediction: NDArray[Any], target: NDArray[Any], mask: Mask | None = None) -> float:
-    """Return mean |d - g| / g, a fraction.
+def abs_rel(
+    prediction: NDArray[Any],
+    target: NDArray[Any],
+    mask: Mask | None = None,
+    epsilon: float = 0.0,
+) -> float:
+    """Return mean |d - g| / (g + epsilon), a fraction.
 
-    Source: Eigen et al. 2014, section 4.
+    Source: Eigen et al. 2014, section 4; MoGe (0744441, moge/test/metrics.py) has the epsilon 1e-6.
     """
     values, truth = masked_pixels(prediction, target, mask)
-    return float(np.mean(np.abs(values - truth) / truth))
+    return float(np.mean(np.abs(values - truth) / (truth + epsilon)))
 
 
 def sq_rel(prediction: NDArray[Any], target: NDArray[Any], mask: Mask | None = None) -> float:
@@ -239,10 +244,47 @@ def ratio_within(
     if not threshold > 1:
         raise ValueError(f"ratio: expected a threshold above 1, got {threshold}")
     values, truth = masked_pixels(prediction, target, mask)
+    return float(np.mean(_ratios(values, truth) < threshold))
+
+
+def i_rmse(prediction: NDArray[Any], target: NDArray[Any], mask: Mask | None = None) -> float:
+    """Return sqrt(mean (1 / d - 1 / g)^2), in 1 / metres.
+
+    Raises:
+        ValueError: as the module says; also for a prediction <= 0, which has no inverse depth.
+
+    Source: KITTI depth benchmark, there in 1 / km; as here Marigold (b1dffaa, src/util/metric.py).
+    """
+    values, truth = masked_pixels(prediction, target, mask)
+    _check_positive(values)
+    return float(np.sqrt(np.mean((1.0 / values - 1.0 / truth) ** 2)))
+
+
+# UniDepth's exponents, which it holds in single precision.
+_AUC_EXPONENTS = np.linspace(0.01, 5.0, 100, dtype=np.float32).astype(np.float64)
+DELTA_AUC_BEST = float(_AUC_EXPONENTS[-1] - _AUC_EXPONENTS[0]) / 5.0
+
+
+def delta_auc(prediction: NDArray[Any], target: NDArray[Any], mask: Mask | None = None) -> float:
+    """Return the area below the share of pixels with max(d / g, g / d) < 1.25^e, e from 0 to 5.
+
+    The trapezoidal rule on 100 exponents from 0.01 to 5, divided by 5: the best value is 0.998, and
+    d <= 0 is outside every threshold.
+
+    Source: UniDepth (8d8cfe4, unidepth/utils/evaluation_depth.py, `d_auc`).
+    """
+    ratios = np.sort(_ratios(*masked_pixels(prediction, target, mask)))
+    shares = np.searchsorted(ratios, 1.25**_AUC_EXPONENTS, side="left") / ratios.size
+    return float(np.trapezoid(shares, _AUC_EXPONENTS)) / 5.0
+
+
+def _ratios(values: Array, truth: Array) -> Array:
+    """max(d / g, g / d), infinite for d <= 0."""
     positive = values > 0
     ratios = np.full(values.shape, np.inf)
     ratios[positive] = values[positive] / truth[positive]
-    return float(np.mean(np.maximum(ratios, 1.0 / ratios) < threshold))
+    larger: Array = np.maximum(ratios, 1.0 / ratios)
+    return larger
 
 
 DepthMetric = Callable[[NDArray[Any], NDArray[Any], Mask | None], float]
@@ -255,14 +297,19 @@ DEPTH_METRICS: Mapping[str, DepthMetric] = MappingProxyType(
         "rmse_log": rmse_log,
         "log10": log10,
         "si_log": si_log,
+        "si_log_half": partial(si_log, mean_weight=0.5),
+        "si_log_sample": si_log_sample_std,
+        "i_rmse": i_rmse,
         "delta1": partial(ratio_within, threshold=1.25),
         "delta2": partial(ratio_within, threshold=1.25**2),
         "delta3": partial(ratio_within, threshold=1.25**3),
         "inlier_1.03": partial(ratio_within, threshold=1.03),
         "inlier_1.05": partial(ratio_within, threshold=1.05),
         "inlier_1.10": partial(ratio_within, threshold=1.10),
+        "delta_auc": delta_auc,
     }
 )
+LOG_METRICS = frozenset({"rmse_log", "log10", "si_log", "si_log_half", "si_log_sample"})
 
 
 def depth_metrics(
@@ -290,9 +337,13 @@ def _log_errors(
     values, truth = masked_pixels(prediction, target, mask)
     if values.size < at_least:
         raise ValueError(f"log metric: expected at least {at_least} pixels, got {values.size}")
+    _check_positive(values)
+    return np.log(values) - np.log(truth)
+
+
+def _check_positive(values: Array) -> None:
     if values.min() <= 0:
         raise ValueError(
             "log metric: expected positive predictions in the mask, "
             f"got {int((values <= 0).sum())} of {values.size} at or below 0 (clip them first)"
         )
-    return np.log(values) - np.log(truth)

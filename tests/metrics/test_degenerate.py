@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from g2vlm_bench.metrics import answers, points
-from g2vlm_bench.metrics.depth import DEPTH_METRICS, si_log, si_log_sample_std
+from g2vlm_bench.metrics.depth import DELTA_AUC_BEST, DEPTH_METRICS
+from g2vlm_bench.metrics.depth_edges import MAP_METRICS
 
-SHAPE = (6, 8)
+SHAPE = (8, 9)
+DEPTH_BEST = {"delta_auc": DELTA_AUC_BEST}
 TARGET_DEPTH = np.random.default_rng(0).uniform(1, 9, size=SHAPE)
 TARGET_CLOUD = np.random.default_rng(1).normal(size=(40, 3))
 
@@ -85,14 +87,10 @@ CASES = (
     [
         pytest.param(
             partial(depth_case, metric, change),
-            0.0 if not name.startswith(("delta", "inlier")) else 1.0,
+            DEPTH_BEST.get(name, 1.0 if name.startswith(("delta", "inlier", "boundary")) else 0.0),
             id=f"{name}: {what}",
         )
-        for name, metric in {
-            **DEPTH_METRICS,
-            "si_log_half": partial(si_log, mean_weight=0.5),
-            "si_log_sample_std": si_log_sample_std,
-        }.items()
+        for name, metric in {**DEPTH_METRICS, **MAP_METRICS}.items()
         for what, change in DEPTH_CHANGES.items()
     ]
     + [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_percentage_error, root_mean_squared_error
 
 from g2vlm_bench.metrics.depth import (
+    DELTA_AUC_BEST,
     DEPTH_METRICS,
     abs_rel,
     clip_prediction,
@@ -29,6 +30,7 @@ from g2vlm_bench.metrics.depth import (
 # Ratios: 2, 1 / 2, 1 and 1.25 (exactly at the first threshold, which is strict).
 PREDICTION = np.array([[2.0, 1.0], [4.0, 5.0]])
 TARGET = np.array([[1.0, 2.0], [4.0, 4.0]])
+EXPONENTS = np.linspace(0.01, 5, 100, dtype=np.float32).astype(float)
 GOLDEN = {
     "abs_rel": (1 / 1 + 1 / 2 + 0 + 1 / 4) / 4,
     "sq_rel": (1 / 1 + 1 / 2 + 0 + 1 / 4) / 4,
@@ -37,12 +39,20 @@ GOLDEN = {
     "log10": (2 * log(2) + log(1.25)) / 4 / log(10),
     # mean e = log(1.25) / 4, because log 2 and log 1/2 cancel
     "si_log": sqrt((2 * log(2) ** 2 + log(1.25) ** 2) / 4 - (log(1.25) / 4) ** 2),
+    "si_log_half": sqrt((2 * log(2) ** 2 + log(1.25) ** 2) / 4 - (log(1.25) / 4) ** 2 / 2),
+    "si_log_sample": sqrt((2 * log(2) ** 2 + log(1.25) ** 2 - log(1.25) ** 2 / 4) / 3),
+    "i_rmse": sqrt((0.5**2 + 0.5**2 + 0 + 0.05**2) / 4),
     "delta1": 1 / 4,
     "delta2": 2 / 4,  # 1.5625: 1 and 1.25
     "delta3": 2 / 4,  # 1.953125 < 2
     "inlier_1.03": 1 / 4,
     "inlier_1.05": 1 / 4,
     "inlier_1.10": 1 / 4,
+    # Ratios 1, 1.25 and 2 twice, at every exponent.
+    "delta_auc": np.trapezoid(
+        [(1 + (1.25**e > 1.25) + 2 * (1.25**e > 2)) / 4 for e in EXPONENTS], EXPONENTS
+    )
+    / 5,
 }
 
 
@@ -101,7 +111,7 @@ def test_si_log_of_one_pixel_would_always_be_perfect() -> None:
 def test_truth_is_best_and_nothing_else_is(name) -> None:
     prediction, target, mask = random_pair()
     higher_is_better = name.startswith(("delta", "inlier"))
-    best = 1.0 if higher_is_better else 0.0
+    best = DELTA_AUC_BEST if name == "delta_auc" else 1.0 if higher_is_better else 0.0
     assert DEPTH_METRICS[name](target, target, mask) == best
     score = DEPTH_METRICS[name](prediction, target, mask)
     assert score < best if higher_is_better else score > best
@@ -111,9 +121,10 @@ def test_truth_is_best_and_nothing_else_is(name) -> None:
 @given(factor=st.floats(0.01, 100), seed=st.integers(0, 1000))
 def test_invariances(factor, seed) -> None:
     prediction, target, mask = random_pair(seed)
-    # A change of unit changes sq_rel and rmse by the factor and nothing else.
+    # A change of unit changes what has a unit by the factor and nothing else.
     for name, metric in DEPTH_METRICS.items():
-        expected = metric(prediction, target, mask) * (factor if name in ("sq_rel", "rmse") else 1)
+        unit = {"sq_rel": factor, "rmse": factor, "i_rmse": 1 / factor}.get(name, 1)
+        expected = metric(prediction, target, mask) * unit
         assert metric(factor * prediction, factor * target, mask) == pytest.approx(
             expected, rel=1e-9, abs=1e-12
         )
@@ -206,3 +217,8 @@ def test_bad_crops_are_refused() -> None:
         crop_mask(4, 4, "center")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"shape \(H, W\)"):
         valid_mask(np.ones(5), crop="eigen")
+
+
+def test_abs_rel_with_an_epsilon_by_hand() -> None:
+    # |3 - 1| / (1 + 1) and |2 - 4| / (4 + 1)
+    assert abs_rel(np.array([3.0, 2.0]), np.array([1.0, 4.0]), epsilon=1.0) == pytest.approx(0.7)

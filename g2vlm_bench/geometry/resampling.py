@@ -1,0 +1,122 @@
+"""Resizing of maps exactly as published code does it, and the grid of pixels that MoGe fits on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kernel = Literal["bicubic", "bilinear", "bilinear_corners"]
+Map = NDArray[np.float32]
+
+
+def resize_map(values: NDArray[Any], shape: tuple[int, int], kernel: Kernel) -> Map:
+    """Resize a map (H, W) by interpolation between pixels, never averaging when it shrinks.
+
+    `bicubic` may overshoot beside edges, below 0, too. Pixels beyond the border repeat it. One NaN
+    spreads to all that are interpolated from it.
+
+    Args:
+        values: (H, W).
+        shape: height and width wanted.
+        kernel: `bicubic` is OpenCV's INTER_CUBIC (a = -0.75); `bilinear` is torch's `interpolate`
+            without `align_corners`, `bilinear_corners` with it.
+
+    Returns:
+        float32 of that shape, the kernel's weights and sums in float32 as there.
+
+    Raises:
+        ValueError: for something not (H, W) with pixels, or a shape without any.
+
+    Source: Keys 1981, equation 4 with a = -0.75, as in OpenCV 4 and 5 (imgproc, resize).
+    """
+    source = np.asarray(values, dtype=np.float32)
+    if source.ndim != 2 or 0 in source.shape or min(shape) < 1:
+        raise ValueError(f"resize: expected (H, W) to (H, W), got {source.shape} to {shape}")
+    wide = _along_columns(source, shape[1], kernel)
+    return np.ascontiguousarray(_along_columns(wide.T, shape[0], kernel).T)
+
+
+def _along_columns(source: Map, size: int, kernel: Kernel) -> Map:
+    width = source.shape[1]
+    if size == width:
+        return source
+    steps = np.arange(size, dtype=np.float64)
+    if kernel == "bicubic":
+        places = (steps + 0.5) * (width / size) - 0.5
+    else:
+        # torch places samples in single precision, OpenCV in double.
+        corners = kernel == "bilinear_corners"
+        ratio = (width - 1) / max(size - 1, 1) if corners else width / size
+        half = 0.0 if corners else 0.5
+        places = np.maximum((steps + half) * np.float64(np.float32(ratio)) - half, 0.0)
+        places = places.astype(np.float32).astype(np.float64)
+    left = np.floor(places)
+    offset = (places - left).astype(np.float32)
+    weights = _cubic(offset) if kernel == "bicubic" else _linear(offset)
+    first = left.astype(np.int64) - (len(weights) // 2 - 1)
+    result = np.zeros((source.shape[0], size), dtype=np.float32)
+    for tap, weight in enumerate(weights):
+        result += source[:, np.clip(first + tap, 0, width - 1)] * weight
+    return result
+
+
+def _linear(offset: Map) -> tuple[Map, ...]:
+    return np.float32(1) - offset, offset
+
+
+def _cubic(offset: Map) -> tuple[Map, ...]:
+    a, one = np.float32(-0.75), np.float32(1)
+    far, other = offset + one, one - offset
+    before = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a
+    near = ((a + 2) * offset - (a + 3)) * offset * offset + one
+    next_ = ((a + 2) * other - (a + 3)) * other * other + one
+    return before, near, next_, one - before - near - next_
+
+
+def nearest_valid_grid(mask: NDArray[np.bool_], size: int = 64) -> NDArray[np.int64]:
+    """Return the flat indices of the valid pixels nearest to the cells of a size x size grid.
+
+    A cell looks at its own window of the map and is left out where that holds no valid pixel; a map
+    smaller than the grid gives pixels several times.
+
+    Args:
+        mask: (H, W) bool.
+        size: cells along each side.
+
+    Returns:
+        (K,) into `mask.ravel()`, K <= size * size, cell by cell in rows.
+
+    Source: utils3d (3fab839, torch/maps.py, `masked_nearest_resize`), which MoGe (0744441) fits its
+    alignments on, 64 x 64.
+    """
+    height, width = mask.shape
+    rows, row_offsets = _windows(height, size)
+    columns, column_offsets = _windows(width, size)
+    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & (
+        (columns >= 0) & (columns < width)
+    )[None, :, None, :]
+    places = (
+        np.clip(rows, 0, height - 1)[:, None, :, None] * width
+        + np.clip(columns, 0, width - 1)[None, :, None, :]
+    )
+    distances = (
+        np.square(column_offsets)[None, :, None, :] + np.square(row_offsets)[:, None, :, None]
+    )
+    valid = inside & mask.ravel()[places]
+    shape = (size * size, rows.shape[1] * columns.shape[1])
+    distances = np.where(valid, distances, np.float32(np.inf)).reshape(shape)
+    nearest = np.argmin(distances, axis=1)[:, None]
+    found = np.take_along_axis(places.reshape(shape), nearest, axis=1)[:, 0]
+    return np.asarray(found[valid.reshape(shape).any(axis=1)], dtype=np.int64)
+
+
+def _windows(length: int, size: int) -> tuple[NDArray[np.int64], Map]:
+    """The pixels in each cell's window along one side, and their offsets from its centre."""
+    extent = max(1.0, length / size)
+    centres = np.linspace(0.5 / size, 1 - 0.5 / size, size, dtype=np.float32) * np.float32(length)
+    starts = np.round(centres - np.float32(extent / 2)).astype(np.int64)
+    pixels = starts[:, None] + np.arange(math.ceil(extent))
+    return pixels, pixels.astype(np.float32) + np.float32(0.5) - centres[:, None]

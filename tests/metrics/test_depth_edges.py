@@ -1,0 +1,74 @@
+"""Depth edges: by hand, against a loop over pixels, and what has no edge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from g2vlm_bench.metrics.depth_edges import MAP_METRICS, boundary_f1
+
+THRESHOLDS = np.linspace(0.05, 0.25, 10, dtype=np.float32).astype(float)
+
+
+def steps(seed: int, size: tuple[int, int] = (14, 17)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    target = rng.choice([1.0, 1.1, 1.2, 2.0], size)
+    prediction = target * rng.uniform(0.9, 1.1, size)
+    return prediction, target, rng.random(size) < 0.8
+
+
+def slowly(prediction, target, mask, radius: int, every_threshold: bool) -> float:
+    height, width = target.shape
+    scores, weights = [], []
+    for t in THRESHOLDS:
+        counts = np.zeros((2, 2), int)
+        for i in range(radius, height - radius):
+            for j in range(radius, width - radius):
+                for a in range(i - radius, i + radius + 1):
+                    for b in range(j - radius, j + radius + 1):
+                        near = (a - i) ** 2 + (b - j) ** 2 <= radius**2
+                        if near and mask[i, j] and mask[a, b]:
+                            found = prediction[a, b] / prediction[i, j] > 1 + t
+                            counts[int(found), int(target[a, b] / target[i, j] > 1 + t)] += 1
+        if every_threshold or counts[:, 1].any():
+            both = counts[1, 1]
+            scores.append(2 * both / max(counts[1].sum() + counts[:, 1].sum(), 1))
+            weights.append(t)
+    return float(np.average(scores, weights=weights))
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+@pytest.mark.parametrize("every_threshold", [False, True])
+def test_agreement_with_a_loop_over_pixels(radius, every_threshold) -> None:
+    pair = steps(radius)
+    found = boundary_f1(*pair, radius=radius, every_threshold=every_threshold)
+    assert found == pytest.approx(slowly(*pair, radius, every_threshold), rel=1e-12)
+
+
+def test_one_edge_by_hand() -> None:
+    # A wall at 1 m before one at 1.1 m: an edge at the heights 0.05, 0.072 and 0.094 only.
+    target = np.where(np.arange(8) < 4, 1.0, 1.1) * np.ones((6, 1))
+    assert boundary_f1(target, target) == 1
+    share = THRESHOLDS[:3].sum() / THRESHOLDS.sum()
+    assert boundary_f1(target, target, every_threshold=True) == pytest.approx(share)
+    # One pixel to the side no edge is met.
+    assert boundary_f1(np.roll(target, 1, axis=1), target) == 0
+
+
+@pytest.mark.parametrize("name", MAP_METRICS)
+def test_what_the_mask_hides_does_not_count_and_scale_does_not_matter(name) -> None:
+    prediction, target, mask = steps(5)
+    spoiled = np.where(mask, 3 * prediction, np.nan), np.where(mask, target, -1.0), mask
+    expected = MAP_METRICS[name](prediction, target, mask)
+    assert MAP_METRICS[name](*spoiled) == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_has_no_edge_has_no_score() -> None:
+    flat = np.ones((6, 8))
+    with pytest.raises(ValueError, match="expected an edge"):
+        boundary_f1(flat, flat)
+    with pytest.raises(ValueError, match="larger than twice"):
+        boundary_f1(flat, flat, radius=3)
+    _, target, _ = steps(1)
+    assert boundary_f1(np.zeros_like(target), target) == 0
+    assert boundary_f1(np.full_like(target, -1.0), target) == 0
