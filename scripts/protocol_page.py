@@ -1,0 +1,113 @@
+"""Writes docs/PROTOCOLS.md and its picture from the profile files, so that they cannot disagree.
+
+python scripts/protocol_page.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.sample import Ambiguity, Prediction, Target
+from g2vlm_bench.survey import survey
+from g2vlm_bench.task import Profile, load_profile
+
+PROJECT = Path(__file__).parent.parent
+DOCS = PROJECT / "docs"
+HEAD = """# Protocols
+
+Two published tables under one metric name often differ only in an alignment or a mean. Here each
+published protocol has a name, a *profile*, that fixes everything between a prediction and a number
+and lists the quirks of the code whose numbers it gives. A task names it, and its name stands in the
+metric's: `{profile: moge}` makes `abs_rel@moge`. Without a profile a protocol says what it does by
+itself (`abs_rel@median_scale+cap80`); those are the correct ones.
+
+What the protocol alone is worth, on one map:
+
+![AbsRel of one depth map under every depth profile](protocols.png)
+
+The map is the truth of a plane and a sphere, scaled by 1.7, shifted by 0.2 m, with 8 % noise and
+3 % outliers (`scripts/protocol_page.py`, seed 0). `g2vlm-bench protocols PREDICTION TRUTH` shows
+one of yours under all of them.
+
+This page is written by `python scripts/protocol_page.py` from `tasks/profiles/*.yaml`.
+"""
+
+
+def main() -> None:
+    """Write the page and its picture."""
+    plugins = Plugins()
+    profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
+    DOCS.mkdir(exist_ok=True)
+    rows = ["| profile | what it is | families | reference |", "| --- | --- | --- | --- |"]
+    rows += [
+        f"| [`{p.name}`](#{p.name}) | {p.title} | {', '.join(sorted(p.protocols))} "
+        f"| {p.reference} |"
+        for p in profiles
+    ]
+    sections = [section(profile) for profile in profiles]
+    page = "\n".join([HEAD, *rows, "", *sections]).rstrip() + "\n"
+    (DOCS / "PROTOCOLS.md").write_text(page, encoding="utf-8")
+    picture(plugins, DOCS / "protocols.png")
+
+
+def section(profile: Profile) -> str:
+    """One profile: what it fixes in each family, and its quirks."""
+    lines = [f"## {profile.name}", "", f"{profile.title}. Reference: {profile.reference}.", ""]
+    for family, protocols in sorted(profile.protocols.items()):
+        lines += [f"- {family} `{label(profile, one)}`: {described(one)}" for one in protocols]
+    if profile.quirks:
+        lines += ["", "Quirks:", "", *(f"- {quirk}" for quirk in profile.quirks)]
+    return "\n".join([*lines, ""])
+
+
+def label(profile: Profile, fields: dict[str, Any]) -> str:
+    """The label that stands in the metric's name."""
+    return f"{profile.name}.{fields['name']}" if "name" in fields else profile.name
+
+
+def described(fields: dict[str, Any]) -> str:
+    """The fields that depart from the default."""
+    told = [f"{key} {value}" for key, value in fields.items() if key != "name"]
+    return ", ".join(told) or "the default"
+
+
+def picture(plugins: Plugins, path: Path) -> None:
+    """Bars of AbsRel under every depth profile, smallest first."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    truth, prediction = maps()
+    target, predicted = Target(depth_m=(truth,)), Prediction(depth=(prediction,))
+    readings = survey(plugins, "depth", target, predicted, Ambiguity.METRIC, ["abs_rel"])
+    bars = sorted((r.values["abs_rel"], r.protocol) for r in readings if "abs_rel" in r.values)
+    figure, axes = pyplot.subplots(figsize=(7, 0.28 * len(bars) + 1), layout="constrained")
+    axes.barh([name for _, name in bars], [value for value, _ in bars], color="#1f6fb4")
+    axes.bar_label(axes.containers[0], fmt="%.3f", padding=3, fontsize=8)
+    axes.set_xlabel("AbsRel of the same map, lower is better")
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="y", labelsize=8)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def maps() -> tuple[np.ndarray, np.ndarray]:
+    """A plane with a sphere in front of it, and a prediction of it that is off in many ways."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:240, 0:320] / 240
+    truth = 6.0 - 3.5 * rows
+    truth = np.where((rows - 0.5) ** 2 + (columns - 0.7) ** 2 < 0.06, 1.8, truth)
+    prediction = 1.7 * truth * rng.normal(1.0, 0.08, truth.shape) + 0.2
+    outliers = rng.random(truth.shape) < 0.03
+    prediction[outliers] *= rng.uniform(2.0, 6.0, int(outliers.sum()))
+    return truth.astype(np.float32), np.clip(prediction, 0.05, None).astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()
