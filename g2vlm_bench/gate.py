@@ -82,7 +82,9 @@ class Comparison:
         return "\n".join(difference.text() for difference in self.differences)
 
 
-def compare(base: Path, new: Path, max_drop: Mapping[str, float] | None = None) -> Comparison:
+def compare(
+    base: Path | str, new: Path | str, max_drop: Mapping[str, float] | None = None
+) -> Comparison:
     """Compare runs of the same tasks.
 
     A metric is worse where the 95 % interval of the paired difference lies wholly on that side. A
@@ -101,7 +103,7 @@ def compare(base: Path, new: Path, max_drop: Mapping[str, float] | None = None) 
         BenchError: A run is not complete, a metric named is in no task, or what is allowed is no
             number.
     """
-    old_runs, new_runs = _by_task(base), _by_task(new)
+    old_runs, new_runs = _by_task(Path(base)), _by_task(Path(new))
     lacking = sorted(set(old_runs) - set(new_runs))
     if lacking:
         # A gate that passes what was not run is open.

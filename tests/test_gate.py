@@ -84,7 +84,7 @@ def test_lower_is_better_where_the_metric_says_so(make) -> None:
 def test_noise_is_no_regression_and_the_same_run_is_none(make) -> None:
     base = make("base", SCENES)
     assert not compare(base, make("new", SCENES + NOISE - NOISE.mean() - 1e-4)).regressed
-    (same,) = compare(base, base).differences
+    (same,) = compare(str(base), str(base)).differences
     assert (same.worsening, same.low, same.high, same.regressed) == (0, 0, 0, False)
 
 
