@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from g2vlm_bench.data.readers.stereo_disparity import StereoDisparity, read_middlebury
+from g2vlm_bench.data.readers.stereo_disparity import StereoDisparity, read_middlebury, read_rig
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_depth, load_rgb
 
@@ -54,6 +54,45 @@ def test_numbers_and_mask(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((2, 3), np.uint8)).save(folder / "mask.png")
     with pytest.raises(BenchError, match=r"size \(1, 3\), got \(2, 3\)"):
         found.samples("test")[0].load_target()
+
+
+def test_kitti_calibration_files(tmp_path: Path) -> None:
+    """Of stereo 2015; the baseline is (44.85728 + 339.5242) / 721.5377 m."""
+    write_pair(tmp_path / "s", np.full((1, 2), 721.5377 / 10))
+    rows = "0 609.5593 {} 0 721.5377 172.854 0 0 0 1 0"
+    lines = [f"P_rect_0{n}: 721.5377 {rows.format(x)}" for n, x in ((2, 44.85728), (3, -339.5242))]
+    (tmp_path / "s/calib.txt").write_text("calib_time: 09-Jan-2012\n" + "\n".join(lines))
+    found = reader(tmp_path, calibration="{id}/calib.txt")
+    target = found.samples("test")[0].load_target()
+    assert target.depth_m is not None
+    np.testing.assert_allclose(target.depth_m[0], [[5.32725] * 2], rtol=1e-5)
+    assert target.intrinsics is not None
+    assert target.intrinsics[0][:2, 2].tolist() == [610.0593, 173.354]
+    (tmp_path / "s/calib.txt").write_text(lines[0])
+    with pytest.raises(BenchError, match="P_rect_03 or P3"):
+        read_rig(tmp_path / "s/calib.txt")
+
+
+def test_8_bit_disparity_of_middlebury_2003(tmp_path: Path) -> None:
+    """Quarter size: four steps a pixel, 0 = none; without a calibration, up to scale."""
+    (tmp_path / "cones").mkdir()
+    Image.fromarray(np.zeros((1, 3, 3), np.uint8)).save(tmp_path / "cones/im2.png")
+    Image.fromarray(np.array([[0, 40, 200]], np.uint8)).save(tmp_path / "cones/disp2.png")
+    options = {"image": "{id}/im2.png", "disparity": "{id}/disp2.png", "focal_px": 1}
+    found = reader(tmp_path, **options, baseline_m=1, disparity_scale=4, grey8=True)
+    (sample,) = found.samples("test")
+    assert sample.id == "cones"
+    depth = sample.load_target().depth_m
+    assert depth is not None
+    np.testing.assert_allclose(depth[0], [[np.nan, 0.1, 0.02]])
+    for scale in (None, 0):
+        broken = reader(tmp_path, **options, baseline_m=1, grey8=True, disparity_scale=scale)
+        with pytest.raises(BenchError, match="'disparity_scale' above 0"):
+            broken.samples("test")[0].load_target()
+    with pytest.raises(BenchError, match="one 16-bit channel"):
+        reader(tmp_path, **options, baseline_m=1, disparity_scale=4).samples("test")[
+            0
+        ].load_target()
 
 
 def test_incomplete_calibrations(tmp_path: Path) -> None:
@@ -120,6 +159,25 @@ def test_disparity_warps_right_onto_left(
     low = there.astype(int)
     mixed = two[rows, low] * (1 - there + low) + two[rows, low + 1] * (there - low)
     assert np.median(np.abs(mixed - one[rows, columns])) < 1.2 * error
+
+
+def test_scene_flow(realdata: Path) -> None:
+    found = StereoDisparity(
+        realdata / "stereo",
+        image="sceneflow_{id}/left.png",
+        disparity="sceneflow_{id}/disparity_left.pfm",
+        focal_px=1050,
+        baseline_m=1,
+        principal_point=[479.5, 269.5],
+    )
+    (sample,) = found.samples("test")
+    assert sample.id == "A-0032-0006"
+    assert sample.load_inputs().images[0].shape == (540, 960, 3)  # the file is RGBA
+    target = sample.load_target()
+    assert target.depth_m is not None
+    assert np.isfinite(target.depth_m[0]).all()
+    assert target.intrinsics is not None
+    assert target.intrinsics[0][:2, 2].tolist() == [480, 270]
 
 
 def test_kitti_depth(realdata: Path) -> None:
