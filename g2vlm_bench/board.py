@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -38,7 +38,7 @@ class BoardDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     name: str
     version: int
     title: str
-    columns: list[BoardColumn]
+    columns: Annotated[list[BoardColumn], msgspec.Meta(min_length=1)]
     models: list[str] = []
     description: str = ""
 

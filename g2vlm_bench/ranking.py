@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from g2vlm_bench.aggregate import Column
 from g2vlm_bench.board import Board, BoardColumn, BoardDefinition, Cell, Row
 from g2vlm_bench.comparable import check_comparable, check_paired, gather
-from g2vlm_bench.errors import BenchError, NotComparableError
+from g2vlm_bench.errors import BenchError, NotComparableError, nearest
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import (
     REPLICATES,
@@ -61,8 +61,8 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
     Raises:
         NotComparableError: Two runs of one task differ in definition, data, samples or scorer, or
             two runs of one model in its weights, the adapter's source or the dtype.
-        BenchError: A run is not complete, a model has two runs of one task, or no run is of a task
-            of the board.
+        BenchError: A run is not complete, a model has two runs of one task, no run is of a task of
+            the board, or a column's metric is none of its task.
     """
     everything = [(path, RunFolder(path).read_record()) for path in paths]
     runs = [(path, record) for path, record in everything if record.task.name in definition.tasks]
@@ -159,6 +159,14 @@ def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict
             continue
         name = column.metric or record.task.definition["headline"]
         spec = next((spec for spec in record.metrics if spec.name == name), None)
+        if spec is None and name not in record.refused:
+            known = {*record.refused, *(spec.name for spec in record.metrics)}
+            raise BenchError(
+                f"column {column.task}",
+                expected="a metric of the task",
+                got=f"'{name}'",
+                fix=nearest(name, known),
+            )
         if spec is None:
             continue
         if not spec.bounded:
@@ -233,7 +241,7 @@ def _cell(
     if record is None:
         return Cell(None, note="not run")
     name = definition.metric or record.task.definition["headline"]
-    return Cell(None, note=record.refused.get(name, "no such metric"))
+    return Cell(None, note=record.refused[name])
 
 
 def _provisional(records: Sequence[RunRecord]) -> tuple[str, ...]:

@@ -239,9 +239,10 @@ def test_a_refused_cell_says_why_and_counts_0(make) -> None:
     assert (row(made, "relative").score, row(made, "relative").rank) == (0, 2)
 
 
-def test_a_metric_that_a_run_does_not_have_is_named_so(make) -> None:
-    made = board([make(DEPTH, "a", [1.0] * N)], DEPTH, metric="no_such@metric")
-    assert made.rows[0].cells[0].note == "no such metric"
+def test_a_column_of_a_metric_that_the_task_has_not_is_refused(make) -> None:
+    # Else every model would count 0 for a misspelling.
+    with pytest.raises(BenchError, match="Did you mean 'delta1@median_scale'"):
+        board([make(DEPTH, "a", [1.0] * N)], DEPTH, metric="dleta1@median_scale")
 
 
 def test_one_scene_leaves_the_uncertainty_unknown_and_all_tied(make) -> None:
@@ -392,6 +393,9 @@ def test_a_board_file_with_an_unknown_key_is_met_with_the_nearest(tmp_path) -> N
         "title: Mine\nversion: 1\ncolumns: [{task: depth/a}, {task: depth/a, metric: m}]\n"
     )
     assert load_board(path).tasks == ["depth/a"]
+    path.write_text("title: Mine\nversion: 1\ncolumns: []\n")
+    with pytest.raises(BenchError, match=r"length >= 1.*columns"):
+        load_board(path)
 
 
 def test_two_checkpoints_of_one_adapter_are_two_rows(make) -> None:
