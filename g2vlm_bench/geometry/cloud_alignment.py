@@ -75,6 +75,33 @@ def umeyama_ransac(
         return best
 
 
+def symmetric_similarity(source: NDArray[Any], target: NDArray[Any]) -> Similarity:
+    """Fit rotation and translation by least squares, and take the ratio of spreads as the scale.
+
+    The scale is that of root mean square distances from the mean, so the fit of the target to the
+    source is the inverse. Noise does not shrink it, as it shrinks Umeyama's.
+
+    Args:
+        source: (N, 3), N >= 3, row i corresponds to row i of the target.
+        target: (N, 3).
+
+    Raises:
+        ValueError: as `umeyama`.
+
+    Source: Horn 1987, section 2.E; SpatialBench (7f06a37), evaluation/alignment.py,
+    `procrustes_alignment`.
+    """
+    rotation = umeyama(source, target, with_scale=False).rotation
+    source_points, target_points = check_cloud(source, "source"), check_cloud(target, "target")
+    source_mean, target_mean = source_points.mean(axis=0), target_points.mean(axis=0)
+    spreads = [
+        float(np.linalg.norm(points - points.mean(axis=0)))
+        for points in (source_points, target_points)
+    ]
+    scale = spreads[1] / spreads[0]
+    return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+
+
 def joint_median(source: NDArray[Any], target: NDArray[Any]) -> Similarity:
     """Make median z and median spread equal, without a rotation or a shift in x and y.
 

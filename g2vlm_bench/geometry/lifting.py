@@ -24,12 +24,14 @@ class View:
         valid: (H, W) the N pixels that were lifted, in the order of rows.
         predicted: (N, 3) predicted points in the camera that lifted them.
         true: (N, 3) true points in the true camera; None where there is no true depth.
+        intrinsics: (3, 3) pixels, of the camera that lifted the prediction.
         pose: (4, 4) from the camera that lifted the prediction to the frame of comparison.
     """
 
     valid: Mask
     predicted: Array
     true: Array | None
+    intrinsics: Array
     pose: Array
 
 
@@ -62,7 +64,8 @@ def lift(
     true = None
     if true_depth is not None and true_intrinsics is not None:
         true = unproject(true_depth, true_intrinsics)[valid]
-    return View(valid, unproject(depth, intrinsics)[valid], true, np.asarray(pose))
+    points = unproject(depth, intrinsics)[valid]
+    return View(valid, points, true, np.asarray(intrinsics), np.asarray(pose))
 
 
 def predicted_cloud(views: Sequence[View], scale: float = 1.0) -> Array:
@@ -87,6 +90,13 @@ def true_cloud(views: Sequence[View], poses: Sequence[NDArray[Any]]) -> Array:
     """
     moved = [transform(_true(view), pose) for view, pose in zip(views, poses, strict=True)]
     return np.concatenate(moved)
+
+
+def depth_map(view: View, scale: float = 1.0) -> Array:
+    """Return the scaled depth that was lifted, (H, W), and NaN where none was."""
+    depth = np.full(view.valid.shape, np.nan)
+    depth[view.valid] = scale * view.predicted[:, 2]
+    return depth
 
 
 def view_numbers(views: Sequence[View]) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from g2vlm_bench.geometry.cloud_alignment import (
     align_segments,
     joint_median,
     mean_norm_scale,
+    symmetric_similarity,
     umeyama_ransac,
 )
 
@@ -77,6 +78,16 @@ def test_ransac_of_a_mirrored_cloud_is_a_rotation() -> None:
 def test_ransac_refuses_what_fixes_no_rotation(source, target) -> None:
     with pytest.raises(ValueError, match="expected"):
         umeyama_ransac(source, target, seed=0)
+
+
+def test_the_symmetric_fit_is_its_own_inverse_and_umeyama_is_not() -> None:
+    source, target = pairs()
+    assert same(symmetric_similarity(source, target), MOTION)
+    noisy = target + np.random.default_rng(1).normal(size=target.shape)
+    there, back = symmetric_similarity(source, noisy), symmetric_similarity(noisy, source)
+    assert there.scale * back.scale == pytest.approx(1, rel=1e-12)
+    assert umeyama(source, noisy).scale * umeyama(noisy, source).scale < 0.9
+    np.testing.assert_allclose(there.rotation, umeyama(source, noisy).rotation, atol=1e-12)
 
 
 def test_joint_median_by_hand() -> None:

@@ -93,7 +93,11 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
         "thresholds_m": [0.05, 0.25], "voxel_m": 0.02, "crop_margin_m": 0.5,
     }  # fmt: skip
     family = load_family("chamfer", ["chamfer_mean_l2", "fscore"], full)
-    assert set(full) == set(type(family.protocols[0]).__struct_fields__) - {"profile"}
+    published = {  # those of test_chamfer_profiles.py
+        "profile", "fitted_on", "fitted_per", "truth", "window_px", "at_most_pixels", "fusion",
+        "curve", "inlier_ratio", "voxel_grid", "thin_m", "drop_beyond_m", "seed",
+    }  # fmt: skip
+    assert set(full) == set(type(family.protocols[0]).__struct_fields__) - published
     label = "sim3+icp0.1+world+predicted_camera+voxel0.02+crop0.5"
     assert [spec.name for spec in family.specs] == [
         f"chamfer_mean_l2@{label}", f"fscore_0.05m@{label}", f"fscore_0.25m@{label}",

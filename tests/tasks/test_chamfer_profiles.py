@@ -1,0 +1,256 @@
+"""Published cloud protocols: what each profile says, truth is best, and its peer's own numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.sample import Ambiguity, Prediction, Target, Want
+from g2vlm_bench.task import load_profile
+
+CAMERA = np.array([[30.0, 0, 16], [0, 30.0, 12], [0, 0, 1]])
+PIXELS = {"camera": "predicted", "truth": "pixels"}
+FUSION = {"voxel_m": 0.08, "truncation_m": 0.32, "max_depth_m": 9.0, "points": 3000}
+
+
+def room(n: int = 4) -> Target:
+    """A bumpy surface seen by cameras that stand off a line."""
+    rows, columns = np.mgrid[:24, :32]
+    depths, poses = [], []
+    for i in range(n):
+        waves = np.sin(columns / (3.0 + i / 2)) + np.cos(rows / 3.5)
+        depths.append((2.0 + 0.2 * waves).astype(np.float32))
+        turn = Rotation.from_rotvec([0.05 * i, 0.1 * i, 0.02]).as_matrix()
+        poses.append(pose_matrix(turn, [1.0 + 0.3 * i, 2.0 - 0.2 * (i % 2), 0.1 * i * i]))
+    depths[0][:3] = np.nan
+    clouds = [
+        transform(unproject(d, CAMERA), p).reshape(-1, 3)
+        for d, p in zip(depths, poses, strict=True)
+    ]
+    points = np.concatenate(clouds)
+    return Target(
+        depth_m=tuple(depths),
+        points_world=points[np.isfinite(points).all(axis=1)],
+        intrinsics=(CAMERA,) * n,
+        world_from_camera=tuple(poses),
+    )
+
+
+def predicted(truth: Target, scale: float = 1.0, noise: float = 0.0, seed: int = 0) -> Prediction:
+    """The truth in another frame and scale, its depth noisy, holes filled."""
+    rng = np.random.default_rng(seed)
+    turn = pose_matrix(Rotation.from_rotvec([0.3, -0.7, 0.2]).as_matrix(), [5.0, 6, 7])
+    poses = [turn @ pose for pose in truth.world_from_camera]
+    for pose in poses:
+        pose[:3, 3] *= scale
+    depths = [
+        (scale * np.nan_to_num(d, nan=2.0) * (1 + noise * rng.normal(size=d.shape))).astype(
+            np.float32
+        )
+        for d in truth.depth_m
+    ]
+    return Prediction(
+        depth=tuple(depths), intrinsics=truth.intrinsics, world_from_camera=tuple(poses)
+    )
+
+
+# ------------------------------------------------------------------------------------ the fields
+
+
+def test_every_new_field_is_in_the_label_and_two_never_share_one(load_family) -> None:
+    base = {"alignment": "sim3", "truth": "pixels"}
+    options = [
+        {}, {"alignment": "sim3_ransac"}, {"alignment": "sim3_symmetric"}, {"fitted_per": "view"},
+        {"alignment": "mean_norm"}, {"alignment": "joint_median"}, {"fitted_on": "cameras"},
+        {"window_px": 224}, {"at_most_pixels": 500}, {"thin_m": 0.2}, {"drop_beyond_m": 20},
+        {"voxel_m": 0.1}, {"voxel_m": 0.1, "voxel_grid": "world"}, {"inlier_ratio": 1.25},
+        {"seed": 3}, {"curve": {"steps": 50}}, {"curve": {"squared": True}},
+        {"curve": {"divide_by": "thresholds"}}, {"curve": {"from_m": 0.02, "to_m": 2.0}},
+        {"truth": "cloud", "fusion": FUSION}, {"truth": "cloud"},
+        {"truth": "cloud", "fusion": FUSION | {"points": 5000}},
+    ]  # fmt: skip
+    family = load_family("chamfer", ["fscore_curve"], *({**base, **option} for option in options))
+    assert len({spec.name for spec in family.specs}) == len(options)
+    for one, other in combinations(family.protocols, 2):
+        assert one.label != other.label
+    assert family.protocols[-1].label == "sim3+tsdf0.08_0.32_9_5000"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ({"alignment": "joint_median", "frame": "world"}, "first_camera"),
+        ({"alignment": "mean_norm", "fitted_on": "cameras"}, "kind of sim3"),
+        ({"alignment": "scale", "fitted_per": "view"}, "kind of sim3"),
+        ({"alignment": "sim3", "fitted_on": "cameras", "fitted_per": "view"}, "one camera"),
+        ({"fusion": FUSION, "truth": "pixels"}, "fusion merges"),
+        ({"window_px": 224}, "truth pixels"),
+        ({"at_most_pixels": 224}, "truth pixels"),
+        ({"curve": {"from_m": 1.0, "to_m": 0.5}}, "upwards"),
+        ({"curve": {"step": 1}}, "step"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(load_family, protocol, message) -> None:
+    with pytest.raises(BenchError, match=message):
+        load_family("chamfer", ["fscore"], protocol)
+
+
+def test_metrics_of_pixels_are_refused_where_pixels_are_not_compared(load_family) -> None:
+    with pytest.raises(BenchError, match="truth: pixels, for point_abs_rel"):
+        load_family("chamfer", ["point_abs_rel"], {"alignment": "sim3"})
+
+
+def test_what_a_model_must_predict(load_family) -> None:
+    def wants(protocol) -> list[frozenset[Want]]:
+        return list(load_family("chamfer", ["fscore"], protocol).wants)
+
+    posed = frozenset({Want.DEPTH, Want.POSES})
+    assert wants({"alignment": "sim3", "fitted_on": "cameras"}) == [posed]
+    assert wants({"fusion": FUSION}) == [frozenset({Want.DEPTH})]
+    assert wants(PIXELS) == [posed | {Want.INTRINSICS}]
+    assert frozenset({Want.POINTS}) in wants({"thin_m": 0.1})
+
+
+# ----------------------------------------------------------------------------------- the profiles
+
+METRICS = [
+    "accuracy_mean", "completeness_median", "chamfer_mean_l2", "fscore", "fscore_curve",
+    "normal_consistency_median",
+]  # fmt: skip
+
+
+def shipped() -> list[str]:
+    plugins = Plugins.find()
+    found = {name: load_profile(plugins.path("profile", name)) for name in plugins.names("profile")}
+    return [name for name, profile in found.items() if "chamfer" in profile.protocols]
+
+
+def fields_of(name: str) -> list[dict]:
+    profile = load_profile(Plugins.find().path("profile", name))
+    return profile.expand("chamfer", None, "a test")
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_truth_in_another_frame_is_best_under_every_profile(load_family, score, name) -> None:
+    truth = room()
+    metric_gauge = predicted(truth)
+    # The others of a profile differ by numbers alone.
+    for fields in fields_of(name)[:2]:
+        # A million points tell no more of the code than some thousands do.
+        if "fusion" in fields:
+            fields = fields | {"fusion": FUSION, "voxel_m": 0.15, "thresholds_m": [0.3]}
+        family = load_family("chamfer", METRICS, fields)
+        best = {spec.name: spec.best for spec in family.specs}
+        values = score(family, truth, metric_gauge).values
+        noisy = score(family, truth, predicted(truth, noise=0.1)).values
+        for metric, value in values.items():
+            # Fused surfaces and drawn points are near the truth's points, not on them.
+            tolerance = 0.15 if "fusion" in fields else 1e-4
+            if not metric.startswith(
+                ("normal", "fscore_curve") if "fusion" in fields else "normal"
+            ):
+                assert value == pytest.approx(best[metric], abs=tolerance), metric
+        assert noisy[f"chamfer_mean_l2@{fields['profile']}"] > (
+            values[f"chamfer_mean_l2@{fields['profile']}"] + 1e-3
+        )
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_profile_forgives_a_scale_only_if_it_says_so(load_family, score, name) -> None:
+    truth = room()
+    for fields in fields_of(name)[:2]:
+        if "fusion" in fields:
+            fields = fields | {"fusion": FUSION, "voxel_m": 0.15}
+        family = load_family("chamfer", ["chamfer_mean_l2"], fields)
+        (value,) = score(family, truth, predicted(truth, 3.0)).values.values()
+        forgiven = family.protocols[0].needs is not Ambiguity.METRIC
+        assert (value < 0.2) == forgiven, fields
+
+
+# -------------------------------------------------------------------------------- parts by hand
+
+
+def test_pixels_are_compared_pixel_by_pixel_in_their_window(load_family, score) -> None:
+    truth = room(1)
+    depth = truth.depth_m[0].copy()
+    depth = np.nan_to_num(depth, nan=1.0)
+    depth[:, :8] *= 1.5  # outside the central 16 pixels
+    family = load_family(
+        "chamfer", ["accuracy_mean", "point_abs_rel"], {"truth": "pixels", "window_px": 16},
+        {"truth": "pixels"},
+    )  # fmt: skip
+    line = score(family, truth, Prediction(depth=(depth,)))
+    assert line.values["accuracy_mean@metric+pixels+window16"] == pytest.approx(0, abs=1e-6)
+    assert line.values["accuracy_mean@metric+pixels"] > 0.1
+    assert line.details["points"]["metric+pixels+window16"] == [256, 256]
+    # Relative errors are of all pixels: 8 of 32 columns are off by a half.
+    assert line.values["point_abs_rel@metric+pixels"] == pytest.approx(0.5 * 8 / 32, rel=1e-4)
+
+
+def test_each_view_may_have_a_fit_of_its_own(load_family, score) -> None:
+    truth = room(2)
+    uneven = predicted(truth)
+    uneven = replace(uneven, depth=(uneven.depth[0], 3 * uneven.depth[1]))
+    family = load_family(
+        "chamfer", ["accuracy_mean"], {**PIXELS, "alignment": "sim3"},
+        {**PIXELS, "alignment": "sim3", "fitted_per": "view"},
+    )  # fmt: skip
+    line = score(family, truth, uneven)
+    together, apart = line.values.values()
+    assert apart == pytest.approx(0, abs=1e-5) != together
+    views = line.details["alignment"]["sim3+per_view+pixels+predicted_camera"]["views"]
+    assert views[0]["scale"] == pytest.approx(3 * views[1]["scale"], rel=1e-5)
+
+
+def test_cameras_fix_the_scale_of_depth(load_family, score) -> None:
+    truth = room()
+    fitted = {"alignment": "sim3", "fitted_on": "cameras"}
+    family = load_family("chamfer", ["accuracy_mean"], fitted, {**fitted, "camera": "predicted"})
+    line = score(family, truth, predicted(truth, 2.5))
+    assert all(value == pytest.approx(0, abs=1e-5) for value in line.values.values())
+    assert line.details["alignment"]["sim3+on_cameras"]["depth_scale"] == pytest.approx(0.4)
+    # Depth that is not on the scale of its own cameras is not repaired.
+    off = replace(predicted(truth, 2.5), depth=predicted(truth).depth)
+    assert min(score(family, truth, off).values.values()) > 0.1
+    for few in (1, 2):
+        assert score(family, room(few), predicted(room(few))).status == "unscored"
+
+
+def test_far_distances_are_dropped_and_near_points_thinned(load_family, score) -> None:
+    # To the truth 0, 0.1, 7; thinned by 0.5 one of the first two is left.
+    truth = Target(points_world=np.array([[0.0, 0, 0], [9, 0, 0]]))
+    points = np.array([[0.0, 0, 0], [0.1, 0, 0], [2, 0, 0]])
+    family = load_family("chamfer", ["accuracy_mean"], {"drop_beyond_m": 7.5}, {"thin_m": 0.5})
+    line = score(family, truth, Prediction(points=points))
+    assert line.values["accuracy_mean@metric+drop7.5"] == pytest.approx((0 + 0.1 + 2) / 3)
+    assert line.details["points"]["metric+thin0.5"] == [2, 2]
+
+
+def test_fusion_needs_a_surface(load_family, score) -> None:
+    truth = room()
+    family = load_family("chamfer", ["fscore"], {"fusion": FUSION | {"max_depth_m": 0.5}})
+    line = score(family, truth, Prediction(depth=predicted(truth).depth))
+    assert line.status == "failed"
+    assert "expected a surface" in line.error.message
+
+
+def test_clouds_are_compared_in_the_first_cameras_frame(load_family, score) -> None:
+    truth = room(2)
+    far = np.eye(4)
+    far[:3, 3] = [5.4e5, 5.4e6, 300]
+    moved = replace(
+        truth,
+        points_world=truth.points_world + far[:3, 3],
+        world_from_camera=tuple(far @ pose for pose in truth.world_from_camera),
+    )
+    family = load_family("chamfer", ["accuracy_mean"], {**PIXELS, "alignment": "joint_median"})
+    (near,) = score(family, truth, predicted(truth, noise=0.05)).values.values()
+    (at_utm,) = score(family, moved, predicted(truth, noise=0.05)).values.values()
+    assert at_utm == pytest.approx(near, rel=1e-6)
