@@ -15,7 +15,7 @@ from g2vlm_bench.sample import Inputs, Prediction, Sample, SampleScore, Target, 
 from g2vlm_bench.store import RunFolder
 from g2vlm_bench.task import Family, TaskDefinition
 
-FLOORS = ("constant_depth", "mean_depth", "plane", "majority", "chance")
+FLOORS = ("constant_depth", "mean_depth", "plane", "static_camera", "majority", "chance")
 REFERENCES = ("oracle", "scrambled")
 
 

@@ -15,7 +15,9 @@ TASKS = [name for name in PLUGINS.names("task") if "/real_" in name]
 
 
 def test_every_family_has_real_tasks() -> None:
-    assert {name.partition("/")[0] for name in TASKS} == {"depth", "chamfer", "spatial_qa"}
+    assert {name.partition("/")[0] for name in TASKS} == {
+        "camera_pose", "depth", "chamfer", "spatial_qa",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TASKS)
