@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from g2vlm_bench.data.catalogue import find_entry
 from g2vlm_bench.data.frames import Sampling
 
 # 18 test sequences; the two of stairs have 500 frames.
@@ -25,7 +26,7 @@ NRGBD = [1167, 1210, 1442, 1493, 1517, 920, 1149, 395, 1676]
 
 def frames(lengths: list[int], **rule: int | None) -> list[int]:
     """Count the frames taken of each sequence as one sample."""
-    chosen = Sampling(views=0, **rule).choose(lengths)  # type: ignore[arg-type]
+    chosen = Sampling(**{"views": 0} | rule).choose(lengths)  # type: ignore[arg-type]
     return [len(sample) for samples in chosen for sample in samples]
 
 
@@ -75,3 +76,29 @@ def test_bonn_and_kitti_video() -> None:
     assert frames([438] * 5, start=30, stop=140) == [110] * 5
     # Drives shorter than 110 frames count whole.
     assert frames([77, 110, 400], stop=110) == [77, 110, 110]
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [
+        ("bonn", [438] * 5),
+        ("eth3d_undistorted", ETH3D),
+        ("nrgbd", NRGBD),
+        ("seven_scenes", SEVEN_SCENES),
+        ("tum_dynamics", [700] * 8),
+    ],
+)
+def test_the_catalogue_takes_what_it_says(name: str, lengths: list[int]) -> None:
+    entry = find_entry(name)
+    taken = frames(lengths, **entry.options["sampling"])
+    assert (len(taken), sum(taken)) == (entry.counts["test"], entry.counts["frames"])
+
+
+def test_counts_of_the_catalogue_add_up() -> None:
+    diode, kitti, nyu = (find_entry(name).counts for name in ("diode", "kitti_eigen", "nyu_mat"))
+    assert diode["test"] == diode["indoors"] + diode["outdoor"]
+    assert kitti["test"] == kitti["listed"] - 45  # those without annotated depth
+    assert nyu["test"] + nyu["train"] == nyu["labelled"]
+    assert find_entry("eth3d").counts["test"] == sum(ETH3D)
+    sintel = find_entry("sintel")
+    assert (len(sintel.options["sequences"]), sintel.counts["test"]) == (len(SINTEL), sum(SINTEL))
