@@ -1,4 +1,4 @@
-"""Predictions made anywhere: depth maps, clouds and answers in a folder, by sample id."""
+"""Predictions made anywhere: depth maps, clouds, poses and answers in a folder, by sample id."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.files import load_array, load_depth, load_jsonl, safe_join
 from g2vlm_bench.geometry.clouds import read_cloud
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
+from g2vlm_bench.trajectory_files import load_trajectory
 
 _INTEGER_MAPS = (".png", ".pgm")
 _MAPS = (".npz", ".npy", ".exr", ".pfm", *_INTEGER_MAPS)
 _CLOUDS = (".npz", ".ply", ".pcd", ".xyz", ".pts", ".bin")
+# The suffix says the format, since most programs call all of them .txt.
+_TRAJECTORIES = (".npz", ".tum", ".kitti")
 _ANSWERS = "answers.jsonl"
 _ARRAYS = {
     "depth": Want.DEPTH,
@@ -38,6 +41,7 @@ class Files(Adapter):
     - depth: `<id>.npy`, `.exr`, `.pfm`, or 16-bit `.png` and `.pgm`; several views are one array
       `(N, H, W)` or `<id>_000.npy`, `<id>_001.npy`, ...
     - clouds: `<id>.ply`, `.pcd`, `.xyz`, `.pts`, or KITTI's `.bin`
+    - poses: `<id>.tum` or `<id>.kitti`, one line a view in their order
     - all of that: `<id>.npz` with the arrays `depth` and `confidence` (`(H, W)` or `(N, H, W)`),
       `points` and `normals` (`(N, 3)`), `intrinsics` (`(3, 3)`, for every view, or `(N, 3, 3)`),
       `world_from_camera` (`(4, 4)` or `(N, 4, 4)`)
@@ -47,7 +51,8 @@ class Files(Adapter):
     Args:
         path: The folder, or the file of answers where there are answers only.
         ambiguity: Up to what depth and points are known: metric, scale, affine or
-            affine_disparity. Needed where there are any; nothing is assumed.
+            affine_disparity. Needed where there are any; nothing is assumed. Poses without it count
+            as up to scale.
         depth_scale: The value of one metre in png and pgm files; needed where metric depth is
             stored in them.
     """
@@ -100,9 +105,9 @@ class Files(Adapter):
                 fields["confidence"] = self._maps(archive, "confidence")
         if Want.POINTS in wants:
             fields |= self._points(inputs.id, arrays)
-        for key in ("intrinsics", "world_from_camera"):
+        for key, suffixes in (("intrinsics", (".npz",)), ("world_from_camera", _TRAJECTORIES)):
             if _ARRAYS[key] in wants:
-                matrices = load_array(self._only(inputs.id, (".npz",), arrays, key), key)
+                matrices = _matrices(self._only(inputs.id, suffixes, arrays, key), key)
                 fields[key] = (matrices,) * views if matrices.ndim == 2 else tuple(matrices)
         return fields
 
@@ -229,7 +234,7 @@ def _prediction_files(path: Path) -> list[Path]:
             expected="a folder or a .jsonl file",
             got="another file" if path.exists() else "nothing there",
         )
-    suffixes = {*_MAPS, *_CLOUDS}
+    suffixes = {*_MAPS, *_CLOUDS, *_TRAJECTORIES}
     found = [file for file in path.rglob("*") if file.suffix in suffixes and file.is_file()]
     answers = path / _ANSWERS
     return sorted([*found, *([answers] if answers.is_file() else [])])
@@ -269,7 +274,15 @@ def _found(files: Sequence[Path]) -> frozenset[Want]:
             found.add(Want.DEPTH)
         elif file.suffix in _CLOUDS:
             found.add(Want.POINTS)
+        elif file.suffix in _TRAJECTORIES:
+            found.add(Want.POSES)
     return frozenset(found)
+
+
+def _matrices(path: Path, key: str) -> NDArray[Any]:
+    if path.suffix == ".npz":
+        return load_array(path, key)
+    return load_trajectory(path, path.suffix[1:]).world_from_camera
 
 
 def _found_in_answers(answers: dict[str, dict[str, Any]]) -> frozenset[Want]:

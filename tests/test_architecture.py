@@ -37,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
         "sample", "task", "adapter", "plugins", "data", "store", "environment", "progress",
         "predicting", "scoring",
     },
+    "acquire": {"data", "files", "plugins", "progress"},
     "board": {"task", "store"},
     "comparable": {"aggregate", "store"},
     "ranking": {"aggregate", "statistics", "store", "board", "comparable"},
@@ -47,7 +48,9 @@ ARROWS: dict[str, set[str]] = {
     "api": {"sample", "plugins", "runner", "store", "board", "comparable", "ranking", "report"},
     "cli": {"*"},
     "tasks": {"sample", "task", "data", "world", "geometry", "metrics"},
-    "model_adapters": {"sample", "adapter", "files", "geometry", "reference"},
+    "model_adapters": {
+        "sample", "adapter", "files", "trajectory_files", "geometry", "reference",
+    },
 }  # fmt: skip
 
 # One door for each heavy dependency: where it may be imported at all.

@@ -119,6 +119,36 @@ def test_npz_holds_everything_geometric(metric, view, tmp_path) -> None:
     np.testing.assert_array_equal(prediction.world_from_camera, poses)
 
 
+KITTI = "1 0 0 0 0 1 0 0 0 0 1 0\n0 0 1 1 0 1 0 2 -1 0 0 3\n"
+TUM = "0.0 0 0 0 0 0 0 1\n0.1 1 2 3 0 0.70710678 0 0.70710678\n"
+POSES = frozenset({Want.POSES})
+
+
+@pytest.mark.parametrize(("suffix", "text"), [("kitti", KITTI), ("tum", TUM)])
+def test_poses_come_back_from_a_trajectory(make, view, tmp_path, suffix, text) -> None:
+    (tmp_path / f"a.{suffix}").write_text(text)
+    adapter = make("files", path=str(tmp_path))
+    # Poses alone need no ambiguity; without one they are not scored in metres.
+    assert (adapter.predicts, adapter.ambiguity) == (POSES, None)
+    first, second = only(adapter.predict([view(views=2)], POSES)).world_from_camera
+    np.testing.assert_array_equal(first, np.eye(4))
+    turned = [[0, 0, 1, 1], [0, 1, 0, 2], [-1, 0, 0, 3], [0, 0, 0, 1]]
+    np.testing.assert_allclose(second, turned, atol=1e-8)
+
+
+def test_a_trajectory_that_is_broken_or_there_twice_fails_for_its_sample(
+    make, view, tmp_path
+) -> None:
+    (tmp_path / "a.kitti").write_text(KITTI[:30])
+    (tmp_path / "b.kitti").write_text(KITTI)
+    (tmp_path / "b.tum").write_text(TUM)
+    adapter = make("files", path=str(tmp_path))
+    broken, twice = adapter.predict([view(views=2), view(views=2, id="b")], POSES)
+    assert "a.kitti, line 2: expected 12 numbers" in failure(broken)
+    assert "got b.tum and b.kitti" in failure(twice)
+    assert "got none" in failure(only(adapter.predict([view(id="c")], POSES)))
+
+
 def test_one_camera_counts_for_every_view(metric, view, tmp_path) -> None:
     np.savez(tmp_path / "a.npz", depth=np.stack([MAP] * 3), intrinsics=np.eye(3))
     prediction = only(
