@@ -121,9 +121,9 @@ def angular_of(module: Any, world_to_camera: bool) -> Callable[[Array, Array], A
     import torch
 
     def measured(predicted: Array, true: Array) -> Array:
-        given = (predicted, true)
+        given = [predicted, true]
         if world_to_camera:
-            given = tuple(map(trajectory.invert_poses, given))
+            given = [trajectory.invert_poses(poses) for poses in given]
         both = [torch.from_numpy(poses) for poses in given]
         found = module.se3_to_relative_pose_error(both[0], both[1], len(true))
         rotation, translation = (angles.numpy() for angles in found)

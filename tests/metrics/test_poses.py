@@ -368,3 +368,57 @@ def test_other_counts_and_no_pairs_are_refused(noisy_cameras) -> None:
         metrics.summarise(np.array([]), "mean")
     with pytest.raises(ValueError, match="delta"):
         metrics.relative_errors(predicted, true, delta=10)
+
+
+def changed(at, value):
+    def change(poses):
+        poses[at] = value
+        return poses
+
+    return change
+
+
+CHANGES = {
+    "empty": lambda p: p[:0],
+    "one pose": lambda p: p[:1],
+    "one NaN": changed((2, 0, 3), np.nan),
+    "NaN rotation": changed((2, 1, 1), np.nan),
+    "all NaN": lambda p: p * np.nan,
+    "one inf": changed((2, 0, 3), np.inf),
+    "constant": lambda p: np.repeat(np.eye(4)[None], len(p), axis=0),
+    "zeros": lambda p: p * 0,
+    "mirrored": lambda p: p @ np.diag([-1.0, 1, 1, 1]),
+    "another shape": lambda p: p[:, :3],
+    "broadcastable shape": lambda p: p[:1].repeat(1, axis=0),
+}
+MEASURES: dict[str, tuple[Callable, float]] = {
+    "rra": (lambda p, t: metrics.rra(metrics.pair_errors(p, t, trajectory.all_pairs(10)), 30), 1),
+    "rta": (lambda p, t: metrics.rta(metrics.pair_errors(p, t, trajectory.all_pairs(10)), 30), 1),
+    **{
+        name: (
+            lambda p, t, name=name: metrics.auc(
+                metrics.pair_errors(p, t, trajectory.all_pairs(10)), 30, name
+            ),
+            1,
+        )
+        for name in CONVENTIONS
+    },
+    "ate": (metrics.absolute_trajectory_error, 0),
+    "rpe_translation": (lambda p, t: float(metrics.relative_errors(p, t)[0].mean()), 0),
+    "rpe_rotation": (lambda p, t: float(metrics.relative_errors(p, t)[1].mean()), 0),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("case", CHANGES)
+def test_no_bad_trajectory_gets_the_best_value(noisy_cameras, name, case) -> None:
+    """As a family meets it: checked first, then measured."""
+    measure, best = MEASURES[name]
+    _, true = noisy_cameras(0)
+    assert measure(true, true) == pytest.approx(best, abs=1e-9)
+    if case == "constant":
+        value = measure(trajectory.check_poses(CHANGES[case](true.copy())), true)
+        assert abs(value - best) > 0.01
+        return
+    with pytest.raises(ValueError, match="expected"):
+        measure(trajectory.check_poses(CHANGES[case](true.copy())), true)
