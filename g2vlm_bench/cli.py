@@ -31,6 +31,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+data = typer.Typer(
+    no_args_is_help=True,
+    help="Datasets: where they come from, how they are fetched, whether a folder is whole.",
+)
+app.add_typer(data, name="data")
 
 
 class Listed(StrEnum):
@@ -58,6 +63,10 @@ AdaptersDirs = Annotated[
 ]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder that the tasks' data roots start in.")
+]
+DatasetName = Annotated[str, typer.Argument(help="A dataset of `data list`.")]
+Catalogue = Annotated[
+    Path | None, typer.Option(help="A YAML file of your own datasets, instead of the shipped one.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -281,6 +290,65 @@ def protocols(
         cells = (f"{reading.values.get(name, float('nan')):>12.4f}" for name in names)
         values = " ".join(cells) if reading.values else reading.problem
         typer.echo(f"{reading.protocol:<{width}} {values}")
+
+
+@data.command(name="list")
+def data_list(catalogue: Catalogue = None, json: Json = False) -> None:
+    """List the datasets that are known, their licences, and whether they can be fetched."""
+    from g2vlm_bench.data.catalogue import load_catalogue
+
+    entries = list(load_catalogue(catalogue).values())
+    if json:
+        _print_json(entries)
+        return
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in entries:
+        how = "fetched" if entry.download else "by hand"
+        typer.echo(f"{entry.name:<{width}}  {how}  {entry.title} ({entry.licence})")
+
+
+@data.command(name="prepare")
+def data_prepare(
+    name: DatasetName,
+    root: Annotated[
+        Path | None, typer.Option(help="The dataset's folder; without it nothing is fetched.")
+    ] = None,
+    catalogue: Catalogue = None,
+) -> None:
+    """Say where a dataset comes from, its licence and layout; fetch it where its source allows.
+
+    Fetching goes on where it was cut, checks hashes, and unpacks within the folder only.
+    """
+    from g2vlm_bench.data.catalogue import find_entry
+
+    entry = find_entry(name, catalogue)
+    typer.echo(entry.text())
+    if root is not None:
+        from g2vlm_bench import acquire
+
+        for path in acquire.prepare(entry, root):
+            typer.echo(f"ready: {path}")
+
+
+@data.command(name="verify")
+def data_verify(
+    name: DatasetName,
+    root: Annotated[Path, typer.Option(help="The dataset's folder.")],
+    catalogue: Catalogue = None,
+    tasks_dir: TasksDirs = None,
+    json: Json = False,
+) -> None:
+    """Check a dataset's folder: hashes, numbers of samples, files that are missing."""
+    from g2vlm_bench import acquire
+    from g2vlm_bench.data.catalogue import find_entry
+
+    found = acquire.verify(find_entry(name, catalogue), root, _plugins(tasks_dir, None))
+    if json:
+        _print_json(found)
+    else:
+        typer.echo(found.text())
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 def main() -> None:

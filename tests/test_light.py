@@ -38,6 +38,8 @@ print("\\nimported:", *sorted({name.partition(".")[0] for name in sys.modules}))
         ["list", "datasets"],
         ["list", "suites"],
         ["list", "metrics", "--json"],
+        ["data", "list"],
+        ["data", "prepare", "nyu_png"],
     ],
     ids=" ".join,
 )

@@ -20,12 +20,14 @@ class Download(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         sha256: Of its content, hexadecimal.
         bytes: Its size.
         path: Its name below the dataset's folder; the last part of the address where it is empty.
+        unpack: Whether it is an archive (zip, tar) whose content belongs into the folder.
     """
 
     url: str
     sha256: str
     bytes: int
     path: str = ""
+    unpack: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,13 +60,36 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     notes: str = ""
     download: tuple[Download, ...] = ()
 
+    def text(self) -> str:
+        """Say where the data come from, their licence, what they look like, how they are read."""
+        import yaml
 
-def load_catalogue(path: Path = SHIPPED) -> dict[str, Entry]:
-    """Read the catalogue; its names in the order of the file.
+        files = f"{len(self.download)} files, {sum(d.bytes for d in self.download) / 1e9:.3g} GB"
+        parts = {
+            "source": self.source,
+            "licence": self.licence,
+            "paper": self.citation,
+            "download": files if self.download else "by hand",
+            "counts": ", ".join(f"{count} {what}" for what, count in self.counts.items()),
+            "notes": self.notes,
+        }
+        lines = [f"{self.name}: {self.title}"]
+        lines += [f"{key:<9} {' '.join(text.split())}" for key, text in parts.items() if text]
+        reading = yaml.safe_dump(
+            {"format": self.format} | self.options, sort_keys=False, default_flow_style=None
+        )
+        for title, text in (("layout", self.layout), ("`data` of a task file", reading)):
+            lines += [f"{title}:", *(f"  {line}" for line in text.rstrip().splitlines())]
+        return "\n".join(lines)
+
+
+def load_catalogue(path: Path | None = None) -> dict[str, Entry]:
+    """Read a catalogue, the shipped one where none is given; names in the order of the file.
 
     Raises:
         BenchError: The file breaks the form of an entry, or a name stands twice.
     """
+    path = path or SHIPPED
     try:
         entries = msgspec.yaml.decode(path.read_bytes(), type=list[Entry])
     except (OSError, msgspec.DecodeError) as error:
@@ -77,13 +102,13 @@ def load_catalogue(path: Path = SHIPPED) -> dict[str, Entry]:
     return found
 
 
-def find_entry(name: str) -> Entry:
-    """Find a dataset by its name.
+def find_entry(name: str, path: Path | None = None) -> Entry:
+    """Find a dataset by its name, in the shipped catalogue where no other is given.
 
     Raises:
         BenchError: There is none; the nearest name is given.
     """
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(path)
     if name not in catalogue:
         raise BenchError(f"dataset '{name}'", got="an unknown name", fix=nearest(name, catalogue))
     return catalogue[name]

@@ -173,6 +173,14 @@ class FrameReader(Reader):
         """Hash every file that the samples depend on."""
         return hash_content(self.root, self._files[split])
 
+    def missing(self, split: str) -> list[str]:
+        """Name the files, below the root, that samples depend on and that are not there."""
+        return sorted(
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+            for path in self._files[split]
+            if not path.is_file()
+        )
+
 
 def _taken(scenes: Sequence[Scene], sampling: Sampling) -> list[tuple[Scene, list[Frame]]]:
     chosen = sampling.choose(len(scene.frames) for scene in scenes)

@@ -1,0 +1,194 @@
+"""`data list`, `data prepare`, `data verify`, on a loopback server and small folders."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import sys
+import threading
+import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from g2vlm_bench import cli
+from g2vlm_bench.acquire import prepare, verify
+from g2vlm_bench.data.catalogue import Download, Entry, load_catalogue
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.plugins import Plugins, check_arguments
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def entry(tmp_path, monkeypatch):
+    """A dataset of two pairs in a zip and a list beside it, on a server of its own."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    with zipfile.ZipFile(shelf / "pairs.zip", "w") as archive:
+        for name in ("a", "b"):
+            for folder, pixels in (
+                ("rgb", np.zeros((4, 6, 3), np.uint8)),
+                ("depth", np.full((4, 6), 2000, np.uint16)),
+            ):
+                content = io.BytesIO()
+                Image.fromarray(pixels).save(content, "PNG")
+                archive.writestr(f"{folder}/{name}.png", content.getvalue())
+    (shelf / "list.txt").write_text("a\nb\n")
+    serve = functools.partial(Quiet, directory=str(shelf))
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), serve)
+    threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+    url = f"http://127.0.0.1:{listening.server_port}"
+    yield Entry(
+        name="pairs",
+        title="Two pairs",
+        format="rgbd_pairs",
+        options={"rgb": "rgb/{id}.png", "depth": "depth/{id}.png", "depth_scale": 1000},
+        source="https://example.org/pairs",
+        licence="CC BY 4.0",
+        layout="rgb/<id>.png\ndepth/<id>.png\n",
+        counts={"test": 2, "scenes": 1},
+        download=tuple(
+            Download(
+                url=f"{url}/{path.name}",
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                bytes=path.stat().st_size,
+                unpack=path.suffix == ".zip",
+            )
+            for path in (shelf / "pairs.zip", shelf / "list.txt")
+        ),
+    )
+    listening.shutdown()
+    listening.server_close()
+
+
+@pytest.fixture
+def call(entry, tmp_path, monkeypatch, capsys):
+    """Call the command line with a catalogue of that one dataset."""
+    catalogue = tmp_path / "catalogue.yaml"
+    catalogue.write_bytes(msgspec.yaml.encode([entry]))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        words = [*map(str, arguments), "--catalogue", str(catalogue)]
+        monkeypatch.setattr(sys, "argv", ["g2vlm-bench", "data", *words])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def names(root: Path) -> list[str]:
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+
+
+def test_prepared_data_verify(call, tmp_path) -> None:
+    root = tmp_path / "data/pairs"
+    code, out, err = call("prepare", "pairs", "--root", root)
+    assert code == 0, err
+    assert f"ready: {root / 'list.txt'}" in out
+    pairs = ["depth/a.png", "depth/b.png", "list.txt", "rgb/a.png", "rgb/b.png"]
+    assert names(root) == [".g2vlm-bench.json", *pairs]
+    code, out, _ = call("verify", "pairs", "--root", root, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["ok"], found["missing"]) == (True, [])
+    checks = {check["what"]: check["got"] for check in found["checks"]}
+    assert checks["pairs.zip"] == "unpacked"
+    assert checks["samples of 'test'"] == "2"
+    assert checks["content of 'test'"].startswith("sha256:")
+    # Prepared again, nothing is fetched: the server may be gone.
+    assert call("prepare", "pairs", "--root", root)[0] == 0
+
+
+def test_without_a_folder_nothing_is_fetched(call, tmp_path) -> None:
+    code, out, _ = call("prepare", "pairs")
+    assert code == 0
+    for text in ("https://example.org/pairs", "CC BY 4.0", "rgb/<id>.png", "format: rgbd_pairs"):
+        assert text in out
+    assert "2 files" in out
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_is_missing_is_named(call, tmp_path) -> None:
+    root = tmp_path / "pairs"
+    call("prepare", "pairs", "--root", root)
+    (root / "depth/b.png").unlink()
+    (root / "list.txt").write_text("another")
+    code, out, _ = call("verify", "pairs", "--root", root)
+    assert code == 1
+    assert "WRONG sha256 of list.txt" in out
+    assert "ok    samples of 'test': 2" in out
+    assert "missing depth/b.png" in out
+    (root / "rgb/b.png").unlink()
+    assert "WRONG samples of 'test': 1, expected 2" in call("verify", "pairs", "--root", root)[1]
+    (root / "rgb/a.png").unlink()
+    assert "WRONG layout" in call("verify", "pairs", "--root", root)[1]
+    assert "no such folder" in call("verify", "pairs", "--root", tmp_path / "none")[1]
+
+
+def test_long_lists_of_missing_files_are_cut(entry, tmp_path) -> None:
+    for folder in ("rgb", "depth"):
+        (tmp_path / "d" / folder).mkdir(parents=True)
+    for number in range(13):
+        (tmp_path / f"d/rgb/{number:02}.png").write_bytes(b"")
+    found = verify(msgspec.structs.replace(entry, download=()), tmp_path / "d", Plugins())
+    assert len(found.missing) == 13
+    assert "depth/09.png\n  and 3 more" in found.text()
+
+
+def test_data_under_an_agreement_are_fetched_by_hand(entry, tmp_path) -> None:
+    with pytest.raises(BenchError, match=r"Fetch it from https://example\.org/pairs"):
+        prepare(msgspec.structs.replace(entry, download=()), tmp_path)
+
+
+def test_an_archive_whose_content_is_a_trap(entry, tmp_path) -> None:
+    shelf = tmp_path / "shelf/pairs.zip"
+    with zipfile.ZipFile(shelf, "w") as archive:
+        archive.writestr("../evil.txt", "x")
+    trap = msgspec.structs.replace(
+        entry.download[0],
+        sha256=hashlib.sha256(shelf.read_bytes()).hexdigest(),
+        bytes=shelf.stat().st_size,
+    )
+    with pytest.raises(BenchError, match="Nothing was unpacked"):
+        prepare(msgspec.structs.replace(entry, download=(trap,)), tmp_path / "root")
+    assert names(tmp_path / "root") == ["pairs.zip"]
+
+
+def test_names_and_catalogues_that_are_none(call, tmp_path) -> None:
+    code, _, err = call("prepare", "pears")
+    assert code == 1
+    assert "Did you mean 'pairs'?" in err
+    (tmp_path / "catalogue.yaml").write_text("- name: pairs\n")
+    assert "expected a list of datasets" in call("list")[2]
+
+
+def test_list(call) -> None:
+    code, out, _ = call("list")
+    assert (code, out) == (0, "pairs  fetched  Two pairs (CC BY 4.0)\n")
+    assert json.loads(call("list", "--json")[1])[0]["name"] == "pairs"
+
+
+@pytest.mark.parametrize("entry", load_catalogue().values(), ids=lambda entry: entry.name)
+def test_every_shipped_entry_names_a_reader_and_options_that_it_takes(entry, tmp_path) -> None:
+    cls = Plugins().reader(entry.format)
+    check_arguments(cls, entry.options, entry.name, {"root": tmp_path})
+    assert entry.layout.strip()
+    assert entry.licence
+    assert entry.text().startswith(entry.name)
+    for download in entry.download:
+        assert len(bytes.fromhex(download.sha256)) == 32
