@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.statistics import Bootstrap, cluster_bootstrap
+from g2vlm_bench.statistics import LEVEL, Bootstrap, cluster_bootstrap
 from g2vlm_bench.store import MetricResult, SampleLine
 
 
@@ -21,6 +21,7 @@ class Column:
     weights: list[float] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
     failed: list[bool] = field(default_factory=list)
+    worst: list[float] = field(default_factory=list)
     n_unscored: int = 0
 
     def add(self, line: SampleLine) -> None:
@@ -32,10 +33,10 @@ class Column:
         if weight == 0:
             return
         value = line.values.get(self.spec.name) if line.status == "scored" else None
+        worst = line.worst.get(self.spec.name, _worst(self.spec))
         failed = value is None or not math.isfinite(value)
-        if value is None or failed:
-            value = line.worst.get(self.spec.name, _worst(self.spec))
-        self.values.append(value)
+        self.values.append(worst if value is None or failed else value)
+        self.worst.append(worst)
         self.weights.append(weight)
         self.clusters.append(line.cluster)
         self.failed.append(failed)
@@ -50,11 +51,17 @@ class Column:
             return None
         return cluster_bootstrap(self.values, self.weights, self.clusters, seed)
 
+    def all_failed(self, seed: int) -> Bootstrap | None:
+        """What a model gets that fails on every one of these samples."""
+        if sum(self.weights) <= 0:
+            return None
+        return cluster_bootstrap(self.worst, self.weights, self.clusters, seed)
+
     def result(self, seed: int) -> MetricResult:
         """Reduce to a number with its interval and counts."""
         boot = self.bootstrap(seed)
         value = boot.value if boot is not None and math.isfinite(boot.value) else None
-        low, high = _within_bounds(self.spec, boot.interval() if boot is not None else None)
+        low, high = _interval(self.spec, boot)
         return MetricResult(
             metric=self.spec.name,
             unit=self.spec.unit,
@@ -77,13 +84,25 @@ class Column:
         return sum(v * w for v, w in kept) / mass if mass > 0 else None
 
 
-def _within_bounds(
-    spec: MetricSpec, interval: tuple[float, float] | None
-) -> tuple[float, float] | tuple[None, None]:
-    """Cut what no value can be: Student's interval of a share may reach beyond 1."""
-    if interval is None:
+def _interval(spec: MetricSpec, boot: Bootstrap | None) -> tuple[float, float] | tuple[None, None]:
+    """Give the interval within what values there can be, and never one of no width by agreement.
+
+    Where all n scenes agree, resampling them shows no spread, and "1.000 [1.000, 1.000]" of five
+    scenes would claim what five scenes cannot show. A share q of other scenes stays unseen in n
+    with probability (1 - q)^n; the q for which that is 2.5 % may lie at either bound (the exact
+    binomial bound of Clopper and Pearson 1934 for shares of 0 and 1).
+    """
+    interval = None if boot is None else boot.interval()
+    if boot is None or interval is None:
         return None, None
     lowest, highest = sorted((spec.best, _worst(spec)))
+    if spec.bounded and boot.replicates.std() < 1e-12:
+        unseen = 1 - ((1 - LEVEL) / 2) ** (1 / boot.n_clusters)
+        interval = (
+            boot.value - unseen * (boot.value - lowest),
+            boot.value + unseen * (highest - boot.value),
+        )
+    # Student's interval of a share may reach beyond 1.
     return max(interval[0], lowest), min(interval[1], highest)
 
 
@@ -101,6 +120,7 @@ class Aggregate:
     by_tag: dict[str, dict[str, dict[str, Column]]]
     parse_statuses: Counter[str]
     statuses: Counter[str]
+    unreadable_truths: int
 
     def results(self, seed: int) -> list[MetricResult]:
         """Reduce every metric."""
@@ -132,12 +152,15 @@ def aggregate(specs: Sequence[MetricSpec], lines: Iterable[SampleLine]) -> Aggre
     by_tag: dict[str, dict[str, dict[str, Column]]] = defaultdict(lambda: defaultdict(columns))
     parse_statuses: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
+    unreadable = 0
     for line in lines:
         groups = [whole, *(by_tag[tag][value] for tag, value in line.tags.items())]
         for group in groups:
             for column in group.values():
                 column.add(line)
         statuses[line.status] += 1
+        if line.status == "unscored" and line.error and line.error.kind != "NoTruthError":
+            unreadable += 1
         if (parsed := line.details.get("parse_status")) is not None:
             parse_statuses[str(parsed)] += 1
-    return Aggregate(whole, dict(by_tag), parse_statuses, statuses)
+    return Aggregate(whole, dict(by_tag), parse_statuses, statuses, unreadable)

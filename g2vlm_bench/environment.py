@@ -79,8 +79,9 @@ def code_hash() -> str:
 
 @functools.cache
 def scorer_hash() -> str:
-    """Hash what scores: metrics and the geometry below them."""
-    return _source_hash((_FOLDER / "metrics", _FOLDER / "geometry"))
+    """Hash what scores: metrics, the geometry below them, and what makes or reads the truth."""
+    parts = ("metrics", "geometry", "world", "data", "files.py")
+    return _source_hash(_FOLDER / part for part in parts)
 
 
 def file_hash(path: Path) -> str:

@@ -1,7 +1,8 @@
 """A board: a definition and runs become a ranked table in which every number has an interval.
 
 Models are ranked by the mean of their columns, each brought to 0 (chance, or the metric's worst
-value) ... 1 (perfect); a column that a model cannot fill counts 0. A model's rank is one more than
+value) ... 1 (perfect); a column that a model does not fill counts
+as if it had failed on every sample. A model's rank is one more than
 the number of models that are significantly better: paired on the same scenes, all pairs judged
 together, so that a board of equal models shows a difference once in twenty times. So nothing stands
 behind a model without being shown to be worse than another one. Significance is not transitive: a
@@ -41,14 +42,22 @@ class _Entry:
     spec: MetricSpec
     result: MetricResult
     bootstrap: Bootstrap | None
+    all_failed: Bootstrap | None
 
     def skill(self) -> tuple[float, NDArray[np.float64]]:
         """Bring the number to 0 ... 1, and its replicates with it."""
+        return self._skill(self.bootstrap)
+
+    def skill_of_none(self) -> tuple[float, NDArray[np.float64]]:
+        """What a model gets that has no run here: that of one which fails on every sample."""
+        return self._skill(self.all_failed)
+
+    def _skill(self, boot: Bootstrap | None) -> tuple[float, NDArray[np.float64]]:
         base = self.spec.worst if self.spec.chance is None else self.spec.chance
-        if self.bootstrap is None or base is None:
+        if boot is None or base is None:
             return 0.0, np.empty(0)
         span = self.spec.best - base
-        return (self.bootstrap.value - base) / span, (self.bootstrap.replicates - base) / span
+        return (boot.value - base) / span, (boot.replicates - base) / span
 
 
 def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
@@ -175,7 +184,11 @@ def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict
         first = first or (path, gathered)
         check_paired(name, first, (path, gathered))
         entries[record.adapter.label] = _Entry(
-            record, spec, gathered.result(record.seed), gathered.bootstrap(record.seed)
+            record,
+            spec,
+            gathered.result(record.seed),
+            gathered.bootstrap(record.seed),
+            gathered.all_failed(record.seed),
         )
     return entries
 
@@ -184,21 +197,20 @@ def _score(
     model: str, columns: Sequence[Mapping[str, _Entry]]
 ) -> tuple[float, NDArray[np.float64]]:
     """Take the mean over the columns, and of the replicates draw by draw."""
-    skills = [
-        # A column that the model cannot fill counts 0, without uncertainty.
-        column[model].skill() if model in column else (0.0, np.zeros(_draws(column)))
-        for column in columns
-    ]
+    skills = [_skill_in(column, model) for column in columns]
     value = float(np.mean([value for value, _ in skills]))
     if len({replicates.size for _, replicates in skills}) > 1:
         return value, np.empty(0)
     return value, np.mean([replicates for _, replicates in skills], axis=0)
 
 
-def _draws(column: Mapping[str, _Entry]) -> int:
-    """How many draws the column's runs have; all of them count the same samples."""
-    sizes = [entry.skill()[1].size for entry in column.values()]
-    return min(sizes, default=REPLICATES)
+def _skill_in(column: Mapping[str, _Entry], model: str) -> tuple[float, NDArray[np.float64]]:
+    if model in column:
+        return column[model].skill()
+    # All runs of a column count the same samples, so any of them tells what failing costs. Leaving
+    # a task out must not beat failing at it; a column that nobody fills says nothing of anyone.
+    others = next(iter(column.values()), None)
+    return (0.0, np.zeros(REPLICATES)) if others is None else others.skill_of_none()
 
 
 def _column_ranks(column: Mapping[str, _Entry]) -> dict[str, int]:

@@ -349,7 +349,7 @@ def _score(task: Task, record: RunRecord, folder: RunFolder, samples: Iterable[S
     samples = list(samples)
     with progress(f"scoring {record.adapter.label} on {task.name}", len(samples)) as advance:
         score_samples(folder, task.family, samples, record.metrics, record.ambiguity(), advance)
-    record.scorer = {"family": task.family_hash, "metrics": scorer_hash()}
+    record.scorer = {"family": task.family_hash, "code": scorer_hash()}
     write_results(folder, record)
 
 

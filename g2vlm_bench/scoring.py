@@ -89,7 +89,7 @@ def score_sample(
         # JSON has no NaN: what is undefined is null, and counts as failed for that metric.
         values={k: v if math.isfinite(v) else None for k, v in values.items()},
         weights=weights,
-        worst=worst if missing else {},
+        worst=worst,
         details=dict(score.details),
         error=_undefined(missing, score.details) if missing else None,
     )
@@ -101,6 +101,7 @@ def write_results(folder: RunFolder, record: RunRecord) -> None:
     record.results = gathered.results(record.seed)
     record.categories = gathered.categories(record.seed)
     record.parse_statuses = dict(sorted(gathered.parse_statuses.items()))
+    record.unreadable_truths = gathered.unreadable_truths
     record.counts = dict(sorted(gathered.statuses.items()))
 
 

@@ -189,6 +189,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
 
     Attributes:
         refused: Metric -> why this model's predictions are not scored by it.
+        unreadable_truths: Of the unscored, those whose truth could not be opened or read.
         finished: When the run was completed, UTC; like seconds and memory no part of its identity.
         peak_memory_mb: Of the process so far, which may have run other models before.
     """
@@ -207,6 +208,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
     results: list[MetricResult] = []
     categories: dict[str, dict[str, list[MetricResult]]] = {}
     counts: dict[str, int] = {}
+    unreadable_truths: int = 0
     parse_statuses: dict[str, int] = {}
     finished: str | None = None
     seconds: dict[str, float] = {}

@@ -104,15 +104,29 @@ def test_without_truth_there_is_no_number() -> None:
 def test_all_failed_is_the_worst_value_and_not_nothing() -> None:
     found = reduced(SHARE, line("a", status="failed"), line("b", status="failed"))
     assert (found.value, found.value_scored, found.n_scored, found.n_failed) == (0, None, 0, 2)
-    assert (found.low, found.high) == (0, 0)
+    # Two scenes alike: a share q of others stays unseen with (1 - q)^2 = 0.025, q = 0.8419.
+    assert (found.low, found.high) == pytest.approx((0, 1 - 0.025**0.5))
+
+
+@pytest.mark.parametrize(("value", "n"), [(1.0, 5), (0.0, 48), (0.25, 8)])
+def test_scenes_that_agree_do_not_give_an_interval_without_width(value, n) -> None:
+    found = reduced(SHARE, *(line(str(i), value) for i in range(n)))
+    unseen = 1 - 0.025 ** (1 / n)
+    expected = (value - unseen * value, value + unseen * (1 - value))
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_a_metric_without_bounds_has_no_bound_to_lean_on() -> None:
+    found = reduced(ERROR, *(line(str(i), 0.5) for i in range(5)))
+    assert (found.low, found.high) == pytest.approx((0.5, 0.5))
 
 
 def test_samples_of_one_scene_are_one_cluster() -> None:
     lines = [line(str(i), i % 2, cluster=f"room{i // 4}") for i in range(8)]
     found = reduced(SHARE, *lines)
     assert found.n_clusters == 2
-    # Every room has the same mean, so nothing changes when rooms are drawn.
-    assert (found.low, found.high) == pytest.approx((0.5, 0.5))
+    # Every room has the same mean: two rooms that agree, not eight samples.
+    assert found.high == pytest.approx(0.5 + (1 - 0.025**0.5) * 0.5)
 
 
 def test_an_interval_stays_where_values_can_be() -> None:

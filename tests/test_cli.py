@@ -56,7 +56,7 @@ def test_run_prints_results_with_their_counts(call) -> None:
     done = call(*RUN)
     assert done.code == 0, done.err
     assert "pixels on toy/echo  (out/toy-echo--pixels--" in done.out
-    assert "right@within0  1.0000 [1.0000, 1.0000]  1    6 scored, 0 failed, 0 unscored" in done.out
+    assert "right@within0  1.0000 [0.2924, 1.0000]  1    6 scored, 0 failed, 0 unscored" in done.out
 
 
 def test_run_prints_json_alone(call) -> None:
