@@ -94,13 +94,17 @@ def trimmed_scale_shift(
     For a prediction in another unit these are the near pixels, whatever their quality. 0.0001 is
     added to the diagonal of the normal equations.
 
+    Named departure: where 95% of the errors are alike, as for the truth itself, this is the
+    identity.
+
     Source: UniK3D (29f7862, unik3d/utils/evaluation_depth.py, `ssi`).
     """
     values, truth = fit_pixels(prediction, target, mask)
     errors = np.abs(truth.astype(np.float32) - values.astype(np.float32))
     kept = errors < np.quantile(errors, 0.95)
     if not kept.any():
-        raise ValueError("trimmed fit: expected errors that differ, got one value only")
+        # Theirs becomes 0 here, the worst prediction for the best.
+        return DepthAlignment("trimmed_scale_shift", 1.0, 0.0)
     scale, shift = _ridge_line(values[kept], truth[kept], 1e-4)
     return DepthAlignment("trimmed_scale_shift", scale, shift)
 
@@ -146,6 +150,32 @@ def anchored_scale_shift(
     anchors = _Anchors(values[order], truth[order], chosen[order])
     scale, shift = anchors.best()
     return DepthAlignment("anchored_scale_shift", scale, shift)
+
+
+def mean_distance_scale(
+    prediction: Pixels, target: Pixels, mask: Mask | None = None, *, rays: Pixels
+) -> DepthAlignment:
+    """Fit scale = mean distance of the target's points / mean distance of the predicted ones.
+
+    Each cloud divided by its own mean distance has the same relative errors.
+
+    Args:
+        prediction: depth up to scale, any shape.
+        target: depth in metres, same shape.
+        mask: True where both count, same shape; None for everywhere.
+        rays: length of the ray of each pixel at depth 1, same shape.
+
+    Source: MapAnything (f7ebafb, mapanything/utils/geometry.py, `normalize_multiple_pointclouds`).
+    Named departure: there distances are from the first camera and predicted rays are the
+    prediction's own; here each view's are from its own camera, along the true rays.
+    """
+    values, truth = fit_pixels(prediction, target, mask)
+    lengths = np.asarray(rays, dtype=np.float64)
+    lengths = lengths.ravel() if mask is None else lengths[mask]
+    predicted = float(np.abs(values) @ lengths)
+    if predicted <= 0:
+        raise ValueError("mean distance: expected predicted depths other than 0")
+    return DepthAlignment("mean_distance_scale", float(truth @ lengths) / predicted, 0.0)
 
 
 class _Anchors:

@@ -69,6 +69,26 @@ def boundary_f1(
     return float(np.average(scores[counted], weights=_EDGES[counted]))
 
 
+def has_edges(target: NDArray[Any], mask: Mask | None = None, *, radius: int = 1) -> bool:
+    """Return whether the truth has an edge of any height, so that `boundary_f1` is defined.
+
+    Args:
+        target: depth in metres, (H, W).
+        mask: True where it counts, (H, W); None for everywhere.
+        radius: in pixels.
+    """
+    truth = np.asarray(target, dtype=np.float64)
+    chosen = np.ones(truth.shape, dtype=bool) if mask is None else np.asarray(mask)
+    if min(truth.shape) <= 2 * radius:
+        return False
+    for rows, columns in _disc(radius):
+        near, far = _shifted(truth.shape, rows, columns, radius)
+        valid = chosen[near] & chosen[far]
+        if (truth[far][valid] > (1 + _EDGES[0]) * truth[near][valid]).any():
+            return True
+    return False
+
+
 def _disc(radius: int) -> list[tuple[int, int]]:
     steps = range(-radius, radius + 1)
     return [(i, j) for i in steps for j in steps if 0 < i * i + j * j <= radius * radius]

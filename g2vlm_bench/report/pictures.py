@@ -150,6 +150,8 @@ def _depth_pictures(
             continue
         depth = np.asarray(entry.prediction.depth[0], np.float64)
         fit = entry.detail("alignment", spec.protocol)
+        if isinstance(fit, list):
+            fit = fit[0]  # one for each view, of which the first is shown
         if not isinstance(fit, Mapping):
             yield _unaligned(depth, entry, caption)
             continue

@@ -23,6 +23,11 @@ ALIGNMENTS = {
     "least_squares_scale_shift": ("lsq_affine", Ambiguity.AFFINE),
     "least_squares_scale_shift_disparity": ("lsq_affine_disparity", Ambiguity.AFFINE_DISPARITY),
 }
+NEW_ALIGNMENTS = [
+    "l1_scale", "l1_scale_shift", "l1_scale_shift_disparity", "lower_median_scale", "irls_scale",
+    "adam_scale_shift", "ridge_scale_shift", "trimmed_scale_shift", "anchored_scale_shift",
+    "mean_distance_scale",
+]  # fmt: skip
 TRUTH = [[1.0, 2.0], [4.0, 8.0]]
 WRONG = [[2.0, 2.0], [4.0, 4.0]]
 
@@ -52,8 +57,28 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
             ["error", "nearest", "bilinear"], ["image", "pixel"],
         )
     ]  # fmt: skip
+    # What is rarer departs one at a time, and all at once.
+    rarer = {
+        "scope": ["view"], "pool": ["views"], "bounds": ["closed"], "max_over_near": [1000, 500.5],
+        "clip_min_m": [0.1, 0.2], "clip_max_m": [70, 100], "log_floor_m": [1e-5, 1e-3],
+        "relative_epsilon_m": [1e-6, 1e-3], "fit_grid": [64, 32], "every_edge_height": [True],
+        "resize": ["bicubic", "bilinear_point", "bilinear_corners"],
+        "fit_weights": ["inverse_depth"], "disparity_floor": ["none", 0.001, 0.01],
+    }  # fmt: skip
+    needed = {
+        "fit_weights": {"alignment": "l1_scale_shift"},
+        "disparity_floor": {"alignment": "least_squares_scale_shift_disparity"},
+    }
+    options += [
+        {key: value, **needed.get(key, {})} for key, values in rarer.items() for value in values
+    ]
+    options += [{"alignment": name} for name in NEW_ALIGNMENTS]
+    options.append(
+        {key: values[0] for key, values in rarer.items()}
+        | {"alignment": "l1_scale_shift_disparity"}
+    )
     family = load_family("depth", ["abs_rel"], *options)
-    assert set(options[0]) | {"min_depth_m", "max_depth_m", "crop"} == set(
+    assert set(options[0]) | {"min_depth_m", "max_depth_m", "crop"} | set(rarer) == set(
         set(type(family.protocols[0]).__struct_fields__) - {"profile"}
     )
     assert len({spec.name for spec in family.specs}) == len(options)
@@ -79,6 +104,11 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
         ({"min_depth_m": 5, "max_depth_m": 5}, "min_depth_m < max_depth_m"),
         ({"crop": "kitti"}, "crop"),
         ({"clip": "yes"}, "clip"),
+        ({"clip_min_m": 5, "clip_max_m": 5}, "clip_min_m < clip_max_m"),
+        ({"fit_weights": "inverse_depth"}, "expected an L1 alignment"),
+        ({"disparity_floor": "none"}, "expected an alignment in disparity"),
+        ({"disparity_floor": "nearest"}, "disparity_floor"),
+        ({"max_over_near": 1}, "max_over_near"),
     ],
 )
 def test_a_protocol_without_meaning_is_refused_when_the_task_is_read(
@@ -422,3 +452,101 @@ def test_the_truth_is_not_altered(load_family) -> None:
     family.score(truth, prediction, Ambiguity.METRIC)
     assert np.array_equal(before[0], truth.depth_m[0])
     assert np.array_equal(before[1], prediction.depth[0])
+
+
+# ---------------------------------------------------------------------------- parts of profiles
+
+
+def value_of(load_family, score, truth, prediction, metric="abs_rel", **protocol) -> float:
+    family = load_family("depth", [metric], protocol)
+    (found,) = score(family, truth, prediction).values.values()
+    return found
+
+
+def test_an_alignment_for_each_view_and_metrics_for_each_view(load_family, score) -> None:
+    truth = target([[2.0, 2.0]], [[4.0, 4.0, 4.0, 4.0]])
+    apart = predicted([[1.0, 1.0]], [[4.0, 4.0, 4.0, 4.0]])
+    scaled = {"alignment": "median_scale"}
+    assert value_of(load_family, score, truth, apart, **scaled, scope="view") == 0
+    # Errors 0.5 at two pixels of one view and none in the other: over pixels and over views.
+    assert value_of(load_family, score, truth, apart, **scaled) == pytest.approx(0.5 * 2 / 6)
+    views = value_of(load_family, score, truth, apart, **scaled, pool="views")
+    assert views == pytest.approx(0.25)
+    weighted = value_of(load_family, score, truth, apart, **scaled, pool="views", mean="pixel")
+    assert weighted == pytest.approx(0.5 * 2 / 6)
+    family = load_family("depth", ["abs_rel"], {**scaled, "scope": "view"})
+    records = score(family, truth, apart).details["alignment"]["median_scale+view_fit"]
+    assert [record["scale"] for record in records] == [2, 1]
+    # A view without valid truth has no part in it.
+    holed = target([[2.0, 2.0]], [[NAN, NAN, NAN, NAN]])
+    assert value_of(load_family, score, holed, apart, **scaled, pool="views", scope="view") == 0
+
+
+def test_closed_bounds_and_far_truth(load_family, score) -> None:
+    # Relative errors 1 0 0 0.5 of the truth 1 2 4 8.
+    def value(**protocol) -> float:
+        return value_of(load_family, score, target(TRUTH), predicted(WRONG), **protocol)
+
+    assert value(min_depth_m=1, max_depth_m=8, bounds="closed") == pytest.approx(1.5 / 4)
+    assert value(min_depth_m=1, max_depth_m=8) == 0
+    # 1% quantile 1.03: seven times that is 7.21.
+    assert value(max_over_near=7) == pytest.approx(1 / 3)
+    assert value(max_over_near=8) == pytest.approx(1.5 / 4)
+
+
+def test_clips_floors_and_epsilon_by_hand(load_family, score) -> None:
+    truth, wrong = target([[1.0, 2.0]]), predicted([[-1.0, 9.0]])
+    assert value_of(
+        load_family, score, truth, wrong, clip_min_m=0.5, clip_max_m=3
+    ) == pytest.approx((0.5 / 1 + 1 / 2) / 2)
+    assert value_of(load_family, score, truth, wrong, relative_epsilon_m=1) == pytest.approx(
+        (2 / 2 + 7 / 3) / 2
+    )
+    # log10 of 0.01 / 1 and of 9 / 2; AbsRel does not know the floor.
+    floor = {"log_floor_m": 0.01}
+    assert value_of(load_family, score, truth, wrong, "log10", **floor) == pytest.approx(
+        (2 + np.log10(4.5)) / 2
+    )
+    assert value_of(load_family, score, truth, wrong, **floor) == pytest.approx((2 + 3.5) / 2)
+
+
+def test_a_fit_on_a_grid_sees_the_nearest_valid_pixels_only(load_family, score) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(1, 9, (12, 12)).astype(np.float32)
+    truth[0, 0] = NAN
+    prediction = truth * rng.uniform(0.5, 1.5, truth.shape).astype(np.float32)
+    family = load_family("depth", ["abs_rel"], {"alignment": "l1_scale", "fit_grid": 4})
+    line = score(family, target(truth), predicted(np.nan_to_num(prediction, nan=1.0)))
+    # Cells of 3 x 3, whose middles are at 1, 4, 7 and 10.
+    some = np.ix_([1, 4, 7, 10], [1, 4, 7, 10])
+    ratios = np.argsort((truth / prediction)[some].ravel())
+    weights = np.cumsum(prediction[some].ravel()[ratios])
+    middle = np.searchsorted(weights, weights[-1] / 2)
+    expected = (truth / prediction)[some].ravel()[ratios[middle]]
+    assert line.details["alignment"]["l1_scale+grid4"]["scale"] == pytest.approx(expected)
+
+
+def test_edges_are_measured_on_aligned_maps_of_each_view(load_family, score) -> None:
+    wall = np.where(np.arange(8) < 4, 1.0, 2.0) * np.ones((6, 1))
+    truth = target(wall, wall)
+    moved = predicted(3 * wall, 3 * np.roll(wall, 1, axis=1))
+    scaled = {"alignment": "l1_scale", "scope": "view"}
+    assert value_of(load_family, score, truth, moved, "boundary_f1_r1", **scaled) == 0.5
+    flat = score(
+        load_family("depth", ["boundary_f1_r1"]),
+        target(np.ones((4, 4))),
+        predicted(np.ones((4, 4))),
+    )
+    assert flat.status == "failed"
+
+
+def test_mean_distances_need_intrinsics(load_family, score) -> None:
+    protocol = {"alignment": "mean_distance_scale"}
+    truth = target(TRUTH)
+    family = load_family("depth", ["abs_rel"], protocol)
+    assert "intrinsics" in score(family, truth, predicted(WRONG)).error.message
+    camera = np.array([[1.0, 0, 1], [0, 1, 1], [0, 0, 1]])
+    given = Target(depth_m=truth.depth_m, intrinsics=(camera,))
+    # All four rays are as long, sqrt(1 + 0.25 + 0.25): means 15 / 4 and 12 / 4.
+    record = score(family, given, predicted(WRONG)).details["alignment"]["mean_distance_scale"]
+    assert record["scale"] == pytest.approx(15 / 12)
