@@ -254,3 +254,73 @@ def test_clouds_are_compared_in_the_first_cameras_frame(load_family, score) -> N
     (near,) = score(family, truth, predicted(truth, noise=0.05)).values.values()
     (at_utm,) = score(family, moved, predicted(truth, noise=0.05)).values.values()
     assert at_utm == pytest.approx(near, rel=1e-6)
+
+
+# --------------------------------------------------------------------------- the peers' own numbers
+
+# By scripts/conformance_clouds.py's functions on `room()` and `predicted(room(), 1.7, 0.05, 3)`:
+# the peers' code at the commit that stands there, NumPy 2.4, Open3D 0.20, float64.
+GOLDEN = {
+    # yyfz/Pi3@97ce97b, mv_recon/utils.py behind mv_recon/eval.py's steps
+    ("pi3", None): {
+        "accuracy_mean": 0.06679425, "accuracy_median": 0.0589602268,
+        "completeness_mean": 0.0533348703, "completeness_median": 0.0561157776,
+        "normal_accuracy_mean": 0.884105384, "normal_accuracy_median": 0.962779431,
+        "normal_completeness_mean": 0.903295819, "normal_completeness_median": 0.964725229,
+    },
+    # HengyiWang/spann3r@f89d6a2, spann3r/loss.py and spann3r/tools/eval_recon.py
+    ("spann3r", None): {
+        "accuracy_mean": 0.0672782863, "accuracy_median": 0.0598953588,
+        "completeness_mean": 0.0533231948, "completeness_median": 0.0578988335,
+        "normal_accuracy_mean": 0.885876924, "normal_accuracy_median": 0.963639015,
+        "normal_completeness_mean": 0.903061889, "normal_completeness_median": 0.966004184,
+    },
+    # CUT3R/CUT3R@8bc15dc, eval/mv_recon; its window is larger than these images
+    ("cut3r", None): {
+        "accuracy_mean": 0.0672782863, "completeness_mean": 0.0533231948,
+        "normal_accuracy_mean": 0.885876924, "normal_completeness_mean": 0.903061889,
+    },
+    # facebookresearch/map-anything@f7ebafb, mapanything/utils; counts inliers in float32
+    ("mapanything", None): {"point_abs_rel": 0.0338602249, "point_inliers": 0.519484758},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("profile", "protocol"), GOLDEN, ids=lambda key: str(key))
+def test_the_peers_number_on_the_same_prediction(load_family, score, profile, protocol) -> None:
+    expected = GOLDEN[profile, protocol]
+    (fields,) = load_profile(Plugins.find().path("profile", profile)).expand(
+        "chamfer", protocol, "a test"
+    )
+    family = load_family("chamfer", list(expected), fields)
+    line = score(family, room(), predicted(room(), 1.7, 0.05, 3))
+    assert line.values == {
+        f"{name}@{profile}": pytest.approx(value, rel=1e-6) for name, value in expected.items()
+    }
+
+
+def test_unidepths_number_on_the_same_prediction(load_family, score) -> None:
+    # lpiccinelli-eth/UniDepth@8d8cfe4, `eval_3d` on the first view with the thresholds of NYUv2.
+    (fields,) = load_profile(Plugins.find().path("profile", "unidepth")).expand(
+        "chamfer", "nyu", "a test"
+    )
+    family = load_family("chamfer", ["chamfer_mean_l2", "fscore_curve"], fields)
+    truth, answer = room(), predicted(room(), 1.7, 0.05, 3)
+    first = {
+        "depth": answer.depth[:1],
+        "intrinsics": answer.intrinsics[:1],
+        "world_from_camera": answer.world_from_camera[:1],
+    }
+    line = score(
+        family,
+        replace(
+            truth,
+            depth_m=truth.depth_m[:1],
+            intrinsics=truth.intrinsics[:1],
+            world_from_camera=truth.world_from_camera[:1],
+        ),
+        replace(answer, **first),
+    )
+    assert line.values == {
+        "chamfer_mean_l2@unidepth.nyu": pytest.approx(0.999634099, rel=1e-6),
+        "fscore_curve@unidepth.nyu": pytest.approx(0.00190714002, rel=1e-6),
+    }
