@@ -62,8 +62,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def text(self) -> str:
         """Say where the data come from, their licence, what they look like, how they are read."""
-        import yaml
-
         files = f"{len(self.download)} files, {sum(d.bytes for d in self.download) / 1e9:.3g} GB"
         parts = {
             "source": self.source,
@@ -75,9 +73,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         }
         lines = [f"{self.name}: {self.title}"]
         lines += [f"{key:<9} {' '.join(text.split())}" for key, text in parts.items() if text]
-        reading = yaml.safe_dump(
-            {"format": self.format} | self.options, sort_keys=False, default_flow_style=None
-        )
+        reading = msgspec.yaml.encode({"format": self.format} | self.options).decode()
         for title, text in (("layout", self.layout), ("`data` of a task file", reading)):
             lines += [f"{title}:", *(f"  {line}" for line in text.rstrip().splitlines())]
         return "\n".join(lines)

@@ -11,8 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_rgb, load_text, safe_join
-from g2vlm_bench.geometry.cameras import check_intrinsics, check_pose, transform, unproject
+from g2vlm_bench.files import image_size, load_array, load_rgb, load_text, safe_join
+from g2vlm_bench.geometry.cameras import (
+    check_intrinsics,
+    check_pose,
+    invert_pose,
+    transform,
+    unproject,
+)
 from g2vlm_bench.sample import Inputs, Sample, Target
 
 Array = NDArray[np.float64]
@@ -125,13 +131,18 @@ def read_pinhole(root: Path, given: Sequence[float] | str, pixel_centre: float) 
     return pinhole(numbers_of(path), pixel_centre, path)
 
 
-def load_pose(path: Path) -> Array:
-    """Read `world_from_camera` from a text file of 4x4 numbers, as 7-Scenes and ScanNet have it.
+def load_pose(path: Path, inverse: bool = False) -> Array:
+    """Read `world_from_camera` from a file of 4x4 numbers, as 7-Scenes and ScanNet have it.
+
+    Args:
+        path: A text or npy file.
+        inverse: Whether the file holds `camera_from_world`.
 
     Raises:
         BenchError: The file is missing or holds no rigid pose, as where tracking was lost.
     """
-    return rigid(numbers_of(path), path)
+    pose = rigid(numbers_of(path), path)
+    return invert_pose(pose) if inverse else pose
 
 
 def rigid(values: Sequence[float], where: object) -> Array:
@@ -152,14 +163,16 @@ def rigid(values: Sequence[float], where: object) -> Array:
 
 
 def numbers_of(path: Path) -> list[float]:
-    """Read all numbers of a text file, parted by spaces, commas or lines.
+    """Read all numbers of an npy file, or of a text file, parted by spaces, commas or lines.
 
     Raises:
         BenchError: The file is missing, empty, or holds something else.
     """
     try:
+        if path.suffix == ".npy":
+            return [float(number) for number in load_array(path).ravel()]
         return [float(word) for word in load_text(path).replace(",", " ").split()]
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise BenchError(path, expected="numbers", got=error) from None
 
 

@@ -35,13 +35,14 @@ class RgbdPairs(FrameReader):
         depth_scale: Stored value of one metre: 1000 for NYU and 7-Scenes, 256 for KITTI.
         invalid: Stored values that mean "none"; 7-Scenes has 0 and 65535.
         mask: Patterns of masks (png, npy) that are 0 where a pixel does not count.
-        intrinsics: `[fx, fy, cx, cy]` of the images, or a text file of them or of a 3x3 matrix; a
-            pattern where every image has its own.
+        intrinsics: `[fx, fy, cx, cy]` of the images, or a text or npy file of them or of a 3x3
+            matrix; a pattern where every image or scene has its own.
         intrinsics_size: `[width, height]` that the intrinsics are for; an image of another size is
             then an error. Intrinsics that wander from one size of KITTI to another are common.
         pixel_centre: Where the intrinsics put the centre of the first pixel, 0 or 0.5.
-        pose: Pattern of text files with a 4x4 `world_from_camera`, or one Redwood `.log` of them,
-            where the number of an image in its `{id}` is the number of its pose.
+        pose: Pattern of text or npy files with a 4x4 `world_from_camera`, or one Redwood `.log` of
+            them, where the number of an image in its `{id}` is the number of its pose.
+        camera_from_world: Whether those files, though no `.log`, hold the inverse.
         cluster: Pattern of the scene's name, such as `{scene}`; each sample is one where empty.
         sampling: Which images of a scene make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
@@ -63,6 +64,7 @@ class RgbdPairs(FrameReader):
         intrinsics_size: Sequence[int] | None = None,
         pixel_centre: float = 0.0,
         pose: str = "",
+        camera_from_world: bool = False,
         cluster: str = "",
         sampling: Sampling = Sampling(),  # noqa: B008
         given: Sequence[str] = (),
@@ -72,6 +74,7 @@ class RgbdPairs(FrameReader):
         self.depth, self.mask, self.pose, self.cluster = depth, tuple(mask), pose, cluster
         self.open_depth = partial(load_depth, scale=depth_scale, invalid=tuple(invalid))
         self.intrinsics, self.pixel_centre = intrinsics, pixel_centre
+        self.camera_from_world = camera_from_world
         self.size = None
         if intrinsics_size is not None:
             width, height = intrinsics_size
@@ -136,7 +139,7 @@ class RgbdPairs(FrameReader):
             return None
         if not self.pose.endswith(".log"):
             path = safe_join(self.root, fill(self.pose, names, "key 'pose'"))
-            return partial(load_pose, path)
+            return partial(load_pose, path, self.camera_from_world)
         number = re.search(r"(\d+)$", names["id"])
         if number is None or int(number[1]) not in self._log:
             raise BenchError(

@@ -39,7 +39,7 @@ class TanksAndTemples(FrameReader):
     belong to the protocol, not to a sample: the truth here is the whole scan.
 
     Split: the 7 training scenes (Barn, Caterpillar, Church, Courthouse, Ignatius, Meetingroom,
-    Truck) are `test` here; the scans of the others are not public. Licence: CC BY 4.0 (data page).
+    Truck) are `test` here; the scans of the others are not public. Licence: that of its page.
 
     Source: Knapitsch et al. 2017; `TanksAndTemples/evaluation` (3c2c212).
 
