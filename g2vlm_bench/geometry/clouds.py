@@ -1,7 +1,6 @@
-"""Point clouds: reading, ICP, normals, down-sampling and crops; the one door to Open3D.
+"""Point clouds: reading, down-sampling and crops, with ICP and normals; the one door to Open3D.
 
-Open3D is imported by the functions that need it (compressed PCD files and ICP); all else here runs
-without it.
+Open3D is imported to read compressed PCD files; all else runs without it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.geometry.cloud_files import (
     Columns,
     read_kitti_bin,
@@ -22,7 +20,9 @@ from g2vlm_bench.geometry.cloud_files import (
     read_text,
     write_ply,
 )
-from g2vlm_bench.geometry.nearest import NeighbourIndex, check_cloud
+from g2vlm_bench.geometry.icp import icp_point_to_point
+from g2vlm_bench.geometry.nearest import check_cloud
+from g2vlm_bench.geometry.normals import estimate_normals
 
 __all__ = [
     "Cloud",
@@ -39,8 +39,6 @@ Array = NDArray[np.float64]
 
 SYSTEM_LIBRARIES = "libusb-1.0-0 libegl1 libgl1 libx11-6 libidn2-0"
 NORMAL_NAMES = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
-# 2^16 points with 30 neighbours each take some 100 MB while their covariances are formed.
-NORMALS_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,82 +81,6 @@ def read_cloud(path: Path | str) -> Cloud:
     if normals is not None:
         normals = _unit_normals(normals[finite])
     return Cloud(points[finite], normals, int((~finite).sum()))
-
-
-def icp_point_to_point(
-    source: NDArray[Any],
-    target: NDArray[Any],
-    max_correspondence_m: float,
-    max_iterations: int = 30,
-) -> Similarity:
-    """Fit the rigid motion of the source onto the target by iterated closest points.
-
-    Each iteration pairs every source point with its nearest target point within the given distance
-    and fits a rigid motion to the pairs. It starts from the clouds as they stand and stops when
-    fitness and RMSE change by less than 1e-6 (Open3D's defaults).
-
-    Args:
-        source: (N, 3) metres.
-        target: (M, 3) metres.
-        max_correspondence_m: pairs farther apart are left out.
-        max_iterations: at most so many steps.
-
-    Raises:
-        ValueError: for empty clouds, non-finite points, or no pair within the distance.
-        ImportError: where Open3D cannot be loaded.
-
-    Source: Besl and McKay 1992, through Open3D's `registration_icp`.
-    """
-    source_points, target_points = check_cloud(source, "source"), check_cloud(target, "target")
-    if not max_correspondence_m > 0:
-        raise ValueError(f"ICP: expected a distance above 0, got {max_correspondence_m}")
-    open3d = _import_open3d()
-    registration = open3d.pipelines.registration
-    # UTM-sized coordinates leave ICP's normal equations without digits.
-    centre = target_points.mean(axis=0)
-    result = registration.registration_icp(
-        _open3d_cloud(source_points - centre),
-        _open3d_cloud(target_points - centre),
-        max_correspondence_m,
-        np.eye(4),
-        registration.TransformationEstimationPointToPoint(False),
-        registration.ICPConvergenceCriteria(1e-6, 1e-6, max_iterations),
-    )
-    if result.fitness == 0 or not np.isfinite(result.transformation).all():
-        raise ValueError(f"ICP: expected pairs within {max_correspondence_m} m, got none")
-    rotation = np.array(result.transformation[:3, :3])
-    translation = result.transformation[:3, 3] + centre - rotation @ centre
-    return Similarity(1.0, rotation, translation)
-
-
-def estimate_normals(points: NDArray[Any], k: int = 30) -> Array:
-    """Estimate the normal at each point as the least direction of its k nearest points.
-
-    Args:
-        points: (N, 3) metres, N >= 3.
-        k: neighbours, the point itself among them; fewer where the cloud is smaller.
-
-    Returns:
-        (N, 3) unit vectors; their sign has no meaning.
-
-    Raises:
-        ValueError: for fewer than 3 points or neighbours, or non-finite points.
-
-    Source: Hoppe et al. 1992; k = 30 is Open3D's default.
-    """
-    cloud = check_cloud(points, at_least=3)
-    if k < 3:
-        raise ValueError(f"normals: expected at least 3 neighbours, got {k}")
-    index = NeighbourIndex(cloud)
-    normals = np.empty_like(cloud)
-    for start in range(0, len(cloud), NORMALS_CHUNK):
-        chunk = slice(start, start + NORMALS_CHUNK)
-        _, neighbours = index.query(cloud[chunk], k=min(k, len(cloud)))
-        offsets = cloud[neighbours]
-        offsets -= offsets.mean(axis=1, keepdims=True)
-        covariances = offsets.transpose(0, 2, 1) @ offsets
-        normals[chunk] = np.linalg.eigh(covariances)[1][:, :, 0]
-    return normals
 
 
 def voxel_downsample(points: NDArray[Any], size: float) -> Array:
@@ -253,11 +175,6 @@ def _unit_normals(normals: Array) -> Array | None:
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     usable = np.isfinite(lengths).all() and (lengths > 0).all()
     return normals / lengths if usable else None
-
-
-def _open3d_cloud(points: Array) -> Any:
-    open3d = _import_open3d()
-    return open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
 
 
 def _import_open3d() -> Any:

@@ -1,14 +1,51 @@
-"""Exact nearest neighbours in a cloud."""
+"""Exact nearest neighbours in a cloud.
+
+What costs time in a k-d tree of a million points is waiting for memory. So points and queries are
+sorted along a Morton curve first, after which neighbours in space are neighbours in memory, and
+queries that follow each other visit the same leaves. It changes the order of the work, not a digit
+of its result.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+if TYPE_CHECKING:
+    from g2vlm_bench.geometry.alignment import Similarity
+
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+T = TypeVar("T")
+
+LEAF_SIZE = 12
+# Queries of one call of the tree: enough to hide the call, few enough to share one bound.
+CHUNK = 1 << 14
+# One query in so many is asked first, without a bound, to learn how far neighbours are.
+SAMPLE_STEP = 128
+# Below this many points a build is shorter than starting a thread for it.
+BACKGROUND_SIZE = 1 << 15
+# A cell of the curve that holds more points than this is searched for repeated ones.
+CROWD = 64
+# The box of the curve is taken from so many points.
+SAMPLE_SIZE = 1 << 12
+CURVE_BITS = 13
+
+
+def _spread_bits() -> Indices:
+    """Return every cell number of one axis with two zero bits between its bits."""
+    cells = np.arange(1 << CURVE_BITS)
+    return sum((((cells >> bit) & 1) << (3 * bit) for bit in range(CURVE_BITS)), start=0 * cells)
+
+
+SPREAD = _spread_bits()
 
 
 def check_cloud(points: NDArray[Any], name: str = "points", at_least: int = 1) -> Array:
@@ -27,20 +64,21 @@ def check_cloud(points: NDArray[Any], name: str = "points", at_least: int = 1) -
         raise ValueError(f"{name}: expected shape (N, 3), got {array.shape}")
     if len(array) < at_least:
         raise ValueError(f"{name}: expected at least {at_least} points, got {len(array)}")
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
+    if not np.isfinite(array).all():
+        finite = int(np.isfinite(array).all(axis=1).sum())
         raise ValueError(
             f"{name}: expected finite coordinates, "
-            f"got {len(array) - int(finite.sum())} non-finite points of {len(array)}"
+            f"got {len(array) - finite} non-finite points of {len(array)}"
         )
     return array
 
 
 class NeighbourIndex:
-    """An index of one cloud, built once and asked by accuracy, completeness and normals alike.
+    """An index of one cloud, built once and asked by accuracy, completeness, normals and ICP alike.
 
     Coordinates are centred in float64 before anything else: the square of a UTM coordinate
-    (5.4e6 m) has no digits left for millimetres.
+    (5.4e6 m) has no digits left for millimetres. A large cloud is indexed in a thread of its own,
+    so that two indices made one after the other are built at the same time.
 
     Args:
         points: (N, 3) metres, N >= 1.
@@ -54,28 +92,261 @@ class NeighbourIndex:
 
     def __init__(self, points: NDArray[Any]) -> None:
         self.points: Array = check_cloud(points)
-        self._centre: Array = self.points.mean(axis=0)
-        self._tree = cKDTree(self.points - self._centre)
+        self._motion: Similarity | None = None
+        self._tree: Future[SortedTree] = Future()
+        if len(self.points) < BACKGROUND_SIZE:
+            self._tree.set_result(SortedTree(self.points))
+        else:
+            builder = ThreadPoolExecutor(1)
+            self._tree = builder.submit(SortedTree, self.points)
+            builder.shutdown(wait=False)
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def query(self, points: NDArray[Any], k: int = 1) -> tuple[Array, NDArray[np.int64]]:
+    @property
+    def order(self) -> Indices:
+        """The index of the point at each place of the curve, (N,)."""
+        return self._tree.result().order
+
+    @property
+    def centre(self) -> Array:
+        """The point that offsets are from, (3,)."""
+        centre = self._tree.result().centre
+        return centre if self._motion is None else self._motion.apply(centre)
+
+    @property
+    def offsets(self) -> Array:
+        """The points less the centre, in the order of the curve, (N, 3)."""
+        points = self._tree.result().points
+        if self._motion is None:
+            return points
+        return self._motion.scale * self._motion.apply_normals(points)
+
+    def moved(self, motion: Similarity) -> NeighbourIndex:
+        """Return the index of the moved cloud, which shares the tree: all distances scale alike."""
+        index = copy(self)
+        index.points = motion.apply(self.points)
+        index._motion = motion if self._motion is None else self._motion.then(motion)
+        return index
+
+    def query(
+        self, points: NDArray[Any] | NeighbourIndex, k: int = 1, within_m: float = np.inf
+    ) -> tuple[Array, Indices]:
         """Return the distance to, and the index of, the k nearest indexed points of each point.
 
         Args:
-            points: (M, 3) metres.
+            points: (M, 3) metres, or the index of a cloud, which is sorted already.
             k: how many neighbours, at most the number of indexed points.
+            within_m: points this far or farther are no neighbours; a bound saves time.
 
         Returns:
             Euclidean distances in metres and indices, (M,) each for k = 1, else (M, k), nearest
-            first.
+            first; inf and N where there is no neighbour. Points at the same distance come in any
+            order.
 
         Raises:
-            ValueError: for non-finite points, another shape, or a k out of range.
+            ValueError: for non-finite points, another shape, or a k or distance out of range.
+
+        Source: Bentley 1975 (k-d trees, here scipy's), Morton 1966 (the curve).
         """
         if not 1 <= k <= len(self):
             raise ValueError(f"neighbours: expected k from 1 to {len(self)}, got {k}")
-        queries = check_cloud(points, at_least=0) - self._centre
-        distances, indices = self._tree.query(queries, k=k, workers=-1)
-        return np.asarray(distances), np.asarray(indices, dtype=np.int64)
+        if not within_m > 0:
+            raise ValueError(f"neighbours: expected a distance above 0, got {within_m}")
+        if isinstance(points, NeighbourIndex):
+            queries, order = points.points, points.order
+        else:
+            queries = check_cloud(points, at_least=0)
+            order, _ = along_curve(queries)
+        shape = (len(queries),) if k == 1 else (len(queries), k)
+        distances, indices = np.empty(shape), np.empty(shape, dtype=np.int64)
+        index_at, centre = np.append(self.order, len(self)), self.centre
+
+        def ask(chunk: slice) -> None:
+            rows = order[chunk]
+            found, places = self.nearest(queries.take(rows, axis=0) - centre, k, within_m)
+            distances[rows], indices[rows] = found, index_at.take(places)
+
+        in_chunks(ask, len(queries))
+        return distances, indices
+
+    def nearest(
+        self, offsets: Array, k: int = 1, within_m: float = np.inf
+    ) -> tuple[Array, Indices]:
+        """Return distances and places of the k nearest points: `query` for sorted offsets.
+
+        Args:
+            offsets: (M, 3) points less the centre, M >= 1, those close to each other together.
+            k: how many neighbours, at most N.
+            within_m: points this far or farther are no neighbours.
+
+        Returns:
+            Metres and places on the curve, (M,) each for k = 1, else (M, k), nearest first; inf
+            and N where there is no neighbour.
+        """
+        motion = self._motion
+        if motion is None:
+            return self._tree.result().nearest(offsets, k, within_m)
+        back = offsets @ motion.rotation / motion.scale
+        distances, places = self._tree.result().nearest(back, k, within_m / motion.scale)
+        return distances * motion.scale, places
+
+
+class SortedTree:
+    """A k-d tree over points in the order of a Morton curve.
+
+    Args:
+        points: (N, 3) float64, finite, N >= 1.
+
+    Attributes:
+        order: (N,) the index of the point at each place of the curve.
+        centre: (3,) what was subtracted from every point.
+        points: (N, 3) the centred points in the order of the curve.
+    """
+
+    def __init__(self, points: Array) -> None:
+        self.order, cells = along_curve(points)
+        # Outliers would drag the mean far from the cloud, and far from it digits are lost.
+        self.centre: Array = np.median(_sample(points), axis=0)
+        self.points: Array = points.take(self.order, axis=0)
+        self.points -= self.centre
+        self._starts = self._gather_repeated(cells)
+        distinct = self.points if self._starts is None else self.points[self._starts[:-1]]
+        # Splitting boxes in the middle builds the tree in half the time of splitting at medians;
+        # it is asked as fast, and far outliers cost it a level each.
+        self._tree = cKDTree(distinct, leafsize=LEAF_SIZE, balanced_tree=False)
+
+    def nearest(self, queries: Array, k: int, within: float) -> tuple[Array, Indices]:
+        """Return the distances and places of the k nearest points of each query, nearest first.
+
+        Args:
+            queries: (M, 3) centred, M >= 1; those that follow each other should be close.
+            k: how many, at most N.
+            within: points this far or farther are left out: distance inf, place N.
+
+        Returns:
+            (M,) each for k = 1, else (M, k).
+        """
+        wanted = min(k, self._tree.n)
+        # Neighbours of some queries tell how far to look for the others', which spares most of the
+        # search; the few that have neighbours farther away are asked again.
+        sample, _ = self._ask(queries[::SAMPLE_STEP], wanted, within)
+        bound = min(1.3 * float(sample.max()), within) or within
+        distances, places = self._ask(queries, wanted, bound)
+        if bound < within:
+            farthest = places if wanted == 1 else places[:, -1]
+            again = np.flatnonzero(farthest == self._tree.n)
+            if again.size:
+                distances[again], places[again] = self._ask(queries[again], wanted, within)
+        if self._starts is None:
+            return distances, places
+        return _with_repeated(self._starts, distances, places, k)
+
+    def _ask(self, queries: Array, k: int, bound: float) -> tuple[Array, Indices]:
+        distances, places = self._tree.query(queries, k, distance_upper_bound=bound)
+        return np.asarray(distances), np.asarray(places, dtype=np.int64)
+
+    def _gather_repeated(self, cells: Indices) -> Indices | None:
+        """Bring repeated points together; return where each distinct one starts, and N.
+
+        A k-d tree cannot split repeated points: every query near would scan them all. Returns None
+        where no cell of the curve is so crowded that it would matter.
+        """
+        starts = np.flatnonzero(np.diff(cells, prepend=-1))
+        population = np.diff(starts, append=len(cells))
+        if population.max() <= CROWD:
+            return None
+        crowded = np.flatnonzero(np.repeat(population > CROWD, population))
+        points = self.points[crowded]
+        together = crowded[np.lexsort((*points.T, cells[crowded]))]
+        self.order[crowded] = self.order[together]
+        self.points[crowded] = self.points[together]
+        differs = (self.points[1:] != self.points[:-1]).any(axis=1)
+        if differs.all():
+            return None
+        return np.concatenate([[0], np.flatnonzero(differs) + 1, [len(self.points)]])
+
+
+def as_index(cloud: NDArray[Any] | NeighbourIndex, name: str, at_least: int = 1) -> NeighbourIndex:
+    """Return the cloud's index: itself where it is one.
+
+    Args:
+        cloud: (N, 3) metres, or its index.
+        name: what the error message calls it.
+        at_least: the fewest points that make sense to the caller.
+
+    Raises:
+        ValueError: as `check_cloud` does.
+    """
+    if isinstance(cloud, NeighbourIndex):
+        check_cloud(cloud.points, name, at_least)
+        return cloud
+    return NeighbourIndex(check_cloud(cloud, name, at_least))
+
+
+def along_curve(points: Array) -> tuple[Indices, Indices]:
+    """Return the order of points along a Morton curve, and their cells in that order.
+
+    Args:
+        points: (N, 3) finite.
+
+    Returns:
+        Indices and cell numbers, (N,) each; points of one cell keep their order.
+    """
+    if len(points) == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    # Between quantiles, because a few far outliers would leave all others in one cell.
+    low, high = np.quantile(_sample(points), [0.01, 0.99], axis=0)
+    if not (low < high).any():
+        low, high = points.min(axis=0), points.max(axis=0)
+    index_bits = len(points).bit_length()
+    shift = max(0, CURVE_BITS - (63 - index_bits) // 3)
+    extent = float((high - low).max())
+    scale = (len(SPREAD) - 1) / extent if extent > 1e-300 else 0.0
+    keys = np.zeros(len(points), dtype=np.int64)
+    for axis in range(3):
+        cells = np.clip((points[:, axis] - low[axis]) * scale, 0, len(SPREAD) - 1)
+        keys |= SPREAD[cells.astype(np.int64) >> shift] << axis
+    # Cell and index in one number: sorting numbers is several times faster than sorting by them.
+    keys = np.sort((keys << index_bits) | np.arange(len(points)))
+    return keys & ((1 << index_bits) - 1), keys >> index_bits
+
+
+def in_chunks(work: Callable[[slice], T], count: int) -> list[T]:
+    """Return what the work gives for each chunk of `count` rows, in order, on all cores.
+
+    Args:
+        work: called with a slice of rows; numpy and scipy release the interpreter meanwhile.
+        count: of all rows.
+    """
+    chunks = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if len(chunks) < 2:
+        return [work(chunk) for chunk in chunks]
+    with ThreadPoolExecutor(cores) as pool:
+        return list(pool.map(work, chunks))
+
+
+def _sample(points: Array) -> Array:
+    return points[:: 1 + len(points) // SAMPLE_SIZE]
+
+
+def _with_repeated(
+    starts: Indices, distances: Array, places: Indices, k: int
+) -> tuple[Array, Indices]:
+    """Count every distinct neighbour as often as it is repeated, up to k."""
+    if k == 1:
+        return distances, starts[places]
+    rows = len(distances)
+    distances, places = distances.reshape(rows, -1), places.reshape(rows, -1)
+    # A missing neighbour is repeated until the row is full.
+    repeats = np.append(np.diff(starts), k)[places]
+    before = np.cumsum(repeats, axis=1) - repeats
+    repeats = np.clip(k - before, 0, repeats).ravel()
+    offsets = np.arange(rows * k) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    first = np.repeat(starts[places].ravel(), repeats)
+    return (
+        np.repeat(distances.ravel(), repeats).reshape(rows, k),
+        np.minimum(first + offsets, starts[-1]).reshape(rows, k),
+    )

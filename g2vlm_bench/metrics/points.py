@@ -49,8 +49,8 @@ def cloud_distances(
         ValueError: for clouds of fewer than two points, other shapes, or non-finite points.
     """
     predicted, true = _index(prediction, "prediction"), _index(target, "target")
-    forward, nearest_target = true.query(predicted.points)
-    backward, nearest_prediction = predicted.query(true.points)
+    forward, nearest_target = true.query(predicted)
+    backward, nearest_prediction = predicted.query(true)
     return CloudDistances(forward, backward, nearest_target, nearest_prediction)
 
 

@@ -1,4 +1,4 @@
-"""ICP, normals, voxels and crops against Open3D and the definitions; clouds from real files."""
+"""Voxels and crops against Open3D and the definitions; clouds from files, real and hand-made."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
-from g2vlm_bench.geometry.alignment import Similarity, umeyama
 from g2vlm_bench.geometry.clouds import (
     crop_box,
-    estimate_normals,
-    icp_point_to_point,
     read_cloud,
     voxel_downsample,
     write_ply,
@@ -32,86 +28,6 @@ def bumpy_surface(n: int = 2000, seed: int = 0) -> np.ndarray:
 def open3d_cloud(points: np.ndarray):
     open3d = pytest.importorskip("open3d")
     return open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
-
-
-# --------------------------------------------------------------------------------------- ICP
-
-
-@pytest.mark.parametrize("offset", [np.zeros(3), UTM])
-def test_icp_undoes_a_small_motion(offset) -> None:
-    pytest.importorskip("open3d")
-    target = bumpy_surface() + offset
-    small = Similarity(1.0, Rotation.from_rotvec([0.01, -0.02, 0.01]).as_matrix(), np.full(3, 0.01))
-    source = small.apply(target - offset) + offset
-    fit = icp_point_to_point(source, target, max_correspondence_m=0.1)
-    assert np.abs(fit.apply(source) - target).max() < 1e-3 * np.abs(source - target).max()
-    assert fit.scale == 1.0
-    assert np.linalg.det(fit.rotation) == pytest.approx(1)
-
-
-def test_icp_ends_where_umeyama_on_the_true_pairs_does() -> None:
-    pytest.importorskip("open3d")
-    target = bumpy_surface()
-    rng = np.random.default_rng(5)
-    source = target + np.array([0.004, -0.002, 0.003]) + rng.normal(scale=1e-4, size=target.shape)
-    fit = icp_point_to_point(source, target, max_correspondence_m=0.1)
-    expected = umeyama(source, target, with_scale=False)
-    np.testing.assert_allclose(fit.apply(source), expected.apply(source), atol=1e-4)
-
-
-def test_icp_without_pairs_is_an_error() -> None:
-    pytest.importorskip("open3d")
-    target = bumpy_surface(50)
-    with pytest.raises(ValueError, match=r"pairs within 0\.1 m, got none"):
-        icp_point_to_point(target + 100, target, 0.1)
-
-
-@pytest.mark.parametrize(
-    "clouds", [(np.empty((0, 3)), np.eye(3)), (np.eye(3), np.full((3, 3), np.nan))]
-)
-def test_icp_refuses_bad_clouds_before_it_loads_open3d(clouds, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(ValueError, match="expected"):
-        icp_point_to_point(*clouds, 0.1)
-    with pytest.raises(ValueError, match="distance above 0"):
-        icp_point_to_point(np.eye(3), np.eye(3), 0.0)
-
-
-def test_without_open3d_the_error_names_the_packages(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(ImportError, match="apt-get install libusb-1") as caught:
-        icp_point_to_point(np.eye(3), np.eye(3), 0.1)
-    assert "\n" not in str(caught.value)
-
-
-# ----------------------------------------------------------------------------------- normals
-
-
-@pytest.mark.parametrize("offset", [np.zeros(3), UTM])
-def test_normals_of_a_sphere_are_its_radii(offset) -> None:
-    rng = np.random.default_rng(0)
-    directions = rng.normal(size=(3000, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    normals = estimate_normals(directions * 2 + offset)
-    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
-    assert np.abs((normals * directions).sum(axis=1)).min() > 0.99
-
-
-def test_normals_agree_with_open3d_up_to_sign() -> None:
-    points = bumpy_surface()
-    cloud = open3d_cloud(points)
-    cloud.estimate_normals()  # its default: 30 nearest neighbours
-    cosines = np.abs((np.asarray(cloud.normals) * estimate_normals(points)).sum(axis=1))
-    assert cosines.min() > 1 - 1e-6
-
-
-def test_normals_of_a_cloud_smaller_than_k() -> None:
-    square = np.array([[0.0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
-    np.testing.assert_allclose(np.abs(estimate_normals(square)), np.tile([0, 0, 1], (4, 1)))
-    with pytest.raises(ValueError, match="at least 3 points"):
-        estimate_normals(square[:2])
-    with pytest.raises(ValueError, match="at least 3 neighbours"):
-        estimate_normals(square, k=2)
 
 
 # ------------------------------------------------------------------------------ voxels, crops
@@ -213,6 +129,18 @@ def test_damaged_compressed_pcd_is_an_error(realdata, tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------- hand-made files
+
+
+def test_without_open3d_the_error_names_the_packages(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    path = tmp_path / "packed.pcd"
+    path.write_text(
+        "VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 1\nHEIGHT 1\n"
+        "VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 1\nDATA binary_compressed\n"
+    )
+    with pytest.raises(ImportError, match="apt-get install libusb-1") as caught:
+        read_cloud(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_ply_round_trip_with_normals_is_exact(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""Normals of a cloud from the neighbours of its points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.geometry.nearest import Array, Indices, NeighbourIndex, as_index, in_chunks
+
+# Neighbours of so many points are gathered at once: they fit into a core's cache.
+BLOCK = 1 << 10
+# Where two eigenvalues are closer than this share of the trace, the closed form loses digits.
+CLOSE = 1e-3
+
+
+def estimate_normals(points: NDArray[Any] | NeighbourIndex, k: int = 30) -> Array:
+    """Estimate the normal at each point as the least direction of its k nearest points.
+
+    Args:
+        points: (N, 3) metres, N >= 3, or its index.
+        k: neighbours, the point itself among them; fewer where the cloud is smaller.
+
+    Returns:
+        (N, 3) unit vectors; their sign has no meaning.
+
+    Raises:
+        ValueError: for fewer than 3 points or neighbours, or non-finite points.
+
+    Source: Hoppe et al. 1992; k = 30 is Open3D's default.
+    """
+    index = as_index(points, "points", at_least=3)
+    if k < 3:
+        raise ValueError(f"normals: expected at least 3 neighbours, got {k}")
+    k = min(k, len(index))
+    offsets, order = index.offsets, index.order
+    columns = np.ascontiguousarray(offsets.T)
+    normals = np.empty_like(offsets)
+
+    def estimate(chunk: slice) -> None:
+        _, places = index.nearest(offsets[chunk], k)
+        normals[order[chunk]] = least_directions(_covariances(columns, places))
+
+    in_chunks(estimate, len(offsets))
+    return normals
+
+
+def least_directions(covariances: Array) -> Array:
+    """Return the eigenvector of the least eigenvalue of each symmetric matrix.
+
+    Args:
+        covariances: (N, 3, 3) positive semi-definite.
+
+    Returns:
+        (N, 3) unit vectors of any sign; any least direction where there are several.
+
+    Source: Smith 1961 (eigenvalues in closed form); the eigenvector is perpendicular to the rows
+    of C - lambda I. Matrices whose two least eigenvalues are close are left to LAPACK.
+    """
+    traces = np.trace(covariances, axis1=1, axis2=2)
+    scaled = covariances / np.where(traces > 0, traces, 1.0)[:, None, None]
+    shifted = scaled - _least_eigenvalues(scaled)[:, None, None] * np.eye(3)
+    crossed = [np.cross(shifted[:, i], shifted[:, (i + 1) % 3]) for i in range(3)]
+    squares = np.stack([np.einsum("ij,ij->i", vector, vector) for vector in crossed], axis=1)
+    longest = squares.argmax(axis=1)
+    rows = np.arange(len(longest))
+    lengths = np.sqrt(squares[rows, longest])
+    close = lengths < CLOSE
+    directions: Array = np.stack(crossed, axis=1)[rows, longest]
+    directions /= np.where(close, 1.0, lengths)[:, None]
+    if close.any():
+        directions[close] = np.linalg.eigh(covariances[close])[1][:, :, 0]
+    return directions
+
+
+def _least_eigenvalues(matrices: Array) -> Array:
+    """Return the least eigenvalue of symmetric matrices of trace 1 (or 0), (N,)."""
+    centred = matrices - np.eye(3) / 3
+    spread = np.sqrt(np.einsum("nij,nij->n", centred, centred) / 6)
+    a, b, c = centred.transpose(1, 0, 2)
+    determinant = np.einsum("ij,ij->i", a, np.cross(b, c))
+    cosine = determinant / (2 * np.maximum(spread, 1e-100) ** 3)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0)) / 3
+    eigenvalues: Array = 1 / 3 + 2 * spread * np.cos(angle + 2 * np.pi / 3)
+    return eigenvalues
+
+
+def _covariances(columns: Array, places: Indices) -> Array:
+    """Return the scatter of each row's points about their mean, (N, 3, 3)."""
+    scatter = np.empty((len(places), 3, 3))
+    for start in range(0, len(places), BLOCK):
+        block = slice(start, start + BLOCK)
+        near = columns.take(places[block], axis=1)
+        near -= near.mean(axis=2, keepdims=True)
+        for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
+            scatter[block, i, j] = scatter[block, j, i] = np.einsum("nk,nk->n", near[i], near[j])
+    return scatter
