@@ -215,10 +215,23 @@ def _points(view: View, depth: NDArray[np.float32], intrinsics: Array) -> Array:
     if view.depth_intrinsics is not None:
         camera = _opened(view.depth_intrinsics)
     else:
+        _check_shape(view, depth, (height, width))
         # With pixel centres at +0.5 a depth map of another size has its intrinsics scaled, no more.
         camera = np.diag([depth.shape[1] / width, depth.shape[0] / height, 1.0]) @ intrinsics
     points = unproject(depth, camera).reshape(-1, 3)
     return points[np.isfinite(points[:, 2])]
+
+
+def _check_shape(view: View, depth: NDArray[np.float32], size: tuple[int, int]) -> None:
+    (rows, columns), (height, width) = depth.shape, size
+    # A depth map of the same view, made smaller, is at most a pixel off the image's proportions.
+    if abs(rows * width - columns * height) > max(height, width):
+        raise BenchError(
+            view.id,
+            expected=f"depth in the proportions of its image, {width} x {height}",
+            got=f"{columns} x {rows}",
+            fix="Pair the image with its own depth map, or give depth a camera of its own.",
+        )
 
 
 def _opened_image(picture: Picture) -> NDArray[np.uint8]:

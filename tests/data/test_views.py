@@ -163,3 +163,18 @@ def test_an_image_that_is_no_file_of_its_own() -> None:
     other = dataclasses.replace(held, image_size=(5, 6))
     with pytest.raises(BenchError, match=r"held: expected 6 x 5 pixels.*got 6 x 4"):
         sample_of_views([other], "", ()).load_inputs()
+
+
+@pytest.mark.parametrize("size", [(4, 6), (2, 3), (8, 12), (3, 4), (3, 5)])
+def test_depth_of_another_size_shows_the_same_view(tmp_path: Path, size: tuple[int, int]) -> None:
+    one = view(tmp_path, depth=np.ones(size, np.float32), intrinsics=pinhole([5, 5, 2, 1], 0, ""))
+    points = sample_of_views([one], "", ()).load_target().points_world
+    assert points is not None
+    assert len(points) == size[0] * size[1]
+
+
+@pytest.mark.parametrize("size", [(6, 4), (4, 4), (1, 6), (40, 50)])
+def test_depth_of_another_view_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    one = view(tmp_path, depth=np.ones(size, np.float32), intrinsics=pinhole([5, 5, 2, 1], 0, ""))
+    with pytest.raises(BenchError, match=r"v: expected depth in the proportions.*6 x 4, got"):
+        sample_of_views([one], "", ()).load_target()

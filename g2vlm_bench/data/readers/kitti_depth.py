@@ -78,7 +78,6 @@ class KittiDepth(FrameReader):
     ) -> None:
         root = root.resolve()
         self.raw, self.depth = safe_join(root, raw), safe_join(root, depth)
-        self.cameras = cache(_camera)
         if files:
             listed = _listed(safe_join(root, files))
             shots = [s for s in listed if s.has_depth or self._depth_map(s).is_file()]
@@ -89,9 +88,11 @@ class KittiDepth(FrameReader):
                 for match in find(self.depth, pattern)
                 if not drives or match.names["drive"] in drives
             ]
+        camera_of = cache(_camera)  # one file serves a day's drives
         by_drive: dict[str, list[Frame]] = {}
         for shot in shots:
-            by_drive.setdefault(shot.drive, []).append(self._frame(shot))
+            calibration = camera_of(self._calibration(shot.drive), shot.camera)
+            by_drive.setdefault(shot.drive, []).append(self._frame(shot, calibration))
         missing = set(drives) - by_drive.keys()
         if not by_drive or missing:
             expected = f"depth of {min(missing)}" if missing else "annotated depth of listed images"
@@ -102,14 +103,13 @@ class KittiDepth(FrameReader):
         ]
         self.take(root, scenes, sampling, given)
 
-    def _frame(self, shot: _Shot) -> Frame:
+    def _frame(self, shot: _Shot, calibration: KittiCamera | None) -> Frame:
         drive, camera, number = shot.drive, shot.camera, shot.number
         folder = self.raw / drive[:10] / drive / f"image_0{camera}/data"
         image = folder / f"{number:010d}.png"
         if not image.is_file() and image.with_suffix(".jpg").is_file():
             image = image.with_suffix(".jpg")
         depth = self._depth_map(shot)
-        calibration = self.cameras(self._calibration(drive), camera)
         view = View(
             id=f"{drive}/image_0{camera}/{number:010d}",
             image=image,

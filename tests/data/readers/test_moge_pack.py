@@ -61,9 +61,11 @@ def test_scale_by_hand(root) -> None:
     info.add_text("near", "1")
     info.add_text("far", str(np.exp(2)))
     info.add_text("unit", "0.5")
-    Image.fromarray(np.array([[1, 32768, 65534]], np.uint16)).save(path, pnginfo=info)
+    stored = np.ones((12, 16), np.uint16)
+    stored[0, 1:3] = [32768, 65534]
+    Image.fromarray(stored).save(path, pnginfo=info)
     (depth,) = MogePack(root).samples("test")[0].load_target().depth_m
-    np.testing.assert_allclose(depth, [[0.5, 0.5 * np.e, 0.5 * np.e**2]], rtol=3e-5)
+    np.testing.assert_allclose(depth[0, :3], [0.5, 0.5 * np.e, 0.5 * np.e**2], rtol=3e-5)
     assert png_text(path)["unit"] == "0.5"
     assert load_png16(path).dtype == np.uint16
 
