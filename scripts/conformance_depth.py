@@ -139,7 +139,7 @@ def moge(key: str) -> Callable[[Path, Case], dict[str, float]]:
         metrics = importlib.import_module("moge.test.metrics")
         true = torch.tensor(case.true)
         truth = {
-            "depth": true, "depth_mask": torch.ones_like(true, dtype=torch.bool), "points": None,
+            "depth": true, "depth_mask": true > 0, "points": None,
             "is_metric": True, "has_sharp_boundary": key == "depth_metric",
         }  # fmt: skip
         found = metrics.compute_metrics({"depth_metric": torch.tensor(case.predicted)}, truth)[0]
@@ -223,7 +223,8 @@ def robustmvd(peers: Path, case: Case) -> dict[str, float]:
     # Written for NumPy 1, whose `copy=False` is a wish and no demand.
     numpy_1 = {**vars(np), "nan_to_num": lambda a, copy=None, **more: np.nan_to_num(a, **more)}
     module.np = types.SimpleNamespace(**numpy_1)
-    ratio = np.median(case.true) / np.median(case.predicted)
+    valid = case.true > 0
+    ratio = np.median(case.true[valid]) / np.median(case.predicted[valid])
     predicted = np.clip(case.predicted * ratio, 0.1, 100)
     return {
         "abs_rel": float(module.m_rel_ae(case.true, predicted)),
@@ -305,8 +306,20 @@ def largest_gap(found: dict[str, float], expected: dict[str, float]) -> tuple[fl
     )
 
 
-def cases(seeds: int) -> Iterator[Case]:
+def real_case(path: Path, unit: float) -> Case:
+    """A sensor's true map, 0 where it saw nothing, every fourth pixel; the prediction is made."""
+    from PIL import Image
+
+    true = np.asarray(Image.open(path), dtype=np.float64)[::4, ::4] / unit
+    noise = np.random.default_rng(0).lognormal(0, 0.08, true.shape)
+    predicted = np.where(true > 0, 0.6 * true + 0.4, 1.0) * noise
+    return Case(path.name, predicted.astype(np.float32), true.astype(np.float32))
+
+
+def cases(seeds: int, frame: Path | None, unit: float) -> Iterator[Case]:
     """Random maps without and with tied predictions; the larger ones have a grid to fit on."""
+    if frame is not None:
+        yield real_case(frame, unit)
     for seed in range(seeds):
         size = (96, 131) if seed % 2 else SIZE
         yield random_case(seed, size, ties=seed % 3 == 2)
@@ -323,6 +336,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--frame", type=Path, help="a 16-bit PNG of true depth, as one more case")
+    parser.add_argument("--unit", type=float, default=1000, help="its steps in a metre")
     parser.add_argument("--values", action="store_true", help="print the peers' values of seed 0")
     arguments = parser.parse_args()
     print(f"{'profile':18}{'protocol':26}{'commit':9}cases  largest  its own  double   where")
@@ -330,7 +345,7 @@ def main() -> None:
         gaps: list[tuple[float, str]] = []
         spreads, precise = [0.0], [0.0]
         try:
-            for case in cases(arguments.seeds):
+            for case in cases(arguments.seeds, arguments.frame, arguments.unit):
                 if profile == "mapanything" and case.true.shape != SIZE:
                     continue
                 theirs = run(arguments.peers, case)
@@ -346,6 +361,9 @@ def main() -> None:
                     precise.append(largest_gap(found, in_double)[0])
         except Exception as error:
             print(f"{profile:18}{name:26}skipped: {type(error).__name__}: {error}")
+            continue
+        if not gaps:
+            print(f"{profile:18}{name:26}skipped: no case of the size that its rays are made for")
             continue
         at = commit(arguments.peers / repository)
         gap, where = max(gaps)
