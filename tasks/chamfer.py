@@ -387,12 +387,12 @@ def _check_together(definition: TaskDefinition, protocols: tuple[ChamferProtocol
     by_pixel = [metric for metric in definition.metrics if metric in _PAIRS]
     if by_pixel and any(protocol.truth != "pixels" for protocol in protocols):
         raise BenchError(where, expected=f"truth: pixels, for {by_pixel[0]}", got="truth: cloud")
-    if any(protocol.icp_m is not None or protocol.fusion is not None for protocol in protocols):
+    if any(protocol.fusion is not None for protocol in protocols):
         try:
-            clouds.icp_point_to_point(np.eye(3), np.eye(3), 1.0)
+            fusion.require_open3d()
         except ImportError as error:
             # Found now and not sample by sample, where it would count as the model's failure.
-            raise BenchError(f"{where}, icp_m", expected="Open3D", got=error) from error
+            raise BenchError(f"{where}, fusion", expected="Open3D", got=error) from error
 
 
 def _specs(metric: str, protocol: ChamferProtocol) -> list[MetricSpec]:

@@ -32,6 +32,15 @@ class Mesh:
     triangles: NDArray[np.int64]
 
 
+def require_open3d() -> None:
+    """Do nothing where Open3D can be loaded, which fusion needs.
+
+    Raises:
+        ImportError: where it cannot; the message says what it needs.
+    """
+    _import_open3d()
+
+
 def fuse_tsdf(
     depths_m: Sequence[NDArray[Any]],
     intrinsics: Sequence[NDArray[Any]],

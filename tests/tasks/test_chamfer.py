@@ -134,12 +134,14 @@ def test_a_protocol_without_meaning_is_refused_when_the_task_is_read(
     assert message in str(error.value)
 
 
-def test_without_open3d_an_icp_protocol_is_refused_before_it_costs_a_model_its_score(
+def test_without_open3d_fusion_is_refused_before_it_costs_a_model_its_score(
     load_family, monkeypatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(BenchError, match=r"icp_m.*Open3D.*apt-get install"):
-        load_family("chamfer", ["fscore"], {"icp_m": 0.1})
+    fusion = {"voxel_m": 0.1, "truncation_m": 0.4, "max_depth_m": 9.0, "points": 100}
+    with pytest.raises(BenchError, match=r"fusion.*Open3D.*apt-get install"):
+        load_family("chamfer", ["fscore"], {"fusion": fusion})
+    load_family("chamfer", ["fscore"], {"icp_m": 0.1})
     load_family("chamfer", ["fscore"], {"alignment": "sim3"})
 
 
