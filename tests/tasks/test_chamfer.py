@@ -59,18 +59,10 @@ def in_first_camera(truth: Target) -> np.ndarray:
     return transform(truth.points_world, invert_pose(truth.world_from_camera[0]))
 
 
-def needs_open3d() -> None:
-    try:
-        import open3d  # noqa: F401
-    except (ImportError, OSError) as error:
-        pytest.skip(f"ICP needs Open3D: {error}")
-
-
 # --------------------------------------------------------------------------------- protocols
 
 
 def test_the_label_of_every_protocol_names_every_departure_from_the_default(load_family) -> None:
-    needs_open3d()
     names = set()
     count = 0
     for frame in ("first_camera", "world"):
@@ -412,7 +404,6 @@ def test_the_scale_of_depth_is_undone_under_given_cameras(load_family, score, al
 
 
 def test_icp_brings_home_a_near_rigid_motion_and_no_scale(load_family, score) -> None:
-    needs_open3d()
     truth = views()
     points = in_first_camera(truth)
     family = load_family("chamfer", ["chamfer_mean_l2"], {"icp_m": 0.2}, {})
