@@ -61,6 +61,7 @@ _ALIGNMENTS: dict[str, tuple[Ambiguity, str]] = {
 }
 _WEIGHTED = ("l1_scale", "l1_scale_shift", "l1_scale_shift_disparity", "anchored_scale_shift")
 _IN_DISPARITY = ("least_squares_scale_shift_disparity", "l1_scale_shift_disparity")
+_SIGNED = (*_IN_DISPARITY, "least_squares_scale_shift", "l1_scale_shift")
 _KERNELS: dict[str, Kernel] = {
     "bicubic": "bicubic",
     "bilinear_point": "bilinear",
@@ -102,6 +103,8 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         scope: One alignment for all views of a sample together, or one for each.
         fit_weights: Of the pixels in an L1 fit; `inverse_depth` makes its loss AbsRel.
         fit_grid: Fit on the valid pixels nearest to a grid of so many cells along each side.
+        fit_sign: Whether a fitted line may fall (`any`), by which the truth upside down scores as
+            perfect. Peers allow it; here the best line that does not fall is taken.
         disparity_floor: Of an aligned disparity: the farthest truth's, a number of 1/m, or none.
         min_depth_m: Nearer truth does not count.
         max_depth_m: Farther truth does not count.
@@ -125,6 +128,7 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
     scope: Literal["sample", "view"] = "sample"
     fit_weights: Literal["equal", "inverse_depth"] = "equal"
     fit_grid: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    fit_sign: Literal["positive", "any"] = "positive"
     disparity_floor: Literal["farthest", "none"] | Metres = "farthest"
     min_depth_m: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     max_depth_m: Metres | None = None
@@ -154,6 +158,8 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
         if self.fit_weights != "equal" and self.alignment not in _WEIGHTED:
             raise ValueError(f"expected an L1 alignment to weigh, got {self.alignment}")
+        if self.fit_sign != "positive" and self.alignment not in _SIGNED:
+            raise ValueError(f"expected an alignment with a shift, got {self.alignment}")
         if self.disparity_floor != "farthest" and self.alignment not in _IN_DISPARITY:
             raise ValueError(f"expected an alignment in disparity, got {self.alignment}")
 
@@ -185,6 +191,7 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
             "view_fit": self.scope == "view",
             "view_pool": self.pool == "views",
             "weighted": self.fit_weights == "inverse_depth",
+            "any_sign": self.fit_sign == "any",
             f"floor_{floor_text}": floor != "farthest",
             "closed": self.bounds == "closed",
             "every_edge": self.every_edge_height,
@@ -416,7 +423,11 @@ def _fit(views: list[_View], protocol: DepthProtocol, ambiguity: Ambiguity) -> f
         )
     module = fits if hasattr(fits, protocol.alignment) else emulated_alignment
     fit: Callable[..., fits.DepthAlignment] = getattr(module, protocol.alignment)
-    return fit(predicted, true, **options)
+    fitted = fit(predicted, true, **options)
+    if fitted.scale < 0 and protocol.alignment in _SIGNED and protocol.fit_sign == "positive":
+        # The loss is convex, so the best line that does not fall is flat: that of a constant.
+        return fit(np.ones_like(predicted), true, **options)
+    return fitted
 
 
 def _measured(

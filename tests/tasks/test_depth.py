@@ -64,9 +64,11 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
         "relative_epsilon_m": [1e-6, 1e-3], "fit_grid": [64, 32], "every_edge_height": [True],
         "resize": ["bicubic", "bilinear_point", "bilinear_corners"],
         "fit_weights": ["inverse_depth"], "disparity_floor": ["none", 0.001, 0.01],
+        "fit_sign": ["any"],
     }  # fmt: skip
     needed = {
         "fit_weights": {"alignment": "l1_scale_shift"},
+        "fit_sign": {"alignment": "least_squares_scale_shift"},
         "disparity_floor": {"alignment": "least_squares_scale_shift_disparity"},
     }
     options += [
@@ -550,3 +552,26 @@ def test_mean_distances_need_intrinsics(load_family, score) -> None:
     # All four rays are as long, sqrt(1 + 0.25 + 0.25): means 15 / 4 and 12 / 4.
     record = score(family, given, predicted(WRONG)).details["alignment"]["mean_distance_scale"]
     assert record["scale"] == pytest.approx(15 / 12)
+
+
+@pytest.mark.parametrize(
+    ("alignment", "ambiguity"),
+    [
+        ("least_squares_scale_shift", Ambiguity.AFFINE),
+        ("l1_scale_shift", Ambiguity.AFFINE),
+        ("least_squares_scale_shift_disparity", Ambiguity.AFFINE_DISPARITY),
+        ("l1_scale_shift_disparity", Ambiguity.AFFINE_DISPARITY),
+    ],
+)
+def test_truth_upside_down_is_no_better_than_a_constant(load_family, alignment, ambiguity) -> None:
+    true = np.linspace(1, 6, 300).reshape(15, 20)
+    upside_down = 10 - (true if ambiguity is Ambiguity.AFFINE else 1 / true)
+    scores = {}
+    for sign in ("positive", "any"):
+        family = load_family("depth", ["delta1"], {"alignment": alignment, "fit_sign": sign})
+        for name, depth in (("upside_down", upside_down), ("constant", np.full_like(true, 3.0))):
+            score = family.score(target(true), predicted(depth), ambiguity)
+            (scores[sign, name],) = score.values.values()
+    assert scores["positive", "upside_down"] == scores["positive", "constant"] < 0.5
+    # Published code allows it, and so do the profiles that give its numbers.
+    assert scores["any", "upside_down"] == 1
