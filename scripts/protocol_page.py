@@ -85,16 +85,26 @@ def picture(plugins: Plugins, path: Path) -> None:
     truth, prediction = maps()
     target, predicted = Target(depth_m=(truth,)), Prediction(depth=(prediction,))
     readings = survey(plugins, "depth", target, predicted, Ambiguity.METRIC, ["abs_rel"])
-    bars = sorted((r.values["abs_rel"], r.protocol) for r in readings if "abs_rel" in r.values)
-    figure, axes = pyplot.subplots(figsize=(7, 0.28 * len(bars) + 1), layout="constrained")
+    alike: dict[str, list[str]] = {}
+    for reading in readings:
+        if "abs_rel" in reading.values:
+            alike.setdefault(f"{reading.values['abs_rel']:.3f}", []).append(reading.protocol)
+    bars = sorted((float(value), grouped(names)) for value, names in alike.items())
+    figure, axes = pyplot.subplots(figsize=(8, 0.32 * len(bars) + 0.9), layout="constrained")
     axes.barh([name for _, name in bars], [value for value, _ in bars], color="#1f6fb4")
     axes.bar_label(axes.containers[0], fmt="%.3f", padding=3, fontsize=8)
     axes.set_xlabel("AbsRel of the same map, lower is better")
-    axes.margins(x=0.12)
+    axes.margins(x=0.12, y=0.02)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", labelsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def grouped(names: list[str], shown: int = 3) -> str:
+    """Name the protocols that give the same number, the first few by name."""
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def maps() -> tuple[np.ndarray, np.ndarray]:
