@@ -6,7 +6,8 @@ The rules, shared by all parsers:
   leaves nothing.
 - Where the text marks its answer (`Answer: ...`, `the answer is ...`, `<answer>...</answer>`,
   `\boxed{...}`), only what is marked counts.
-- Two clear statements that differ make the text unparsed. There is no default answer.
+- Two clear statements that differ make the text unparsed, and so does an answer taken back ("A.
+  Wait, ..."). There is no default answer.
 
 The parsers stand here, in `choices.py` and in `numbers.py`. Profiles that reproduce a benchmark's
 own parser, quirks included, belong beside them.
@@ -79,6 +80,31 @@ _MARKER = re.compile(
     r"(?:is|would be|should be|must be|:|=)(?!\w)[\s:*_`\"']*",
     re.I,
 )
+# "I don't think the answer is B", "if the answer is B": nothing is marked there.
+_NOT_MARKED = re.compile(
+    r"(?:\b(?:not|never|cannot|doubt|unlikely|wrong|false|if|whether)\b|n['\u2019]t\b)[^.!?;,:\n]*$",
+    re.I,
+)
+_BREAK = r"[\w)\]}>*_\"']\s?[.,;:!\u2026\n\u2013\u2014-]\W{0,8}"
+_WAIT = (
+    r"(?:(?:oh|but|no)\W{1,2})?(?:wait|hold on|hmm+|oops|sorry|correction|scratch that|i mean"
+    r"|my mistake|on second thoughts?|let me (?:correct|recheck|reconsider|rethink))\b"
+)
+CORRECTION_OF_YES_NO = re.compile(_BREAK + _WAIT, re.I)  # there a "no" is an answer
+_CORRECTION = re.compile(
+    rf"{_BREAK}(?:{_WAIT}|(?:no|nope|actually)\b(?=\W*(?:[,.!;]|$|\(?[A-Z]\b)))", re.I
+)
+NEGATION = re.compile(
+    r"\b(?:not|no|never|neither|nor|nothing|none|hardly|without|unlike|cannot|rather than"
+    r"|instead of|(?:is|are|was|were|do|does|did|ca|wo|could|would|should)nt)"
+    r"(?: (?:a|an|the|be|being|really|quite|exactly|necessarily|in|on|at|to|of|option))*$"
+)
+_DENIED_AFTER = re.compile(
+    r"[\s.:)*-]{0,5}(?:(?:is|was|would be)\s*(?:n[o'\u2019]t\b|incorrect|wrong|false)"
+    r"|incorrect\b|wrong\b)",
+    re.I,
+)
+_WINDOW = 60  # characters: far enough back for every phrase above, and linear in time
 DECORATION = " \t\n*_`\"'#>\u201c\u201d\u2018\u2019"
 
 
@@ -91,29 +117,58 @@ def after_reasoning(text: str) -> str:
     return "" if _BLOCK_START.search(rest) else rest.strip()
 
 
-def _marked_fragments(text: str) -> list[str]:
-    """Return what the text marks as its answer: tags and boxes, else "answer is" phrases."""
-    tagged = [(tag_body or box).strip() for _, tag_body, box in _TAGGED.findall(text)]
+def is_denied(text: str, start: int, end: int) -> bool:
+    """Say whether what stands at `text[start:end]` is negated: "not B", "B is wrong"."""
+    before = normalise_text(text[max(0, start - _WINDOW) : start], frozenset())
+    return bool(NEGATION.search(before) or _DENIED_AFTER.match(text, end))
+
+
+def asserted(read: Callable[[str], set[Value]], text: str) -> set[Value]:
+    """Return what a reader finds, or nothing where some of it is only asked ("The box? No.")."""
+    found = read(text)
+    return found if "?" not in text or read(without_questions(text)) == found else set()
+
+
+def without_questions(text: str) -> str:
+    """Return the text without the sentences that end in a question mark: they state nothing."""
+    sentences = re.split(r"(?<=[!?\n])|(?<=\.)(?=\s)", text)
+    return "".join(sentence for sentence in sentences if not sentence.endswith("?"))
+
+
+def _marked_fragments(text: str) -> tuple[list[str], str]:
+    """Return what the text marks as its answer, and the text from the last such place on.
+
+    Tags and boxes count, else "answer is" phrases.
+    """
+    tagged = list(_TAGGED.finditer(text))
     if tagged:
-        return [re.sub(r"\\text\{([^{}]*)\}", r"\1", fragment) for fragment in tagged]
+        bodies = [(match[2] or match[3] or "").strip() for match in tagged]
+        fragments = [re.sub(r"\\text\{([^{}]*)\}", r"\1", body) for body in bodies]
+        return fragments, text[tagged[-1].start() :]
     markers = list(_MARKER.finditer(text))
     ends = [marker.start() for marker in markers[1:]] + [len(text)]
-    return [
-        text[marker.end() : end].split("\n")[0].strip(DECORATION)
+    fragments = [
+        ""
+        if _NOT_MARKED.search(text[max(0, marker.start() - _WINDOW) : marker.start()])
+        else text[marker.end() : end].split("\n")[0].strip(DECORATION)
         for marker, end in zip(markers, ends, strict=False)
     ]
+    return fragments, text[markers[-1].end() :] if markers else text
 
 
 def decide(
     text: str,
     read_marked: Callable[[str], set[Value]],
     read_free: Callable[[str], tuple[set[Value], str]],
+    correction: re.Pattern[str] = _CORRECTION,
 ) -> ParsedAnswer[Value]:
     """Apply the shared rules; a reader returns every different answer that it finds."""
     rest = after_reasoning(text)
     if not rest.strip(DECORATION):
         return ParsedAnswer(None, "empty", "no text outside the reasoning")
-    fragments = _marked_fragments(rest)
+    fragments, counted = _marked_fragments(rest)
+    if correction.search(counted):
+        return ParsedAnswer(None, "unparsed", "an answer is taken back")
     if fragments:
         found = set().union(*(read_marked(fragment) for fragment in fragments))
         how = "marked answer"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from g2vlm_bench.metrics.answer_text import (
     ARTICLES,
+    CORRECTION_OF_YES_NO,
     DECORATION,
+    NEGATION,
     ParsedAnswer,
+    asserted,
     decide,
+    is_denied,
     normalise_text,
+    without_questions,
 )
 
 _LETTER_ONLY = re.compile(r"(?:(?:option|choice)\s+)?[(\[]?([A-Za-z])[)\]]?\s*[.:,]?", re.I)
@@ -27,14 +33,25 @@ _MENTIONED_LETTER = re.compile(
     r"|(?<![\w'])([A-Z])(?=\)? is (?:the )?(?:correct|right)\b)"
     r"|\b(?:is|choose|pick|select|[Aa]nswer)\s+[*]*([A-Z])[*]*(?=\s*(?:[.!\n]|$))"
 )
-_DENIED_AFTER = re.compile(r"\W*(?:is|was|would be)\s*(?:n[o']t\b|incorrect|wrong|false)", re.I)
-_REASON = re.compile(r"\b(?:because|since|as)\b|[.;:(]")
+_REASON = re.compile(r"\b(?:because|since|as)\b|;")
 _STANDALONE_LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
-_ARTICLE_OR_PRONOUN = re.compile(r"[AI]\s+(?!(?:or|and|because|since|as)\b|[-\u2013\u2014,/&])")
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|without|unlike|cannot|rather than|instead of"
-    r"|(?:is|are|was|were|do|does|did|ca|wo|could|would|should)nt)"
-    r"(?: (?:a|an|the|be|being|really|quite|exactly|necessarily|in|on|at|to|of|option))*$"
+_ARTICLE_OR_PRONOUN = re.compile(r"[AI]\s+(?!(?:or|and|because|since|as|is)\b|[-\u2013\u2014,/&])")
+# "B is too far" speaks of B, where "B", "B." and "B or C" choose it.
+_SUBJECT = re.compile(r"[A-Z]\s+(?!(?:or|and|is (?:the )?(?:correct|right))\b)[a-z]")
+_RIVAL_LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])|\(([a-z])\)")
+# What an option behind it is not chosen by: "I don't think", "everything but".
+_DOUBT = re.compile(
+    r"\b(?:doubt|doubtful|unlikely|impossible|except|exclud(?:e|ed|ing)|eliminated?|rejected"
+    r"|ruled? out"
+    r"|(?:everything|anything|all|nothing) but|(?:false|untrue|wrong|incorrect) (?:that|to)"
+    r"|not (?:(?:the )?case|true|correct|right)"
+    r"|(?:do|does|did|would|could|can)(?:nt| not) "
+    r"(?:think|believe|say|choose|pick|select|look|seem|appear)"
+    r"|(?:cant|cannot) be|(?:you are|youre|thats|all) right)\b"
+)
+_DENIED_OR_NOT_ALONE = re.compile(
+    r" ?(?:or |(?:(?:is|was|are|were|would be|does|do|can|could)(?: ?not|nt)|cannot|"
+    r"(?:is )?(?:wrong|incorrect|false))\b)"
 )
 
 
@@ -44,8 +61,8 @@ def parse_choice(text: str, choices: Sequence[str]) -> ParsedAnswer[int]:
     Understood are a letter in its usual forms ("B", "(B)", "B.", "B: the red box", "option B",
     "Answer: B"), the text of an option alone, and the text of exactly one option inside the
     answer. A letter that contradicts the option text beside it, several letters, several
-    options, or an option that is only negated leave the answer unparsed. The article in
-    "A red box" is no letter.
+    options, an option that is only negated or asked about, and the repeated list of options leave
+    the answer unparsed. The article in "A red box" is no letter.
 
     Args:
         text: the model's answer.
@@ -66,7 +83,15 @@ def parse_choice(text: str, choices: Sequence[str]) -> ParsedAnswer[int]:
             f"choices: expected 2 to 26 options that differ in words, got {list(choices)!r}"
         )
     options = _Options(names, articles)
-    return decide(text, options.marked, options.free)
+    readers = (options.marked, options.free)
+    if any(re.match(r"(?:yes|no)\b", name) for name in names):
+        return decide(_fold(text), *readers, CORRECTION_OF_YES_NO)
+    return decide(_fold(text), *readers)
+
+
+def _fold(text: str) -> str:
+    """Return the text with full-width and circled letters as plain ones."""
+    return unicodedata.normalize("NFKC", text)
 
 
 @dataclass(frozen=True)
@@ -76,27 +101,42 @@ class _Options:
     names: list[str]
     articles: frozenset[str]
 
+    @property
+    def labelled(self) -> bool:
+        """Say whether the options themselves speak of an A or a B."""
+        return "a" not in self.articles
+
     def marked(self, fragment: str) -> set[int]:
         """Return what a marked answer chooses: there a bare letter is enough."""
         if _STANDALONE_LETTER.match(fragment) and not _ARTICLE_OR_PRONOUN.match(fragment):
-            letters = set(_STANDALONE_LETTER.findall(_REASON.split(fragment)[0]))
-            found = self._letters(*letters) if len(letters) == 1 else set()
-            return found | (self._exact(fragment[1:]) if found else set())
+            found = self._letters(fragment[0])
+            rest = fragment[1:]
+            if not found or is_denied(fragment, 0, 1) or rest.startswith("?"):
+                return set()
+            return found | self._exact(rest) | self._rivals(_REASON.split(rest)[0])
         return self.free(fragment)[0]
 
     def free(self, text: str) -> tuple[set[int], str]:
         """Return the options chosen by the first rule that finds any, and the rule's name."""
+        how = self._found(text)[1]
+        return asserted(lambda part: self._found(part)[0], text), how
+
+    def _found(self, text: str) -> tuple[set[int], str]:
         plain = text.strip(DECORATION)
         leading = [self._leading(line.strip(DECORATION)) for line in plain.splitlines()]
         if any(leading):
             return set().union(*leading), "letter at the start of a line"
         letter = _LETTER_ONLY.fullmatch(plain)
         whole = self._exact(plain) | self._letters(*(letter.groups() if letter else ()))
-        if whole:
-            return whole, "whole text"
         mentioned = self._mentioned(plain)
+        if whole:
+            return whole | (set() if self.labelled else mentioned), "whole text"
+        if mentioned and _DOUBT.search(normalise_text(plain)):
+            return set(), "letter in the text, in doubt"
         if mentioned:
-            return mentioned, "letter in the text"
+            named = set() if self.labelled else self._rivals(plain)
+            named |= self._exact(_MENTIONED_LETTER.sub("", plain))
+            return mentioned | named, "letter in the text"
         if set(self.names) == {"yes", "no"}:
             found, how = _free_yes_no(plain)
             return {self.names.index("yes" if answer else "no") for answer in found}, how
@@ -119,19 +159,33 @@ class _Options:
         found = self._letters(next(letter for letter in letters if letter))
         if not found:
             return set()
-        second = _LETTER_ONLY.fullmatch(beside)
-        return (
-            found
-            | self._exact(beside or line)
-            | self._letters(*(second.groups() if second else ()))
-        )
+        exact = self._exact(beside or line)
+        if exact:
+            return found | exact
+        if is_denied(line, match.start(), match.start(len(match.groups()))):
+            return set()
+        for part in re.split(r",|\b(?:or|and)\b", beside):
+            second = _LETTER_ONLY.fullmatch(part.strip())
+            found |= self._exact(part) | self._letters(*(second.groups() if second else ()))
+        return found | self._rivals(_REASON.split(beside)[0])
+
+    def _rivals(self, beside: str) -> set[int]:
+        """Return the options that the text beside a letter chooses by letters of their own."""
+        if self.labelled and re.search(r"[a-z]{2}", beside):
+            return self._contained(beside)  # there a letter may be a thing's name
+        letters = {
+            match[1] or match[2]
+            for match in _RIVAL_LETTER.finditer(beside)
+            if not _SUBJECT.match(beside, match.start())
+            and not is_denied(beside, match.start(), match.end())
+        }
+        return self._letters(*letters)
 
     def _mentioned(self, text: str) -> set[int]:
         """Return the options whose letters stand in the text in a form that is no word."""
         found: set[int] = set()
         for match in _MENTIONED_LETTER.finditer(text):
-            before = normalise_text(text[: match.start()], frozenset())
-            if not (_NEGATION.search(before) or _DENIED_AFTER.match(text[match.end() :])):
+            if not is_denied(text, match.start(), match.end()):
                 found |= self._letters(next(letter for letter in match.groups() if letter))
         return found
 
@@ -139,9 +193,15 @@ class _Options:
         """Return the options whose words stand in the text, not inside a longer one or negated."""
         words = f" {normalise_text(text, self.articles)} "
         found: set[int] = set()
+        if _DOUBT.search(words):
+            return found
         for index in sorted(range(len(self.names)), key=lambda index: -len(self.names[index])):
             pieces = words.split(f" {self.names[index]} ")
-            if any(not _NEGATION.search(piece.rstrip()) for piece in pieces[:-1]):
+            if any(_DENIED_OR_NOT_ALONE.match(piece) for piece in pieces[1:]) or any(
+                piece.endswith(" or") for piece in pieces[:-1]
+            ):
+                return set()  # "not as near as the ball" would leave the ball
+            if any(not NEGATION.search(piece.rstrip()) for piece in pieces[:-1]):
                 found.add(index)
             words = " | ".join(pieces)
         return found
@@ -150,33 +210,59 @@ class _Options:
 _YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 _ALONE = re.compile(r"\W*(yes|no|true|false)\W*", re.I)
 _LEADING_YES_NO = re.compile(
-    r"(yes|no|true|false)(?:\s*(?:[,.;:!\n(\u2013\u2014-]|$)"
+    r"(yes|no|true|false)(?:\s*(?:[,;:!\n(\u2013\u2014]|\.(?!\s*\d)|$)|\s+-\s"
     r"|\s+(?:the|it|there|they|this|that|these|those|he|she|i|we|you|its|because|since)\b)",
     re.I,
 )
-_CLOSING_YES_NO = re.compile(r"\b(yes|no|true|false)\b(?=\W*(?:[.!;\n]|$))", re.I)
+_CLOSING_YES_NO = re.compile(r"\b(yes|no|true|false)\b(?!\.\s*\d)(?=\W*(?:[.!;\n]|$))", re.I)
+_EITHER = re.compile(
+    r"\b(?:(?:yes|true)\s{0,2}(?:or|and|[/&])\s{0,2}(?:no|false)"
+    r"|(?:no|false)\s{0,2}(?:or|and|[/&])\s{0,2}(?:yes|true))\b",
+    re.I,
+)
+_CLAUSE = re.compile(r"[.!?;:,\n]")
+_NOT = re.compile(r"\b(?:not|isn['\u2019]?t|wasn['\u2019]?t)\s+$", re.I)
+_UNSURE = re.compile(
+    r"\b(?:not|no|never|neither|nor|nothing|none|hardly|cannot|doubt|unlikely|wrong|incorrect"
+    r"|false|untrue|if|whether|either)\b|n['\u2019]t\b",
+    re.I,
+)
 
 
 def parse_yes_no(text: str) -> ParsedAnswer[bool]:
     """Read a yes or no (or true or false).
 
-    It counts at the start of the text, alone on a line, or at the end of a sentence. "No idea" and
-    "there is no chair" are no answers.
+    It counts at the start of the text, alone on a line, or at the end of a sentence, where "not
+    true" means no. "No idea" and "there is no chair" are no answers.
 
     Returns:
         True for yes.
     """
-    return decide(text, lambda fragment: _free_yes_no(fragment)[0], _free_yes_no)
+    return decide(
+        _fold(text), lambda fragment: _free_yes_no(fragment)[0], _free_yes_no, CORRECTION_OF_YES_NO
+    )
 
 
 def _free_yes_no(text: str) -> tuple[set[bool], str]:
-    plain = text.strip(DECORATION)
+    plain = without_questions(text).strip(DECORATION)
     leading = _LEADING_YES_NO.match(plain)
     alone = [match[1] for line in plain.splitlines() if (match := _ALONE.fullmatch(line))]
-    words = ([leading[1]] if leading else []) + alone
-    how = "yes or no at the start of a line"
-    if not words:
-        words, how = _CLOSING_YES_NO.findall(plain), "yes or no at the end of a sentence"
-    found = {_YES_NO[word.lower()] for word in words}
+    found = {_YES_NO[word.lower()] for word in ([leading[1]] if leading else []) + alone}
+    how = f"yes or no at the {'start of a line' if found else 'end of a sentence'}"
+    for match in _CLOSING_YES_NO.finditer(plain):
+        found |= _closing(plain, match)
     # "No" is often a determiner, but a "yes" beside it is always a second answer.
-    return found | {True for _ in re.finditer(r"\byes\b", plain, re.I)}, how
+    yes = (match.start() for match in re.finditer(r"\byes\b", plain, re.I))
+    if found and not all(_NOT.search(plain[max(0, start - 20) : start]) for start in yes):
+        found |= {True}
+    return ({False, True} if _EITHER.search(plain) else found), how
+
+
+def _closing(text: str, match: re.Match[str]) -> set[bool]:
+    """Return what a yes or no at the end of its clause says; both where it is hedged."""
+    value = _YES_NO[match[1].lower()]
+    clause = _CLAUSE.split(text[max(0, match.start() - 80) : match.start()])[-1]
+    negated = _NOT.search(clause)
+    if _UNSURE.search(clause[: negated.start()] if negated else clause):
+        return {False, True}
+    return {not value if negated else value}

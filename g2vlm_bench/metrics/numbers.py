@@ -7,7 +7,7 @@ import re
 import unicodedata
 from fractions import Fraction
 
-from g2vlm_bench.metrics.answer_text import ParsedAnswer, decide
+from g2vlm_bench.metrics.answer_text import ParsedAnswer, asserted, decide, is_denied
 
 _UNITS = {
     symbol: names.split()
@@ -85,7 +85,7 @@ def parse_number(text: str) -> ParsedAnswer[float]:
     parsed = decide(
         text,
         _numbers,
-        lambda rest: (_numbers(rest), "number in the text"),
+        lambda rest: (asserted(_numbers, rest), "number in the text"),
     )
     if parsed.value is None:
         return ParsedAnswer(None, parsed.status, parsed.how)
@@ -128,9 +128,14 @@ def _numbers(text: str) -> set[tuple[float, str]]:
     """Return the different (number, unit)s of a text; NaN stands for a form not understood."""
     plain = unicodedata.normalize("NFKC", text.replace("\u00b2", "^2")).replace("\u2212", "-")
     plain = plain.replace("\u2044", "/").replace("\u2013", "-")
-    found = {_digit_value(match) for match in _NUMBER.finditer(plain) if not match["glued"]}
+    plain = re.sub(r"\b(?:minus|negative) (?=[\d.])", "-", plain, flags=re.I)
+    found = {
+        _stated(match, _digit_value(match))
+        for match in _NUMBER.finditer(plain)
+        if not match["glued"]
+    }
     found |= {
-        _word_value(match)
+        _stated(match, _word_value(match))
         for match in _NUMBER_WORDS.finditer(plain)
         if not _is_pronoun(match, plain)
     }
@@ -138,11 +143,18 @@ def _numbers(text: str) -> set[tuple[float, str]]:
     return {(value, unit) for value, unit in found if unit or value not in with_unit}
 
 
+def _stated(match: re.Match[str], number: tuple[float, str]) -> tuple[float, str]:
+    """Return the number, or none where it is negated ("not 3")."""
+    return (_NOT_UNDERSTOOD, "") if is_denied(match.string, *match.span()) else number
+
+
 def _digit_value(match: re.Match[str]) -> tuple[float, str]:
     value = float(f"{match['number'].replace(',', '')}e{match['exponent'] or 0}")
     if match["divisor"]:
-        value = value / int(match["divisor"]) if int(match["divisor"]) else _NOT_UNDERSTOOD
-    value += int(match["whole"] or 0)
+        # As floats, since a divisor of thousands of digits fits no float and some no int.
+        divisor = float(match["divisor"])
+        value = value / divisor if 0 < divisor < math.inf else _NOT_UNDERSTOOD
+    value += float(match["whole"] or 0)
     value = -value if match["sign"] == "-" else value
     if match["rest"] or value in (float("inf"), float("-inf")):
         value = _NOT_UNDERSTOOD
@@ -161,9 +173,9 @@ _NOT_UNDERSTOOD = float("nan")
 
 
 def _is_pronoun(match: re.Match[str], text: str) -> bool:
-    before, after = text[: match.start()], text[match.end() :]
+    before = text[max(0, match.start() - 20) : match.start()]
     return match["words"].lower() == "one" and bool(
-        _PRONOUN_BEFORE.search(before) or _PRONOUN_AFTER.match(after)
+        _PRONOUN_BEFORE.search(before) or _PRONOUN_AFTER.match(text, match.end())
     )
 
 

@@ -34,6 +34,9 @@ def test_short_text() -> None:
     assert parse_text("I see a chair. Answer: the sofa").value == "sofa"
     assert parse_text("<answer>Sofa</answer>").value == "sofa"
     assert parse_text("Answer: sofa\nAnswer: chair").status == "unparsed"
+    assert parse_text("Answer: sofa. Wait, chair").status == "unparsed"
+    assert parse_text("I don't think the answer is sofa").status == "unparsed"
+    assert parse_text("people who wait").value == "people who wait"
     assert parse_text("?!").status == "unparsed"
     assert parse_text("<think>sofa").status == "empty"
 

@@ -200,3 +200,205 @@ def test_unclear_yes_no_is_not_read(text) -> None:
 
 def test_empty_yes_no() -> None:
     assert parse_yes_no(" ").status == parse_yes_no("<think>yes").status == "empty"
+
+
+# What a careful human reads in answers that mislead a parser: an option's letter, or "-" where no
+# option is clearly chosen. Yes / no and numbers follow below in the same form.
+MISLEADING_CHOICES = [
+    # lists of letters and options
+    ("A) B) C)", "-"),
+    ("A. B. C.", "-"),
+    ("(A) (B) (C)", "-"),
+    ("A; B; C", "-"),
+    ("A. red box\nB. blue ball\nC. green cone", "-"),
+    ("A. red box B. blue ball C. green cone", "-"),
+    ("A) red box, B) blue ball, C) green cone", "-"),
+    ("(A) red box (B) blue ball", "-"),
+    ("Answer: A. red box B. blue ball C. green cone", "-"),
+    ("red box, blue ball, green cone", "-"),
+    ("Options:\nA. red box\nB. blue ball\nC. green cone\nAnswer: B", "B"),
+    # two answers
+    ("A, or maybe B", "-"),
+    ("A. or B.", "-"),
+    ("It is B. or C.", "-"),
+    ("I think (A) or maybe B", "-"),
+    ("(a) or b", "-"),
+    ("A. red box or blue ball", "-"),
+    ("Either A or B", "-"),
+    ("A/B", "-"),
+    ("<answer>A</answer> or <answer>B</answer>", "-"),
+    # corrections
+    ("A... wait, B", "-"),
+    ("A. No wait, B.", "-"),
+    ("A, no, B", "-"),
+    ("A, actually B", "-"),
+    ("A\n\nHmm, that is too far.", "-"),
+    ("Answer: A. Actually B", "-"),
+    ("The answer is A. No, B.", "-"),
+    ("Answer: A\n\nWait, the ball is nearer.", "-"),
+    ("The red box, sorry, the one behind it", "-"),
+    ("Is it A? Wait. Answer: B", "B"),  # taken back before the answer was marked
+    ("Sorry, it is hard to see. The red box, where people wait", "A"),
+    ("\\boxed{A}\n\nWait, B", "-"),
+    ("Answer: A\nNo, B.", "-"),
+    ("Answer: A?", "-"),
+    ("Final answer: B.\n\nExplanation: (A) is far. (C)? No, too far.", "B"),
+    # explanations and contradictions
+    ("B. Option A is too far away.", "B"),
+    ("The answer is B (not A).", "B"),
+    ("B. Neither A nor C is near.", "B"),
+    ("The red box or a purple one", "-"),
+    ("The red or blue ball", "-"),
+    ("blue ball (A)", "-"),
+    ("red box (B)", "-"),
+    ("red box (A)", "A"),
+    # negations
+    ("not A but B", "-"),
+    ("A, not B", "A"),
+    ("B, not A", "B"),
+    ("The correct answer is B, not A", "B"),
+    ("The answer is not A. The answer is B.", "B"),
+    ("I don't think the answer is B", "-"),
+    ("If the answer is B, the ball is near", "-"),
+    ("Answer: B is wrong", "-"),
+    ("(A) is wrong", "-"),
+    ("A: wrong", "-"),
+    ("Option A can be excluded", "-"),
+    ("It is not true that B is correct", "-"),
+    ("Everything but the red box", "-"),
+    ("I doubt that it is the red box", "-"),
+    ("I don't think it is the red box", "-"),
+    ("The red box is wrong", "-"),
+    ("The red box is not as near as the blue ball", "-"),
+    ("The red box isn\u2019t.", "-"),
+    # questions
+    ("The red box? No, the blue ball", "-"),
+    ("The red box? Yes, the green cone is behind it", "-"),
+    ("The red box? No.", "-"),
+    ("Which is nearest, the red box?", "-"),
+    ("Is the answer A? No, it is B.", "-"),
+    ("Which one is nearest?\nB", "B"),
+    # other letters, empty reasoning
+    ("\u0410", "-"),  # Cyrillic, and the next one
+    ("\u041e\u0442\u0432\u0435\u0442: \u0412", "-"),
+    ("\u0392", "-"),  # Greek
+    ("\uff22", "B"),  # full width
+    ("\u24b7", "B"),  # circled
+    ("B\u0301", "-"),  # with an accent
+    ("\u0662", "-"),  # a digit is no letter
+    ("<think></think>B", "B"),
+    ("<think>\n\n</think>\n\n(B)", "B"),
+    # no letter, but a word
+    ("A lot", "-"),
+    ("Vitamin C.", "-"),
+    ("C++", "-"),
+    ("B-52", "-"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MISLEADING_CHOICES)
+def test_misleading_choices_are_read_as_by_a_careful_human(text, expected) -> None:
+    value = parse_choice(text, COLOURS).value
+    assert ("-" if value is None else "ABC"[value]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [
+        ("A. left\nB. right", ["left", "right"]),
+        ("Left? No.", ["left", "right"]),
+        ("Left, no, right", ["left", "right"]),
+        ("That's right, and so on", ["left", "right"]),
+        ("There is nothing left", ["left", "right"]),
+        ("The floor? no, the red box", ["the floor", "the red box", "the table"]),
+        ("A) B) C)", POINTS),
+        ("A. A is closer B. B is closer", POINTS),
+        ("A. In fact B is closer", POINTS),
+        ("A is closer? No, B is closer.", POINTS),
+        ("It is false that A is closer", POINTS),
+        ("It is not the case that A is closer", POINTS),
+    ],
+)
+def test_misleading_texts_of_options_are_not_read(text, choices) -> None:
+    assert parse_choice(text, choices).status == "unparsed"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A. A is closer than B", 0),  # the second letters are names of points
+        ("A is closer than B", 0),
+        ("B is closer, not A", 1),
+    ],
+)
+def test_letters_that_are_names_in_the_options_do_not_disturb(text, expected) -> None:
+    assert parse_choice(text, POINTS).value == expected
+
+
+MISLEADING_YES_NO = [
+    ("Yes, no", None),
+    ("yes or no", None),
+    ("Yes and no", None),
+    ("yes/no", None),
+    ("True / False", None),
+    ("False / true", None),
+    ("True. False.", None),
+    ("Yes... wait, no", None),
+    ("No, wait, yes", None),
+    ("Yes, but no.", None),
+    ("Yes\n\nHmm, let me check.", None),
+    ("No, that is true", None),  # no, or true?
+    ("not yes", False),
+    ("is not true", False),
+    ("not false", True),
+    ("It is not true.", False),
+    ("It isn\u2019t true.", False),
+    ("That is not false.", True),
+    ("No, it is not true", False),
+    ("Yes, it is not false", True),
+    ("Yes. The chair is not left of it. Actually, it is behind.", True),
+    ("I don't think it is true.", None),
+    ("I don't think that is false.", None),
+    ("It is neither true nor false", None),
+    ("It is unlikely to be true.", None),
+    ("Never true.", None),
+    ("The statement is true", True),
+    ("I believe that it is not false.", True),
+    ("It would be wrong to say yes.", None),
+    ("It is not the case that the answer is yes.", None),
+    ("I am not sure if it is true.", None),
+    ("If yes, then the chair is near.", None),
+    ("I cannot say yes or no.", None),
+    ("Yes is the wrong answer.", None),
+    ("Answer: yes or no", None),
+    ("Answer: not yes", False),
+    ("Is it true? No.", False),
+    ("Is it near, yes or no? No.", False),
+    ("Is it true?", None),
+    ("Please answer yes or no.\nYes", None),
+    ("No doubt, yes.", True),
+    ("No doubt.", None),
+    ("No-one", None),
+    ("no. 1", None),
+    ("\uff39\uff45\uff53", True),  # full width
+    ("\u041d\u0435\u0442", None),  # Russian
+    ("<think></think>No", False),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MISLEADING_YES_NO)
+def test_misleading_yes_no_is_read_as_by_a_careful_human(text, expected) -> None:
+    assert parse_yes_no(text).value is expected
+    choice = parse_choice(text, ANSWERS).value
+    assert (None if choice is None else choice == 0) is expected
+
+
+@pytest.mark.parametrize(
+    "unit", ["A ", "(A) ", "A) ", "A or ", "not ", "(A) is not ", "red box ", "? ", "yes ", "yes, ",
+             "not true ", "wait ", "A. wait", "\n", " ", ".", "or ", "if answer is "],
+)  # fmt: skip
+def test_a_model_that_repeats_itself_for_ever_is_read_in_linear_time(unit) -> None:
+    # Quadratic time was tens of seconds here, which no test run would overlook.
+    for text in (unit * 5_000, "(A) " + unit * 5_000, unit * 5_000 + "B"):
+        parse_choice(text, COLOURS)
+        parse_yes_no(text)

@@ -110,3 +110,41 @@ def test_any_text_gives_a_finite_number_or_none(text) -> None:
     parsed = parse_number(text)
     assert (parsed.value is None) == (parsed.status != "parsed")
     assert parsed.value is None or math.isfinite(parsed.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("not 3", None),
+        ("It is not 3.", None),
+        ("It isn't 3 m", None),
+        ("Answer: not 3", None),
+        ("3 is wrong", None),
+        ("not three", None),
+        ("not 3 but 4", None),
+        ("3 or 4", None),
+        ("3? No.", None),
+        ("3... wait, 4", None),
+        ("3. Wait, that is the wrong room.", None),
+        ("Answer: 3\n\nActually, no", None),
+        ("1. 3\n2. 4", None),
+        ("minus 3", -3),
+        ("Negative 2.5 m", -2.5),
+        ("There are 4, not counting doubles", 4),
+        ("\uff13", 3),  # full width
+        ("\u0663", 3),  # Arabic
+        ("\u0969", 3),  # Devanagari
+        ("<think></think>3", 3),
+        ("1/" + "1" * 5000, None),
+        ("1/1" + "0" * 400, None),
+        ("1" * 5000 + " 1/2", None),
+    ],
+)
+def test_misleading_numbers_are_read_as_by_a_careful_human(text, value) -> None:
+    assert parse_number(text).value == value
+
+
+@pytest.mark.parametrize("unit", ["one, ", "3 ", "3, ", "not 3 ", "minus ", "1/", "-", "twenty "])
+def test_numbers_repeated_for_ever_are_read_in_linear_time(unit) -> None:
+    # Quadratic time was tens of seconds here, which no test run would overlook.
+    parse_number(unit * 20_000)
