@@ -84,7 +84,8 @@ def l1_line(values: Array, truth: Array, weights: Array) -> tuple[float, float]:
 
     Where several lines are optimal the result is one of them, the same one each time.
 
-    >>> l1_line(np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 3.0, 5.0, 99.0]), np.ones(4))
+    >>> s, t = l1_line(np.arange(5.0), np.array([1.0, 3.0, 5.0, 7.0, 99.0]), np.ones(5))
+    >>> round(s, 9), round(t, 9)
     (2.0, 1.0)
     """
     used = weights > 0

@@ -61,7 +61,7 @@ DEPTH_ALIGNMENTS = {
 }
 BEST = {
     name: 1.0 if name[:5] in ("delta", "inlie") else 0.0 for name in depth_metrics.DEPTH_METRICS
-}
+} | {"delta_auc": depth_metrics.DELTA_AUC_BEST}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
