@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -198,7 +198,7 @@ def score(
 
     done = api.score(run_folder, data_root=data_root, plugins=_plugins(tasks_dir, None))
     _print_results([done], json)
-    _exit_on_failures(done.record.counts.get("failed", 0))
+    _exit_on_failures([done])
 
 
 @app.command()
@@ -407,7 +407,7 @@ def _run(
     else:
         folders = [run.path for run in done.runs]
         _leaderboard(suite, folders, out, options.get("data_root"), plugins, json)
-    _exit_on_failures(done.n_failed)
+    _exit_on_failures(done.runs)
 
 
 def _leaderboard(
@@ -462,9 +462,14 @@ def _interval(result: MetricResult) -> str:
     return f"{result.value:.4f} [{result.low:.4f}, {result.high:.4f}]"
 
 
-def _exit_on_failures(n_failed: int) -> None:
-    if n_failed:
-        typer.echo(f"{n_failed} samples failed; samples.jsonl says why", err=True)
+def _exit_on_failures(runs: Sequence[Run]) -> None:
+    failed = sum(run.record.counts.get("failed", 0) for run in runs)
+    unreadable = sum(run.record.unreadable_truths for run in runs)
+    if failed:
+        typer.echo(f"{failed} samples failed; samples.jsonl says why", err=True)
+    if unreadable:
+        typer.echo(f"the truth of {unreadable} samples could not be read", err=True)
+    if failed or unreadable:
         raise typer.Exit(SAMPLES_FAILED)
 
 
