@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from g2vlm_bench.aggregate import Column, aggregate
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.store import SampleLine
+from g2vlm_bench.store import Failure, SampleLine
 
 SHARE = MetricSpec(name="share@a", unit="1", higher_is_better=True, best=1.0, worst=0.0)
 ERROR = MetricSpec(name="error@a", unit="m", higher_is_better=False, best=0.0, worst=None)
@@ -178,3 +179,15 @@ def test_two_columns_are_paired_where_they_count_the_same_samples() -> None:
     assert base.counts_as(column(line("a", 0.0), line("b", status="failed")))
     assert not base.counts_as(column(line("a", 1.0), line("b", status="unscored")))
     assert not base.counts_as(column(line("a", 1.0), line("b", 0.5, weights={"pixels": 2.0})))
+
+
+def test_truth_that_cannot_be_read_is_told_from_truth_that_is_not_there() -> None:
+    unscored = [
+        msgspec.structs.replace(
+            line(kind, status="unscored"), error=Failure(stage="target", kind=kind, message="m")
+        )
+        for kind in ("NoTruthError", "BenchError", "OSError")
+    ]
+    gathered = aggregate([SHARE], [*unscored, line("a", 1.0)])
+    assert gathered.statuses == {"unscored": 3, "scored": 1}
+    assert gathered.unreadable_truths == 2
