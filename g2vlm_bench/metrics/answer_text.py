@@ -97,7 +97,7 @@ _CORRECTION = re.compile(
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|nothing|none|hardly|without|unlike|cannot|rather than"
     r"|instead of|(?:is|are|was|were|do|does|did|ca|wo|could|would|should)nt)"
-    r"(?: (?:a|an|the|be|being|really|quite|exactly|necessarily|in|on|at|to|of|option))*$"
+    r"(?: (?:a|an|the|be|being|really|quite|exactly|necessarily|in|on|at|to|of|its|option))*$"
 )
 _DENIED_AFTER = re.compile(
     r"[\s.:)*-]{0,5}(?:(?:is|was|would be)\s*(?:n[o'\u2019]t\b|incorrect|wrong|false)"

@@ -49,6 +49,14 @@ _DOUBT = re.compile(
     r"(?:think|believe|say|choose|pick|select|look|seem|appear)"
     r"|(?:cant|cannot) be|(?:you are|youre|thats|all) right)\b"
 )
+# "It does not move left": up to four words of the same clause between.
+_DENIED_CLAUSE = re.compile(
+    r"\b(?:not|never|cannot|(?:is|are|was|were|do|does|did|ca|could|would|should)nt)"
+    r"(?: (?!(?:but|only|just|sure|clear|certain|visible|it|is|its|so|and|because|instead)\b)\w+)"
+    r"{1,4}$"
+    r"|\b(?:no longer|(?:other|rather) than|far from|opposite of)(?: the| to| on)*$"
+)
+_NAMED = re.compile(r"\b(?:than|over|image|view|frame|point|object|marker|camera)\s+[(\[]?$", re.I)
 _DENIED_OR_NOT_ALONE = re.compile(
     r" ?(?:or |(?:(?:is|was|are|were|would be|does|do|can|could)(?: ?not|nt)|cannot|"
     r"(?:is )?(?:wrong|incorrect|false))\b)"
@@ -177,6 +185,7 @@ class _Options:
             match[1] or match[2]
             for match in _RIVAL_LETTER.finditer(beside)
             if not _SUBJECT.match(beside, match.start())
+            and not _NAMED.search(beside[max(0, match.start() - 20) : match.start()])
             and not is_denied(beside, match.start(), match.end())
         }
         return self._letters(*letters)
@@ -196,14 +205,13 @@ class _Options:
         if _DOUBT.search(words):
             return found
         for index in sorted(range(len(self.names)), key=lambda index: -len(self.names[index])):
-            pieces = words.split(f" {self.names[index]} ")
-            if any(_DENIED_OR_NOT_ALONE.match(piece) for piece in pieces[1:]) or any(
-                piece.endswith(" or") for piece in pieces[:-1]
-            ):
+            words = words.replace(f" {self.names[index]} ", f" |{index}| ")
+        for match in re.finditer(r"\|(\d+)\|", words):
+            before = words[max(0, match.start() - 100) : match.start()].rstrip()
+            if _DENIED_OR_NOT_ALONE.match(words, match.end()) or before.endswith(" or"):
                 return set()  # "not as near as the ball" would leave the ball
-            if any(not NEGATION.search(piece.rstrip()) for piece in pieces[:-1]):
-                found.add(index)
-            words = " | ".join(pieces)
+            if not (NEGATION.search(before) or _DENIED_CLAUSE.search(before)):
+                found.add(int(match[1]))
         return found
 
 
