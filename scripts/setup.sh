@@ -22,7 +22,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
   echo "$wanted" > "$stamp"
 fi
 
-# Open3D (ICP, compressed PCD) links these; everything else works without them.
+# Open3D (compressed PCD, fusion of depth maps) links these; everything else works without them.
 if ! .venv/bin/python -c 'import open3d' > /dev/null 2>&1; then
   libraries="libusb-1.0-0 libegl1 libgl1 libx11-6 libidn2-0"
   install="apt-get update && apt-get install -y --no-install-recommends $libraries"
