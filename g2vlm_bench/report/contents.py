@@ -27,12 +27,12 @@ from g2vlm_bench.store import RunRecord
 
 HOW_RANKED = (
     "Models are ranked by their score: the mean over the columns, each brought to 0 (chance, or "
-    "the metric's worst value) ... 1 (perfect). A failed sample counts as its metric's worst value, "
-    "and a column that a model does not fill counts as failed throughout. A model's rank is one "
-    "more than the number of models that are significantly better, by a paired bootstrap over "
-    "scenes that judges all pairs of models together at 5 %. Equal ranks are marked =. Brackets are "
-    "95 % intervals from the same bootstrap. Rows made from the truth are there for reference and "
-    "are not ranked."
+    "the metric's worst value) ... 1 (perfect). A failed sample counts as its metric's worst "
+    "value, and a column that a model does not fill counts as failed throughout. A model's rank "
+    "is one more than the number of models that are significantly better, by a paired bootstrap "
+    "over scenes that judges all pairs of models together at 5 %. Equal ranks are marked =. "
+    "Brackets are 95 % intervals from the same bootstrap. Rows made from the truth are there for "
+    "reference and are not ranked."
 )
 REFERENCE = "Made from the truth, not ranked"
 
