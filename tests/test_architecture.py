@@ -60,13 +60,15 @@ DOORS = {
     "jinja2": {"report"},
     "transformers": {"model_adapters/hf_depth.py"},
     "torchvision": {"model_adapters/hf_depth.py"},
-    "torch": {"world", "model_adapters", "environment.py"},
+    "torch": {"world", "geometry/nearest_torch.py", "model_adapters", "environment.py"},
     "pandas": {"api.py", "board.py"},
     "OpenEXR": {"files.py"},
     "h5py": {"data/hdf5.py"},
 }
 # These may stand at the top of a module; everything else heavy stands inside the function.
-TOP_LEVEL_TORCH = {"world/renderer.py", "world/raycast.py", "world/shading.py"}
+TOP_LEVEL_TORCH = {
+    "geometry/nearest_torch.py", "world/renderer.py", "world/raycast.py", "world/shading.py",
+}  # fmt: skip
 
 
 def sources() -> list[Path]:

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 T = TypeVar("T")
 
-LEAF_SIZE = 12
+LEAF_SIZE = 10
 # Queries of one call of the tree: enough to hide the call, few enough to share one bound.
 CHUNK = 1 << 14
 # One query in so many is asked first, without a bound, to learn how far neighbours are.
@@ -213,9 +213,9 @@ class SortedTree:
         self.points -= self.centre
         self._starts = self._gather_repeated(cells)
         distinct = self.points if self._starts is None else self.points[self._starts[:-1]]
-        # Splitting boxes in the middle builds the tree in half the time of splitting at medians;
-        # it is asked as fast, and far outliers cost it a level each.
-        self._tree = cKDTree(distinct, leafsize=LEAF_SIZE, balanced_tree=False)
+        # Balanced: a tree split in the middle of boxes is built faster, but takes several times as
+        # long to ask from points farther off the surface than its points are from each other.
+        self._tree = cKDTree(distinct, leafsize=LEAF_SIZE)
 
     def nearest(self, queries: Array, k: int, within: float) -> tuple[Array, Indices]:
         """Return the distances and places of the k nearest points of each query, nearest first.

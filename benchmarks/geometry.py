@@ -1,0 +1,291 @@
+"""Measures the geometry against the libraries that the field computes it with.
+
+    python benchmarks/geometry.py [section...] [--repeats N] [--points N]
+
+Each section runs ours and theirs in turns on the same data, checks that they agree, and prints the
+median seconds of each with its ratio to ours. Ratios hold for the machine and the load that they
+were taken under: run it where nothing else runs. A section is one function that yields races;
+`@section` enters it into the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+PROJECT = Path(__file__).parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from g2vlm_bench.geometry.alignment import Similarity, umeyama  # noqa: E402
+from g2vlm_bench.geometry.icp import icp_point_to_point  # noqa: E402
+from g2vlm_bench.geometry.nearest import NeighbourIndex  # noqa: E402
+from g2vlm_bench.geometry.normals import estimate_normals  # noqa: E402
+from g2vlm_bench.metrics import points as point_metrics  # noqa: E402
+
+Array = NDArray[np.float64]
+LIBRARIES = ("numpy", "scipy", "torch", "open3d", "evo")
+
+
+@dataclass(frozen=True)
+class Race:
+    """Several ways of computing the same numbers.
+
+    Attributes:
+        title: what is computed, of how much.
+        runners: name -> function without arguments; the first is ours.
+        agree: largest difference of a runner's numbers from ours that is called agreement.
+    """
+
+    title: str
+    runners: dict[str, Callable[[], dict[str, float]]]
+    agree: float
+
+
+Section = Callable[[argparse.Namespace], Iterator[Race]]
+SECTIONS: dict[str, Section] = {}
+
+
+def section(make: Section) -> Section:
+    """Enter a function into the table of sections under its name."""
+    SECTIONS[make.__name__] = make
+    return make
+
+
+# ------------------------------------------------------------------------------------ sections
+
+
+@section
+def chamfer(options: argparse.Namespace) -> Iterator[Race]:
+    """Exact Chamfer distance and F-scores of two clouds of a noisy sphere and box."""
+    count = options.points or 1_000_000
+    first, second = sphere_and_box(count, seed=0), sphere_and_box(count, seed=1)
+
+    def ours() -> dict[str, float]:
+        found = point_metrics.cloud_distances(first, second)
+        return chamfer_numbers(found.prediction_to_target, found.target_to_prediction)
+
+    def scipy() -> dict[str, float]:
+        return chamfer_numbers(plain_nearest(first, second)[0], plain_nearest(second, first)[0])
+
+    def open3d() -> dict[str, float]:
+        a, b = open3d_cloud(first), open3d_cloud(second)
+        return chamfer_numbers(
+            np.asarray(a.compute_point_cloud_distance(b)),
+            np.asarray(b.compute_point_cloud_distance(a)),
+        )
+
+    runners = {"ours": ours, "scipy cKDTree, workers=-1": scipy}
+    if has("open3d"):
+        runners["Open3D compute_point_cloud_distance"] = open3d
+    yield Race(f"Chamfer + F-scores, {count} x {count} surface points", runners, 1e-12)
+
+
+@section
+def pi3_chain(options: argparse.Namespace) -> Iterator[Race]:
+    """Pi3's evaluation of a cloud: Umeyama, ICP, normals, accuracy, completeness."""
+    count = options.points or 894_000
+    predicted, true = room_of_views(count)
+
+    def ours() -> dict[str, float]:
+        coarse = umeyama(predicted, true)
+        prediction, truth = NeighbourIndex(coarse.apply(predicted)), NeighbourIndex(true)
+        fine = icp_point_to_point(prediction, truth, 0.1)
+        prediction = prediction.moved(fine)
+        normals = estimate_normals(prediction), estimate_normals(truth)
+        found = point_metrics.cloud_distances(prediction, truth)
+        return chain_numbers(
+            fine,
+            found.prediction_to_target,
+            found.target_to_prediction,
+            point_metrics.normal_consistency(found, *normals),
+        )
+
+    def theirs() -> dict[str, float]:
+        import open3d
+
+        coarse = umeyama(predicted, true)
+        prediction, truth = open3d_cloud(coarse.apply(predicted)), open3d_cloud(true)
+        fine = open3d.pipelines.registration.registration_icp(
+            prediction,
+            truth,
+            0.1,
+            np.eye(4),
+            open3d.pipelines.registration.TransformationEstimationPointToPoint(),
+        ).transformation
+        prediction.transform(fine)
+        prediction.estimate_normals()
+        truth.estimate_normals()
+        points = np.asarray(prediction.points)
+        forward, nearest = plain_nearest(points, true)
+        backward, nearest_back = plain_nearest(true, points)
+        directions = np.asarray(prediction.normals), np.asarray(truth.normals)
+        consistency = (
+            np.abs((directions[0] * directions[1][nearest]).sum(axis=1)).mean()
+            + np.abs((directions[1] * directions[0][nearest_back]).sum(axis=1)).mean()
+        ) / 2
+        motion = Similarity(1.0, fine[:3, :3], fine[:3, 3])
+        return chain_numbers(motion, forward, backward, float(consistency))
+
+    runners = {"ours": ours}
+    if has("open3d"):
+        runners["Open3D ICP + normals, scipy cKDTree"] = theirs
+    yield Race(f"Umeyama, ICP, normals, accuracy, completeness, {count} points", runners, 1e-4)
+
+
+# ---------------------------------------------------------------------------------------- data
+
+
+def sphere_and_box(count: int, seed: int) -> Array:
+    """Points in random order on a sphere of radius 1 and a box of side 4, with 5 mm of noise."""
+    rng = np.random.default_rng(seed)
+    sphere = rng.normal(size=(count // 2, 3))
+    sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+    box = rng.uniform(-2, 2, size=(count - count // 2, 3))
+    box[np.arange(len(box)), rng.integers(0, 3, len(box))] = rng.choice([-2.0, 2.0], len(box))
+    points = np.concatenate([sphere, box])
+    noisy: Array = rng.permutation(points + rng.normal(scale=0.005, size=points.shape))
+    return noisy
+
+
+def room_of_views(count: int, seed: int = 0) -> tuple[Array, Array]:
+    """Pixels of five views of a room with spheres: as predicted in another frame, and as they are.
+
+    The prediction has a smooth error of depth (1 %), a noisy one (0.4 %), and poses off by some
+    15 mm and half a degree.
+    """
+    rng = np.random.default_rng(seed)
+    views, aspect = 5, 518 / 392
+    height = int(np.ceil(np.sqrt(count / views / aspect)))
+    width = int(np.ceil(count / views / height))
+    column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    rays = np.stack(
+        [(column / width - 0.5) / 0.8, (row - height / 2) / width / 0.8, np.ones_like(row)], axis=-1
+    ).reshape(-1, 3)
+    half = np.array([2.5, 2.0, 1.4])
+    spheres = [(rng.uniform(-0.6, 0.6, 3) * half, rng.uniform(0.3, 0.6)) for _ in range(6)]
+    true, predicted = [], []
+    for view in range(views):
+        turn = Rotation.from_euler("yxz", [0.5 * view, *rng.normal(0, 0.1, 2)]).as_matrix()
+        eye, directions = rng.uniform(-0.3, 0.3, 3), rays @ turn.T
+        depth = first_hit(eye, directions, half, spheres)
+        error = 1 + 0.01 * np.sin(3 * rays[:, 0] + view) * np.cos(4 * rays[:, 1] - view)
+        error += 0.004 * rng.normal(size=len(depth))
+        tilt = Rotation.from_rotvec(rng.normal(0, 0.008, 3)).as_matrix()
+        true.append(eye + depth[:, None] * directions)
+        moved_eye = eye + rng.normal(0, 0.015, 3)
+        predicted.append(moved_eye + (depth * error)[:, None] * directions @ tilt.T)
+    frame = Similarity(0.7, Rotation.from_rotvec([0.3, -0.8, 0.4]).as_matrix(), np.arange(3.0))
+    return frame.apply(np.concatenate(predicted)[:count]), np.concatenate(true)[:count]
+
+
+def first_hit(eye: Array, directions: Array, half: Array, spheres: list[Any]) -> Array:
+    """Distance, in lengths of the direction, to the walls of a box around the eye or a sphere."""
+    walls = np.where(directions > 0, half - eye, -half - eye)
+    hit: Array = (walls / np.where(directions == 0, 1e-9, directions)).min(axis=1)
+    for centre, radius in spheres:
+        a, b = (directions**2).sum(axis=1), directions @ (eye - centre)
+        inside = b**2 - a * (((eye - centre) ** 2).sum() - radius**2)
+        near = (-b - np.sqrt(np.maximum(inside, 0))) / a
+        hit = np.where((inside > 0) & (near > 0), np.minimum(hit, near), hit)
+    return hit
+
+
+def open3d_cloud(points: Array) -> Any:
+    """The cloud as Open3D holds it; filling it is part of what is measured."""
+    import open3d
+
+    return open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
+
+
+def plain_nearest(points: Array, cloud: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Distances and indices of the cloud's nearest points, as most evaluations find them."""
+    distances, indices = cKDTree(cloud).query(points, workers=-1)
+    return np.asarray(distances), np.asarray(indices)
+
+
+def chamfer_numbers(forward: Array, backward: Array) -> dict[str, float]:
+    """The mean distance both ways, and F-scores at 1 and 2 cm."""
+    numbers = {"chamfer": float(forward.mean() + backward.mean())}
+    for threshold in (0.01, 0.02):
+        p, r = float((forward < threshold).mean()), float((backward < threshold).mean())
+        numbers[f"fscore_{threshold}"] = 2 * p * r / (p + r)
+    return numbers
+
+
+def chain_numbers(
+    motion: Similarity, forward: Array, backward: Array, consistency: float
+) -> dict[str, float]:
+    """What ICP fitted, and what was measured after it."""
+    fitted = np.column_stack([motion.rotation, motion.translation]).ravel()
+    return {f"icp_{i}": float(value) for i, value in enumerate(fitted)} | {
+        "accuracy": float(forward.mean()),
+        "completeness": float(backward.mean()),
+        "normal_consistency": consistency,
+    }
+
+
+# ------------------------------------------------------------------------------------- running
+
+
+def has(library: str) -> bool:
+    """Whether a peer's library is installed; its runner is left out where it is not."""
+    try:
+        importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def run(race: Race, repeats: int) -> None:
+    """Let the runners run in turns and print medians, ratios and the largest difference."""
+    seconds: dict[str, list[float]] = {name: [] for name in race.runners}
+    numbers: dict[str, dict[str, float]] = {}
+    for _ in range(repeats):
+        for name, runner in race.runners.items():
+            start = time.perf_counter()
+            numbers[name] = runner()
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    ours, reference = next(iter(medians)), next(iter(numbers.values()))
+    print(f"\n{race.title}")
+    print(f"  {'':<44} {'median s':>9} {'min..max':>16} {'x ours':>7}  largest difference")
+    for name, median in medians.items():
+        worst = max(abs(numbers[name][key] - value) for key, value in reference.items())
+        verdict = "" if name == ours else f"{worst:.1e}" + ("" if worst <= race.agree else " !")
+        spread = f"{min(seconds[name]):.3g}..{max(seconds[name]):.3g}"
+        ratio = median / medians[ours]
+        print(f"  {name:<44} {median:>9.4g} {spread:>16} {ratio:>7.2f}  {verdict}")
+
+
+def main() -> None:
+    """Run the named sections, or all."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--points", type=int, help="of each cloud, instead of a section's own")
+    options = parser.parse_args()
+    unknown = set(options.sections) - SECTIONS.keys()
+    if unknown:
+        parser.error(f"expected sections of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES if has(name)]
+    print(f"{', '.join(versions)}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    for name in options.sections or SECTIONS:
+        for race in SECTIONS[name](options):
+            run(race, options.repeats)
+
+
+if __name__ == "__main__":
+    main()
