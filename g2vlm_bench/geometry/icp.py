@@ -9,13 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.alignment import Similarity
-from g2vlm_bench.geometry.nearest import (
-    Array,
-    Indices,
-    NeighbourIndex,
-    as_index,
-    in_chunks,
-)
+from g2vlm_bench.geometry.curve import Array, Indices
+from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, in_chunks
 
 # Open3D's stopping rule: the change of fitness (a fraction) and of RMSE (metres) in one step.
 TOLERANCE = 1e-6

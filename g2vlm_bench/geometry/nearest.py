@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from g2vlm_bench.geometry.curve import Array, Indices, along_curve, sample
+
 if TYPE_CHECKING:
     from g2vlm_bench.geometry.alignment import Similarity
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
 T = TypeVar("T")
 
 LEAF_SIZE = 10
@@ -32,20 +32,6 @@ CHUNK = 1 << 14
 SAMPLE_STEP = 128
 # Below this many points a build is shorter than starting a thread for it.
 BACKGROUND_SIZE = 1 << 15
-# A cell of the curve that holds more points than this is searched for repeated ones.
-CROWD = 64
-# The box of the curve is taken from so many points.
-SAMPLE_SIZE = 1 << 12
-CURVE_BITS = 13
-
-
-def _spread_bits() -> Indices:
-    """Return every cell number of one axis with two zero bits between its bits."""
-    cells = np.arange(1 << CURVE_BITS)
-    return sum((((cells >> bit) & 1) << (3 * bit) for bit in range(CURVE_BITS)), start=0 * cells)
-
-
-SPREAD = _spread_bits()
 
 
 def check_cloud(points: NDArray[Any], name: str = "points", at_least: int = 1) -> Array:
@@ -107,7 +93,7 @@ class NeighbourIndex:
     @property
     def order(self) -> Indices:
         """The index of the point at each place of the curve, (N,)."""
-        return self._tree.result().order
+        return self._tree.result().curve.order
 
     @property
     def centre(self) -> Array:
@@ -155,21 +141,22 @@ class NeighbourIndex:
         if not within_m > 0:
             raise ValueError(f"neighbours: expected a distance above 0, got {within_m}")
         if isinstance(points, NeighbourIndex):
-            queries, order = points.points, points.order
+            queries, curve = points.points, points._tree.result().curve
         else:
             queries = check_cloud(points, at_least=0)
-            order, _ = along_curve(queries)
-        shape = (len(queries),) if k == 1 else (len(queries), k)
+            curve = along_curve(queries)
+        asked = curve.distinct
+        shape = (len(asked),) if k == 1 else (len(asked), k)
         distances, indices = np.empty(shape), np.empty(shape, dtype=np.int64)
         index_at, centre = np.append(self.order, len(self)), self.centre
 
         def ask(chunk: slice) -> None:
-            rows = order[chunk]
-            found, places = self.nearest(queries.take(rows, axis=0) - centre, k, within_m)
-            distances[rows], indices[rows] = found, index_at.take(places)
+            offsets = queries.take(asked[chunk], axis=0) - centre
+            distances[chunk], places = self.nearest(offsets, k, within_m)
+            indices[chunk] = index_at.take(places)
 
-        in_chunks(ask, len(queries))
-        return distances, indices
+        in_chunks(ask, len(asked))
+        return curve.spread(distances), curve.spread(indices)
 
     def nearest(
         self, offsets: Array, k: int = 1, within_m: float = np.inf
@@ -200,18 +187,18 @@ class SortedTree:
         points: (N, 3) float64, finite, N >= 1.
 
     Attributes:
-        order: (N,) the index of the point at each place of the curve.
+        curve: of the points.
         centre: (3,) what was subtracted from every point.
         points: (N, 3) the centred points in the order of the curve.
     """
 
     def __init__(self, points: Array) -> None:
-        self.order, cells = along_curve(points)
+        self.curve = along_curve(points)
         # Outliers would drag the mean far from the cloud, and far from it digits are lost.
-        self.centre: Array = np.median(_sample(points), axis=0)
-        self.points: Array = points.take(self.order, axis=0)
+        self.centre: Array = np.median(sample(points), axis=0)
+        self.points: Array = points.take(self.curve.order, axis=0)
         self.points -= self.centre
-        self._starts = self._gather_repeated(cells)
+        self._starts = self.curve.starts
         distinct = self.points if self._starts is None else self.points[self._starts[:-1]]
         # Balanced: a tree split in the middle of boxes is built faster, but takes several times as
         # long to ask from points farther off the surface than its points are from each other.
@@ -231,8 +218,8 @@ class SortedTree:
         wanted = min(k, self._tree.n)
         # Neighbours of some queries tell how far to look for the others', which spares most of the
         # search; the few that have neighbours farther away are asked again.
-        sample, _ = self._ask(queries[::SAMPLE_STEP], wanted, within)
-        bound = min(1.3 * float(sample.max()), within) or within
+        first, _ = self._ask(queries[::SAMPLE_STEP], wanted, within)
+        bound = min(1.3 * float(first.max()), within) or within
         distances, places = self._ask(queries, wanted, bound)
         if bound < within:
             farthest = places if wanted == 1 else places[:, -1]
@@ -246,26 +233,6 @@ class SortedTree:
     def _ask(self, queries: Array, k: int, bound: float) -> tuple[Array, Indices]:
         distances, places = self._tree.query(queries, k, distance_upper_bound=bound)
         return np.asarray(distances), np.asarray(places, dtype=np.int64)
-
-    def _gather_repeated(self, cells: Indices) -> Indices | None:
-        """Bring repeated points together; return where each distinct one starts, and N.
-
-        A k-d tree cannot split repeated points: every query near would scan them all. Returns None
-        where no cell of the curve is so crowded that it would matter.
-        """
-        starts = np.flatnonzero(np.diff(cells, prepend=-1))
-        population = np.diff(starts, append=len(cells))
-        if population.max() <= CROWD:
-            return None
-        crowded = np.flatnonzero(np.repeat(population > CROWD, population))
-        points = self.points[crowded]
-        together = crowded[np.lexsort((*points.T, cells[crowded]))]
-        self.order[crowded] = self.order[together]
-        self.points[crowded] = self.points[together]
-        differs = (self.points[1:] != self.points[:-1]).any(axis=1)
-        if differs.all():
-            return None
-        return np.concatenate([[0], np.flatnonzero(differs) + 1, [len(self.points)]])
 
 
 def as_index(cloud: NDArray[Any] | NeighbourIndex, name: str, at_least: int = 1) -> NeighbourIndex:
@@ -285,34 +252,6 @@ def as_index(cloud: NDArray[Any] | NeighbourIndex, name: str, at_least: int = 1)
     return NeighbourIndex(check_cloud(cloud, name, at_least))
 
 
-def along_curve(points: Array) -> tuple[Indices, Indices]:
-    """Return the order of points along a Morton curve, and their cells in that order.
-
-    Args:
-        points: (N, 3) finite.
-
-    Returns:
-        Indices and cell numbers, (N,) each; points of one cell keep their order.
-    """
-    if len(points) == 0:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    # Between quantiles, because a few far outliers would leave all others in one cell.
-    low, high = np.quantile(_sample(points), [0.01, 0.99], axis=0)
-    if not (low < high).any():
-        low, high = points.min(axis=0), points.max(axis=0)
-    index_bits = len(points).bit_length()
-    shift = max(0, CURVE_BITS - (63 - index_bits) // 3)
-    extent = float((high - low).max())
-    scale = (len(SPREAD) - 1) / extent if extent > 1e-300 else 0.0
-    keys = np.zeros(len(points), dtype=np.int64)
-    for axis in range(3):
-        cells = np.clip((points[:, axis] - low[axis]) * scale, 0, len(SPREAD) - 1)
-        keys |= SPREAD[cells.astype(np.int64) >> shift] << axis
-    # Cell and index in one number: sorting numbers is several times faster than sorting by them.
-    keys = np.sort((keys << index_bits) | np.arange(len(points)))
-    return keys & ((1 << index_bits) - 1), keys >> index_bits
-
-
 def in_chunks(work: Callable[[slice], T], count: int) -> list[T]:
     """Return what the work gives for each chunk of `count` rows, in order, on all cores.
 
@@ -326,10 +265,6 @@ def in_chunks(work: Callable[[slice], T], count: int) -> list[T]:
         return [work(chunk) for chunk in chunks]
     with ThreadPoolExecutor(cores) as pool:
         return list(pool.map(work, chunks))
-
-
-def _sample(points: Array) -> Array:
-    return points[:: 1 + len(points) // SAMPLE_SIZE]
 
 
 def _with_repeated(

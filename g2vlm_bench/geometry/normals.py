@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.nearest import Array, Indices, NeighbourIndex, as_index, in_chunks
+from g2vlm_bench.geometry.curve import Array, Indices
+from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, in_chunks
 
 # Neighbours of so many points are gathered at once: they fit into a core's cache.
 BLOCK = 1 << 10
