@@ -145,6 +145,34 @@ def pi3_chain(options: argparse.Namespace) -> Iterator[Race]:
     yield Race(f"Umeyama, ICP, normals, accuracy, completeness, {count} points", runners, 1e-4)
 
 
+@section
+def cuda_neighbours(options: argparse.Namespace) -> Iterator[Race]:
+    """The same clouds as `chamfer`, lying on a CUDA device already."""
+    import torch
+
+    from g2vlm_bench.geometry import nearest_torch
+
+    if not torch.cuda.is_available():
+        print("\ncuda_neighbours: skipped, no CUDA device here")
+        return
+    count = options.points or 1_000_000
+    first, second = sphere_and_box(count, seed=0), sphere_and_box(count, seed=1)
+    a, b = torch.tensor(first, device="cuda"), torch.tensor(second, device="cuda")
+
+    def cuda() -> dict[str, float]:
+        # Taking the means to the host waits for the device.
+        means = [nearest_torch.nearest(*pair)[0].mean() for pair in ((a, b), (b, a))]
+        return {"chamfer": float(sum(means))}
+
+    def cpu() -> dict[str, float]:
+        found = point_metrics.cloud_distances(first, second)
+        return {"chamfer": point_metrics.chamfer(found, "sum", "l2")}
+
+    cuda()  # Loading its kernels is no part of it.
+    title = f"Chamfer on {torch.cuda.get_device_name()}, {count} x {count} surface points"
+    yield Race(title, {"ours, CUDA": cuda, "ours, CPU": cpu}, 1e-9)
+
+
 # ---------------------------------------------------------------------------------------- data
 
 
