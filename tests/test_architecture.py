@@ -47,7 +47,8 @@ ARROWS: dict[str, set[str]] = {
     "survey": {"sample", "task", "plugins"},
     "api": {"sample", "plugins", "runner", "store", "board", "comparable", "ranking", "report"},
     "cli": {"*"},
-    "tasks": {"sample", "task", "data", "world", "geometry", "metrics"},
+    "protocols": {"sample", "task", "geometry", "metrics"},
+    "tasks": {"sample", "task", "data", "world", "geometry", "metrics", "protocols"},
     "model_adapters": {
         "sample", "adapter", "files", "trajectory_files", "geometry", "reference",
     },
