@@ -1,1 +1,1 @@
-"""How a prediction is brought to the truth: the fields of each family's protocols and their steps."""
+"""How a prediction is brought to the truth: the protocols of each family and their steps."""

@@ -15,7 +15,7 @@ from itertools import combinations, permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.world.scene import COLORS, SHAPES, Body, Scene
+from g2vlm_bench.world.scene import COLORS, Body, Scene
 
 # A body is plain to see from this share of a picture on: 6 x 6 pixels of a 96 x 96 picture.
 CLEAR_SHARE = 0.004
@@ -24,6 +24,7 @@ MIN_BEARING_DEG = 7.0
 MIN_RATIO = 1.15
 MAX_COUNT = 3
 
+SHAPES = ("box", "sphere", "cylinder")
 _PLURALS = {"box": "boxes", "sphere": "spheres", "cylinder": "cylinders"}
 _FLOOR = "the floor"
 
@@ -101,7 +102,7 @@ class Seen:
     def seen_with(self, word: str) -> list[Body] | None:
         """The bodies of a color or shape that are seen; None where one is hardly seen."""
         most = self.shares.max(axis=0)
-        meant = [b for b in self.scene.bodies if word in (b.color, b.shape)]
+        meant = [b for b in self.scene.bodies if word in (b.color, b.kind)]
         if any(0 < most[b.id - 1] < CLEAR_SHARE for b in meant):
             return None
         return [b for b in meant if most[b.id - 1] > 0]
@@ -201,7 +202,7 @@ def _existence(seen: Seen) -> Iterator[Candidate]:
     """Whether a color-shape pair is there; where not, both words fit other bodies that are."""
     there = {body.name: body for body in seen.scene.bodies}
     colors = sorted({body.color for body in seen.clear_any})
-    shapes = sorted({body.shape for body in seen.clear_any})
+    shapes = sorted({body.kind for body in seen.clear_any})
     for color in colors:
         for shape in shapes:
             name = f"{color} {shape}"
@@ -223,7 +224,7 @@ def _existence(seen: Seen) -> Iterator[Candidate]:
 def _attribute(seen: Seen) -> Iterator[Candidate]:
     """The color of the only body of its shape, the shape of the only body of its color."""
     for body in seen.clear_any:
-        if seen.seen_with(body.shape) == [body]:
+        if seen.seen_with(body.kind) == [body]:
             others = [b.color for b in seen.clear_any if b.color != body.color]
             # Colors of the scene first, so that seeing a color does not make it the answer.
             choices = tuple(dict.fromkeys([body.color, *others, *seen.spare_colors]))[:4]
@@ -231,7 +232,7 @@ def _attribute(seen: Seen) -> Iterator[Candidate]:
                 "color",
                 fact=("color", body.id),
                 answer=body.color,
-                words={"word": body.shape},
+                words={"word": body.kind},
                 choices=choices,
                 bodies=(body.id,),
                 lean=_name_lean("color", body.color, choices),
@@ -240,18 +241,18 @@ def _attribute(seen: Seen) -> Iterator[Candidate]:
             yield Candidate(
                 "shape",
                 fact=("shape", body.id),
-                answer=body.shape,
+                answer=body.kind,
                 words={"word": body.color},
                 choices=SHAPES,
                 bodies=(body.id,),
-                lean=_lean("shape", [body.color], body.shape, SHAPES),
-                gate=_key("shape", "", body.shape),
+                lean=_lean("shape", [body.color], body.kind, SHAPES),
+                gate=_key("shape", "", body.kind),
             )
 
 
 def _support(seen: Seen) -> Iterator[Candidate]:
     """What a body stands on: the floor or one of two flat-topped bodies."""
-    flat = [body for body in seen.clear_any if body.shape != "sphere" and body.support == 0]
+    flat = [body for body in seen.clear_any if body.kind != "sphere" and body.support == 0]
     for body in seen.clear_any:
         tops = [top for top in flat if top is not body]
         for pair in combinations(tops, 2):

@@ -11,17 +11,16 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.world.scene import (
     COLORS,
     MAX_CAMERAS,
-    SHAPES,
-    SIZES_M,
     SPLITS,
     WORLD_VERSION,
     Body,
     Camera,
-    Room,
+    Light,
+    Place,
     Scene,
     Texture,
-    Vector,
 )
+from g2vlm_bench.world.shapes import KINDS, Vector
 
 _FLOORS = (
     ((0.62, 0.47, 0.34), (0.74, 0.60, 0.46)),
@@ -35,6 +34,7 @@ _WALLS = (
     ((0.82, 0.85, 0.78), (0.77, 0.81, 0.73)),
     ((0.88, 0.81, 0.78), (0.84, 0.76, 0.73)),
 )
+_SHAPES = ("box", "sphere", "cylinder")
 _GAP_M = 0.10
 _WALKWAY_M = 1.25
 
@@ -68,10 +68,10 @@ def make_scene(seed: int, split: str) -> Scene:
         room.height_m - rng.uniform(0.15, 0.35),
     )
     name = f"world{WORLD_VERSION}-{split}-{seed:06d}"
-    return Scene(name, split, seed, room, bodies, light, cameras)
+    return Scene(name, split, seed, room, bodies, (Light(light, 1.55, 3.162),), cameras)
 
 
-def _make_room(rng: np.random.Generator) -> Room:
+def _make_room(rng: np.random.Generator) -> Place:
     floor = Texture(
         colors=_FLOORS[rng.integers(len(_FLOORS))],
         scale_m=_round(rng.uniform(0.4, 0.6)),
@@ -83,10 +83,10 @@ def _make_room(rng: np.random.Generator) -> Room:
         angle_deg=0.0,
     )
     width, depth = rng.uniform(4.6, 7.0, size=2)
-    return Room(_round(width), _round(depth), _round(rng.uniform(2.5, 3.2)), floor, walls)
+    return Place("room", _round(width), _round(depth), _round(rng.uniform(2.5, 3.2)), floor, walls)
 
 
-def _furnish(rng: np.random.Generator, room: Room) -> tuple[tuple[Body, ...], tuple[Camera, ...]]:
+def _furnish(rng: np.random.Generator, room: Place) -> tuple[tuple[Body, ...], tuple[Camera, ...]]:
     """Draw bodies and cameras until all find a place, mostly at once."""
     for _ in range(1000):
         bodies = _make_bodies(rng, room)
@@ -96,19 +96,19 @@ def _furnish(rng: np.random.Generator, room: Room) -> tuple[tuple[Body, ...], tu
     raise RuntimeError("expected a possible scene within 1000 attempts")
 
 
-def _make_bodies(rng: np.random.Generator, room: Room) -> tuple[Body, ...] | None:
+def _make_bodies(rng: np.random.Generator, room: Place) -> tuple[Body, ...] | None:
     """Draw bodies one after another; None where one finds no free place."""
     count = int(rng.integers(3, 7))
     # A small palette makes colours repeat, so that neither colour nor shape alone names a body.
     palette = rng.choice(list(COLORS), size=int(rng.integers(3, 5)), replace=False)
-    kinds = [(str(color), shape) for color in palette for shape in SHAPES]
+    kinds = [(str(color), shape) for color in palette for shape in _SHAPES]
     drawn = [kinds[i] for i in rng.permutation(len(kinds))[:count]]
     bodies: list[Body] = []
     for number, (color, shape) in enumerate(drawn, start=1):
         supporters = _free_tops(bodies) if rng.random() < 0.6 else []
-        size = "small" if supporters else str(rng.choice(list(SIZES_M)))
+        size = "small" if supporters else str(rng.choice(["small", "medium", "large"]))
         extent = _make_extent(rng, shape, size)
-        body = Body(number, shape, color, size, extent, (0.0, 0.0, 0.0), 0.0, 0)
+        body = Body(number, shape, color, "matte", size, extent, (0.0, 0.0, 0.0), 0.0, 0)
         if shape == "box":
             body = dataclasses.replace(body, yaw_deg=_round(rng.uniform(0, 90), 1))
         placed = (
@@ -128,7 +128,7 @@ def _make_extent(rng: np.random.Generator, shape: str, size: str) -> Vector:
         proportions = rng.uniform(0.7, 1.0, size=3)
     elif shape == "cylinder":
         proportions = np.array([*[rng.uniform(0.55, 0.85)] * 2, rng.uniform(0.7, 1.2)])
-    extent = rng.uniform(*SIZES_M[size]) * proportions / proportions.max()
+    extent = rng.uniform(*KINDS[shape].sizes_m[size]) * proportions / proportions.max()
     # An even number of millimetres, so that half of it is a whole number too.
     return _rounded(*(2 * np.round(extent / 2, 3)))
 
@@ -139,16 +139,16 @@ def _free_tops(bodies: list[Body]) -> list[Body]:
     return [
         body
         for body in bodies
-        if body.shape != "sphere"
+        if body.kind != "sphere"
         and body.support == 0
         and body.id not in taken
-        and min(body.extent_m[:2]) >= SIZES_M["small"][1]
+        and min(body.extent_m[:2]) >= KINDS["box"].sizes_m["small"][1]
     ]
 
 
 def _place_on(rng: np.random.Generator, body: Body, supporter: Body) -> Body | None:
     """Put a body on a top, its whole footprint (a sphere's foot) within the top."""
-    foot = 0.5 * body.footprint_radius_m if body.shape == "sphere" else body.footprint_radius_m
+    foot = 0.5 * body.footprint_radius_m if body.kind == "sphere" else body.footprint_radius_m
     play = min(supporter.extent_m[:2]) / 2 - foot
     if play < 0:
         return None
@@ -159,7 +159,7 @@ def _place_on(rng: np.random.Generator, body: Body, supporter: Body) -> Body | N
 
 
 def _place_on_floor(
-    rng: np.random.Generator, body: Body, room: Room, others: list[Body]
+    rng: np.random.Generator, body: Body, room: Place, others: list[Body]
 ) -> Body | None:
     """Find a free place on the floor, away from the walls, where the cameras walk."""
     reach = np.maximum(np.array(room.half_m) - _WALKWAY_M - body.footprint_radius_m, 0.1)
@@ -178,7 +178,7 @@ def _apart_m(a: Body, b: Body) -> float:
 
 
 def _make_cameras(
-    rng: np.random.Generator, room: Room, bodies: tuple[Body, ...]
+    rng: np.random.Generator, room: Place, bodies: tuple[Body, ...]
 ) -> tuple[Camera, ...] | None:
     """Walk once around the room; None where one of the stops finds no good view."""
     start, turn = rng.uniform(0, 2 * math.pi), rng.choice([-1.0, 1.0])
@@ -194,7 +194,7 @@ def _make_cameras(
 
 
 def _draw_camera(
-    rng: np.random.Generator, room: Room, bodies: tuple[Body, ...], angle: float
+    rng: np.random.Generator, room: Place, bodies: tuple[Body, ...], angle: float
 ) -> Camera:
     angle += rng.uniform(-0.2, 0.2)
     reach = np.array(room.half_m) - rng.uniform(0.3, 0.7)

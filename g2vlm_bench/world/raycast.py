@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm_bench.world.scene import COLORS, SHAPES, Scene
+from g2vlm_bench.world.scene import COLORS, Scene
 
+SHAPES = ("box", "sphere", "cylinder")
 # Keeps a division by an exact 0 finite; less than the rounding of anything that matters.
 _TINY = 1e-9
 
@@ -84,19 +85,19 @@ class Hits(NamedTuple):
 
 def pack_scenes(scenes: Sequence[Scene], device: torch.device | str) -> Pack:
     """Gather the scenes of V views into tensors on a device."""
-    most = {s: max(sum(b.shape == s for b in scene.bodies) for scene in scenes) for s in SHAPES}
+    most = {s: max(sum(b.kind == s for b in scene.bodies) for scene in scenes) for s in SHAPES}
     shapes = tuple(shape for shape in SHAPES for _ in range(most[shape]))
     table = np.zeros((len(scenes), len(shapes), 12))
     for row, scene in zip(table, scenes, strict=True):
         for shape in SHAPES:
             slot = shapes.index(shape) if shape in shapes else 0
-            for body in (b for b in scene.bodies if b.shape == shape):
+            for body in (b for b in scene.bodies if b.kind == shape):
                 yaw = math.radians(body.yaw_deg)
                 half = np.array(body.extent_m) / 2
                 turn = (math.cos(yaw), math.sin(yaw))
                 row[slot] = [*body.center_m, *half, *turn, body.id, *COLORS[body.color]]
                 slot += 1
-    rooms = [(*scene.room.half_m, scene.room.height_m) for scene in scenes]
+    rooms = [(*scene.place.half_m, scene.place.height_m) for scene in scenes]
 
     def tensor(values: object) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=device)
@@ -109,7 +110,7 @@ def pack_scenes(scenes: Sequence[Scene], device: torch.device | str) -> Pack:
         ids=tensor(table[..., 8]).to(torch.int32),
         albedo=tensor(table[..., 9:12]),
         room=tensor(rooms),
-        light=tensor([scene.light_m for scene in scenes]),
+        light=tensor([scene.lights[0].position_m for scene in scenes]),
     )
 
 

@@ -1,4 +1,4 @@
-"""The scene record: a furnished room as a small readable text, made from a seed.
+"""The scene record: a place and what stands in it as a small readable text, made from a seed.
 
 World frame: metres, z up, the floor at z = 0, the origin at the middle of the floor. Everything
 else (pictures, depth, points, questions) follows from the record.
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.world.shapes import KINDS, Surface, Vector, part_distance_m, spoken
 
 WORLD_VERSION = 1
 SPLITS = ("train", "validation", "test")
-SHAPES = ("box", "sphere", "cylinder")
-COLORS: Mapping[str, tuple[float, float, float]] = {
+PLACES = ("room", "table_top", "road")
+COLORS: Mapping[str, Vector] = {
     "red": (0.84, 0.11, 0.11),
     "orange": (0.98, 0.50, 0.06),
     "yellow": (0.97, 0.87, 0.14),
@@ -30,16 +31,10 @@ COLORS: Mapping[str, tuple[float, float, float]] = {
     "purple": (0.50, 0.17, 0.66),
     "black": (0.17, 0.17, 0.18),
 }
-# Largest extent of a body in metres; the gaps keep the words apart.
-SIZES_M: Mapping[str, tuple[float, float]] = {
-    "small": (0.28, 0.38),
-    "medium": (0.48, 0.60),
-    "large": (0.72, 0.90),
-}
+MATERIALS = ("matte", "shiny", "striped", "checked")
+SIZES = ("small", "medium", "large")
+WALLS = ("east", "north", "west", "south")
 MAX_CAMERAS = 8
-
-
-Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,83 +53,196 @@ class Texture:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """An empty room: `|x| <= width / 2`, `|y| <= depth / 2`, `0 <= z <= height`, in metres."""
+class Door:
+    """A closed door, painted on a wall from the floor up.
 
+    Attributes:
+        wall: One of `WALLS`: east is at +x, north at +y.
+        along_m: Its middle along the wall: its y on the east and west wall, else its x.
+        width_m: Its width.
+        height_m: Its height.
+        color: A name of `COLORS`.
+    """
+
+    wall: str
+    along_m: float
+    width_m: float
+    height_m: float
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A line painted on the floor: a lane's border, or a path that a question asks about.
+
+    Attributes:
+        color: A name of `COLORS`, or `white` or `grey` for a road's own markings.
+        width_m: Its width.
+        points_m: Its corners, x and y.
+        dashed: Whether half of each metre is left out.
+    """
+
+    color: str
+    width_m: float
+    points_m: tuple[tuple[float, float], ...]
+    dashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a scene is: a room `|x| <= width / 2`, `|y| <= depth / 2`, `0 <= z <= height`.
+
+    Attributes:
+        kind: One of `PLACES`; a road has no walls and no ceiling, only ground without an end.
+        width_m: Extent along x; on a road, of the part where things stand.
+        depth_m: Extent along y.
+        height_m: Height of the ceiling; of a road, 0.
+        floor: Look of the floor or ground.
+        walls: Look of the walls.
+        doors: Doors in the walls.
+        strips: Lines on the floor, the later ones on top.
+    """
+
+    kind: str
     width_m: float
     depth_m: float
     height_m: float
     floor: Texture
     walls: Texture
+    doors: tuple[Door, ...] = ()
+    strips: tuple[Strip, ...] = ()
 
     @property
     def half_m(self) -> tuple[float, float]:
         """Half of width and depth."""
         return self.width_m / 2, self.depth_m / 2
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is sky instead of walls and a ceiling."""
+        return self.height_m == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """A lamp, or the sun: a point from which light comes and which casts shadows.
+
+    Attributes:
+        position_m: Where it is.
+        strength: Light on a white surface that faces it from nearby.
+        reach_m: Distance at which half of it is left.
+    """
+
+    position_m: Vector
+    strength: float
+    reach_m: float
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A solid object standing upright.
+    """A thing standing upright.
 
     Attributes:
-        id: Instance id in the renderer's maps, from 1; 0 is the room itself.
-        shape: One of `SHAPES`.
+        id: Instance id in the renderer's maps, from 1; 0 is the place itself.
+        kind: A name of `KINDS`.
         color: A name of `COLORS`.
-        size: A name of `SIZES_M`, the band of its largest extent.
-        extent_m: Full extents along its own x, y, z; equal for a sphere, x = y for a cylinder.
-        base_m: Middle of its underside in the world.
+        material: One of `MATERIALS`.
+        size: One of `SIZES`: the band of its kind that its largest extent is in.
+        extent_m: Full extents along its own x (front), y (left), z.
+        base_m: Middle of its underside in the world; of a moving one, at the first frame.
         yaw_deg: Turn about z from the world's x to its own.
-        support: Id of the body it stands on, 0 for the floor.
+        support: Id of the body it stands on or in, 0 for the floor.
+        inside: Whether it is in its support, not on it.
+        path_m: Where its base is at equally spaced times from the first frame to the last, straight
+            between them; empty for a thing that stands still.
     """
 
     id: int
-    shape: str
+    kind: str
     color: str
+    material: str
     size: str
     extent_m: Vector
     base_m: Vector
     yaw_deg: float
     support: int
+    inside: bool = False
+    path_m: tuple[Vector, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """What people call its kind."""
+        return spoken(self.kind)
 
     @property
     def name(self) -> str:
         """What people call it, unique in its scene, such as `red box`."""
-        return f"{self.color} {self.shape}"
+        return f"{self.color} {self.noun}"
 
     @property
     def center_m(self) -> NDArray[np.float64]:
-        """Its centre in the world, `(3,)`."""
+        """Middle of its bounding box in the world, `(3,)`."""
         x, y, z = self.base_m
         return np.array([x, y, z + self.extent_m[2] / 2])
 
     @property
     def top_m(self) -> float:
-        """Height of its top over the floor."""
+        """Height of its highest point over the floor."""
         return self.base_m[2] + self.extent_m[2]
 
     @property
     def footprint_radius_m(self) -> float:
         """Radius of the circle about its vertical axis that holds all of it."""
         width, depth, _ = self.extent_m
-        return math.hypot(width, depth) / 2 if self.shape == "box" else width / 2
+        is_round = self.kind in ("sphere", "cylinder", "cone", "torus", "lamp", "tree")
+        return max(width, depth) / 2 if is_round else math.hypot(width, depth) / 2
+
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """World from own axes, `(3, 3)`."""
+        yaw = math.radians(self.yaw_deg)
+        cosine, sine = math.cos(yaw), math.sin(yaw)
+        return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+
+    @property
+    def front(self) -> NDArray[np.float64]:
+        """Unit vector to its own front in the world, `(3,)`."""
+        return np.asarray(self.rotation[:, 0])
+
+    @property
+    def surfaces(self) -> tuple[Surface, ...]:
+        """Where others can stand on it or in it, in its own frame."""
+        return KINDS[self.kind].surfaces(self.extent_m)
+
+    def in_own_frame(self, points_world: ArrayLike) -> NDArray[np.float64]:
+        """World points `(..., 3)` in its own frame, metres."""
+        return np.asarray((np.asarray(points_world, np.float64) - self.base_m) @ self.rotation)
 
     def distance_m(self, points_world: ArrayLike) -> NDArray[np.float64]:
-        """Signed distance of points `(..., 3)` to its surface in metres, negative inside."""
-        local = np.asarray(points_world, np.float64) - self.center_m
-        half = np.array(self.extent_m) / 2
-        if self.shape == "sphere":
-            return np.asarray(np.linalg.norm(local, axis=-1) - half[0])
-        if self.shape == "cylinder":
-            radial = np.hypot(local[..., 0], local[..., 1]) - half[0]
-            excess = np.stack([radial, np.abs(local[..., 2]) - half[2]], axis=-1)
-        else:
-            yaw = math.radians(self.yaw_deg)
-            x = math.cos(yaw) * local[..., 0] + math.sin(yaw) * local[..., 1]
-            y = math.cos(yaw) * local[..., 1] - math.sin(yaw) * local[..., 0]
-            excess = np.abs(np.stack([x, y, local[..., 2]], axis=-1)) - half
-        outside = np.linalg.norm(np.maximum(excess, 0), axis=-1)
-        return np.asarray(outside + np.minimum(excess.max(axis=-1), 0))
+        """Signed distance of points `(..., 3)` to its surface in metres, negative inside.
+
+        Never more than the true distance outside; see `shapes.part_distance_m`.
+        """
+        local = self.in_own_frame(points_world)
+        parts = KINDS[self.kind].build(self.extent_m)
+        return np.asarray(np.min([part_distance_m(part, local) for part in parts], axis=0))
+
+    def at(self, time: float) -> Body:
+        """The same thing, still, where it is at a time: 0 is the first frame, 1 the last.
+
+        A thing with a front looks where it goes.
+        """
+        if not self.path_m:
+            return self
+        steps = len(self.path_m) - 1
+        leg = min(int(time * steps), steps - 1)
+        start, end = np.array(self.path_m[leg]), np.array(self.path_m[leg + 1])
+        base = start + (time * steps - leg) * (end - start)
+        yaw = self.yaw_deg
+        if KINDS[self.kind].has_front:
+            yaw = round(math.degrees(math.atan2(*(end - start)[1::-1])), 1)
+        x, y, z = (round(float(value), 4) for value in base)
+        return dataclasses.replace(self, base_m=(x, y, z), yaw_deg=yaw, path_m=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,30 +291,44 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A room, what stands in it, its lamp, and the cameras around it.
+    """A place, what stands in it, its lights, and the cameras around it.
 
     Attributes:
         id: Names version, split and seed; scenes of two splits never share one.
         split: One of `SPLITS`.
         seed: The number it was made from, within its split.
-        room: The room.
-        bodies: Objects by id, 1, 2, ...; each supporter comes before what stands on it.
-        light_m: Position of the lamp in the world.
-        cameras: Neighbours in the list are neighbours around the room; the first n of them are the
-            scene's n-view setting.
+        place: The place.
+        bodies: Things by id, 1, 2, ...; each supporter comes before what stands on it.
+        lights: One or two.
+        cameras: The first n of them are the scene's n-view setting. Of a still scene, neighbours in
+            the list are neighbours around the place; of a moving one, camera i films frame i.
+        frames: Number of frames, 1 for a scene in which nothing moves.
     """
 
     id: str
     split: str
     seed: int
-    room: Room
+    place: Place
     bodies: tuple[Body, ...]
-    light_m: Vector
+    lights: tuple[Light, ...]
     cameras: tuple[Camera, ...]
+    frames: int = 1
 
     def body(self, number: int) -> Body:
         """The body of an instance id."""
         return self.bodies[number - 1]
+
+    def shot(self, view: int) -> tuple[Scene, Camera]:
+        """The still scene that a view shows, and its camera."""
+        if self.frames == 1:
+            return self, self.cameras[view]
+        return self.at_frame(view), self.cameras[view]
+
+    def at_frame(self, frame: int) -> Scene:
+        """The scene with everything still where it is at a frame."""
+        time = frame / (self.frames - 1) if self.frames > 1 else 0.0
+        bodies = tuple(body.at(time) for body in self.bodies)
+        return dataclasses.replace(self, bodies=bodies, frames=1)
 
 
 def to_record(scene: Scene) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Paint:
 
 def paint_scenes(scenes: Sequence[Scene], device: torch.device | str) -> Paint:
     """Gather the surfaces of V rooms into tensors on a device."""
-    floors = [scene.room.floor for scene in scenes]
+    floors = [scene.place.floor for scene in scenes]
     turns = [math.radians(floor.angle_deg) for floor in floors]
     tiles = [
         (math.cos(turn) / floor.scale_m, math.sin(turn) / floor.scale_m, floor.scale_m)
@@ -56,8 +56,8 @@ def paint_scenes(scenes: Sequence[Scene], device: torch.device | str) -> Paint:
     return Paint(
         floor=tensor([floor.colors for floor in floors]),
         tiles=tensor(tiles),
-        walls=tensor([scene.room.walls.colors for scene in scenes]),
-        stripe=tensor([[scene.room.walls.scale_m] for scene in scenes]),
+        walls=tensor([scene.place.walls.colors for scene in scenes]),
+        stripe=tensor([[scene.place.walls.scale_m] for scene in scenes]),
     )
 
 

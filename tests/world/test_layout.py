@@ -12,13 +12,12 @@ from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.scene import (
     COLORS,
     MAX_CAMERAS,
-    SHAPES,
-    SIZES_M,
     SPLITS,
     Body,
     Scene,
     to_record,
 )
+from g2vlm_bench.world.shapes import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def test_impossible_seed_or_split_is_refused(seed: int, split: str) -> None:
 
 
 def test_splits_never_share_a_scene(scenes: list[Scene]) -> None:
-    contents = Counter(json.dumps([to_record(s)["room"], to_record(s)["bodies"]]) for s in scenes)
+    contents = Counter(json.dumps([to_record(s)["place"], to_record(s)["bodies"]]) for s in scenes)
     assert max(contents.values()) == 1
     assert len({scene.id for scene in scenes}) == len(scenes)
 
@@ -50,9 +49,9 @@ def test_every_word_of_a_scene_is_defined(scenes: list[Scene]) -> None:
         assert [body.id for body in scene.bodies] == list(range(1, len(scene.bodies) + 1))
         assert len({body.name for body in scene.bodies}) == len(scene.bodies)
         for body in scene.bodies:
-            low, high = SIZES_M[body.size]
+            low, high = KINDS[body.kind].sizes_m[body.size]
             assert low - 1e-3 <= max(body.extent_m) <= high + 1e-3
-            assert body.shape in SHAPES
+            assert body.kind in KINDS
             assert body.color in COLORS
 
 
@@ -64,8 +63,8 @@ def test_bodies_do_not_interpenetrate(scenes: list[Scene]) -> None:
             points = body.center_m + rng.uniform(-radius, radius, size=(4000, 3))
             mine = points[inside(body, points)]
             assert len(mine) > 100
-            half_x, half_y = scene.room.half_m
-            assert (np.abs(mine) < [half_x, half_y, scene.room.height_m]).all()
+            half_x, half_y = scene.place.half_m
+            assert (np.abs(mine) < [half_x, half_y, scene.place.height_m]).all()
             assert (mine[:, 2] > 0).all()
             for other in scene.bodies[body.id :]:
                 assert not inside(other, mine).any(), (scene.id, body.name, other.name)
@@ -81,7 +80,7 @@ def test_bodies_stand_on_what_they_say(scenes: list[Scene]) -> None:
             stacked += 1
             under = scene.body(body.support)
             assert under.support == 0
-            assert under.shape != "sphere"
+            assert under.kind != "sphere"
             assert body.base_m[2] == pytest.approx(under.extent_m[2], abs=1e-9)
             # The middle of the underside is on the top: a hair below it is inside the supporter.
             assert inside(under, np.array([body.base_m]) - [0, 0, 1e-3]).all()
@@ -90,7 +89,7 @@ def test_bodies_stand_on_what_they_say(scenes: list[Scene]) -> None:
 
 def test_cameras_are_free_and_see_the_bodies(scenes: list[Scene]) -> None:
     for scene in scenes:
-        half_x, half_y = scene.room.half_m
+        half_x, half_y = scene.place.half_m
         for camera in scene.cameras:
             x, y, z = camera.position_m
             assert abs(x) < half_x - 0.25

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import invert_pose, project, transform
+from g2vlm_bench.world.candidates import SHAPES
 from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.questions import FAMILIES, Question, ask
 from g2vlm_bench.world.renderer import render, visible_shares
-from g2vlm_bench.world.scene import SHAPES, SPLITS, Body, Scene
+from g2vlm_bench.world.scene import SPLITS, Body, Scene
 
 COUNT = 300
 PER_SCENE = 8
@@ -70,7 +71,7 @@ class Witness:
     def answer(self, question: Question) -> str | float:
         text = question.text
         names = self._names(text)
-        named = [b for name in names for b in self.scene.bodies if (b.color, b.shape) == name]
+        named = [b for name in names for b in self.scene.bodies if (b.color, b.kind) == name]
         match question.family:
             case "direction":
                 return self._direction(text, *named)
@@ -84,7 +85,7 @@ class Witness:
                 return "yes" if any(self._pixel_count(body) for body in named) else "no"
             case "attribute":
                 (match,) = self._count(text)
-                return match.color if "color" in text else match.shape
+                return match.color if "color" in text else match.kind
             case "support":
                 return self._support(named[0])
             case "distance":
@@ -96,7 +97,7 @@ class Witness:
         return re.findall(rf"(\w+) ({'|'.join(SHAPES)})\b", text)
 
     def _body(self, color: str, shape: str) -> Body:
-        (body,) = (b for b in self.scene.bodies if (b.color, b.shape) == (color, shape))
+        (body,) = (b for b in self.scene.bodies if (b.color, b.kind) == (color, shape))
         return body
 
     def _pixel_count(self, body: Body) -> int:
@@ -105,7 +106,7 @@ class Witness:
     def _count(self, text: str) -> list[Body]:
         words = set(re.findall(r"\w+", text.replace("boxes", "box").replace("rs ", "r ")))
         words |= {word.removesuffix("s") for word in words}
-        meant = [b for b in self.scene.bodies if words & {b.color, b.shape}]
+        meant = [b for b in self.scene.bodies if words & {b.color, b.kind}]
         return [b for b in meant if self._pixel_count(b)]
 
     def _direction(self, text: str, a: Body, b: Body) -> str:

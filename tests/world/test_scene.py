@@ -31,10 +31,10 @@ def inside(body: Body, points: NDArray[np.float64]) -> NDArray[np.bool_]:
     flat = (points[:, :2] - body.base_m[:2]) @ rotation.T
     up = points[:, 2] - body.base_m[2]
     width, depth, height = body.extent_m
-    if body.shape == "sphere":
+    if body.kind == "sphere":
         return (flat**2).sum(axis=1) + (up - width / 2) ** 2 < (width / 2) ** 2
     within = (up > 0) & (up < height)
-    if body.shape == "cylinder":
+    if body.kind == "cylinder":
         return within & ((flat**2).sum(axis=1) < (width / 2) ** 2)
     return within & (np.abs(flat[:, 0]) < width / 2) & (np.abs(flat[:, 1]) < depth / 2)
 
@@ -51,11 +51,11 @@ def test_record_survives_json_exactly(scenes: list[Scene]) -> None:
     ("change", "message"),
     [
         ({"version": 99}, "'version': expected 1, got 99"),
-        ({"rooom": 1}, "Did you mean 'room'"),
-        ({"light_m": [0.0, 1.0]}, "light_m: expected 3 values, got 2"),
+        ({"plaec": 1}, "Did you mean 'place'"),
+        ({"lights": [[0.0, 1.0]]}, "lights: expected keys and values, got list"),
         ({"seed": "7"}, "seed: expected int, got '7'"),
         ({"bodies": 3}, "bodies: expected a list, got int"),
-        ({"room": []}, "room: expected keys and values, got list"),
+        ({"place": []}, "place: expected keys and values, got list"),
     ],
 )
 def test_broken_record_is_refused(change: dict[str, object], message: str) -> None:
