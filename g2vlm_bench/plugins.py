@@ -205,7 +205,8 @@ def _check_declared(adapter: Adapter, where: str) -> None:
             got="none" if predicts is None else repr(predicts),
         )
     # Undeclared must not count as metric, the strongest.
-    if predicts & {Want.DEPTH, Want.POINTS} and not isinstance(adapter.ambiguity, Ambiguity):
+    geometry = {Want.DEPTH, Want.POINTS, Want.POINT_MAPS}
+    if predicts & geometry and not isinstance(adapter.ambiguity, Ambiguity):
         raise BenchError(
             f"{where}, attribute 'ambiguity'",
             expected=f"one of {', '.join(Ambiguity)}, since it predicts depth or points",

@@ -161,6 +161,7 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
         text = str(text)  # numpy has a kind of its own
     return Prediction(
         depth=_views("depth", answer.depth, (None, None), views, np.float32),
+        point_maps=_views("point_maps", answer.point_maps, (None, None, 3), views, np.float32),
         confidence=_views("confidence", answer.confidence, (None, None), views, np.float32),
         intrinsics=_views("intrinsics", answer.intrinsics, (3, 3), views, np.float64),
         world_from_camera=_views(

@@ -22,6 +22,7 @@ class Want(StrEnum):
 
     DEPTH = "depth"
     POINTS = "points"
+    POINT_MAPS = "point_maps"
     POSES = "poses"
     INTRINSICS = "intrinsics"
     ANSWER = "answer"
@@ -29,7 +30,7 @@ class Want(StrEnum):
 
 
 class Ambiguity(StrEnum):
-    """Up to what a predicted depth or point cloud is known.
+    """Up to what a predicted depth, point cloud or point map is known.
 
     A prediction may be weakened, never strengthened: metric depth may be scored up to scale, but
     affine depth offered to a metric protocol is refused.
@@ -128,7 +129,11 @@ class Prediction:
             up to scale or affine; **disparity** (larger = nearer) where it is AFFINE_DISPARITY.
         points: `(N, 3)` points in the frame that the task's protocol names (first camera or world).
         normals: `(N, 3)` unit normals of `points`.
-        ambiguity: Of `depth` and `points`; the adapter's declared one where it is None.
+        point_maps: A map per view, `(H, W, 3)` float32: the point that each pixel sees, in that
+            view's own camera frame. Metres where `ambiguity` is METRIC; otherwise up to scale, or
+            where it is AFFINE up to scale and a shift in x, y and z.
+        ambiguity: Of `depth`, `points` and `point_maps`; the adapter's declared one where it is
+            None.
         intrinsics: A 3x3 pinhole matrix per view in pixels.
         world_from_camera: A 4x4 pose per view.
         confidence: A map per view, `(H, W)` float32, larger = surer.
@@ -139,6 +144,7 @@ class Prediction:
     depth: tuple[NDArray[np.float32], ...] | None = None
     points: NDArray[np.float64] | None = None
     normals: NDArray[np.float64] | None = None
+    point_maps: tuple[NDArray[np.float32], ...] | None = None
     ambiguity: Ambiguity | None = None
     intrinsics: tuple[NDArray[np.float64], ...] | None = None
     world_from_camera: tuple[NDArray[np.float64], ...] | None = None

@@ -471,7 +471,7 @@ def _cut_torn_line(path: Path) -> None:
 
 def _to_arrays(prediction: Prediction) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    for name in ("depth", "confidence", "intrinsics", "world_from_camera"):
+    for name in ("depth", "point_maps", "confidence", "intrinsics", "world_from_camera"):
         views = getattr(prediction, name)
         for index, view in enumerate(views or ()):
             arrays[f"{name}_{index:04d}"] = view
@@ -488,6 +488,7 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], line: PredictionLine) -> Pr
 
     return Prediction(
         depth=views("depth"),
+        point_maps=views("point_maps"),
         confidence=views("confidence"),
         intrinsics=views("intrinsics"),
         world_from_camera=views("world_from_camera"),

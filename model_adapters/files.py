@@ -1,4 +1,4 @@
-"""Predictions made anywhere: depth maps, clouds, poses and answers in a folder, by sample id."""
+"""Predictions made anywhere: maps, clouds, poses and answers in a folder, by sample id."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from g2vlm_bench.trajectory_files import load_trajectory
 
 _INTEGER_MAPS = (".png", ".pgm")
 _MAPS = (".npz", ".npy", ".exr", ".pfm", *_INTEGER_MAPS)
+# A longer suffix than that of depth, since an array alone does not say what it holds.
+_POINT_MAPS = (".npz", ".points.npy")
 _CLOUDS = (".npz", ".ply", ".pcd", ".xyz", ".pts", ".bin")
 # The suffix says the format, since most programs call all of them .txt.
 _TRAJECTORIES = (".npz", ".tum", ".kitti")
@@ -27,6 +29,7 @@ _ANSWERS = "answers.jsonl"
 _ARRAYS = {
     "depth": Want.DEPTH,
     "points": Want.POINTS,
+    "point_maps": Want.POINT_MAPS,
     "intrinsics": Want.INTRINSICS,
     "world_from_camera": Want.POSES,
 }
@@ -40,17 +43,20 @@ class Files(Adapter):
 
     - depth: `<id>.npy`, `.exr`, `.pfm`, or 16-bit `.png` and `.pgm`; several views are one array
       `(N, H, W)` or `<id>_000.npy`, `<id>_001.npy`, ...
+    - point maps, each in its view's own camera: `<id>.points.npy`, `(H, W, 3)` or `(N, H, W, 3)`,
+      or `<id>_000.points.npy`, ...
     - clouds: `<id>.ply`, `.pcd`, `.xyz`, `.pts`, or KITTI's `.bin`
     - poses: `<id>.tum` or `<id>.kitti`, one line a view in their order
     - all of that: `<id>.npz` with the arrays `depth` and `confidence` (`(H, W)` or `(N, H, W)`),
-      `points` and `normals` (`(N, 3)`), `intrinsics` (`(3, 3)`, for every view, or `(N, 3, 3)`),
+      `point_maps` (`(H, W, 3)` or `(N, H, W, 3)`), `points` and `normals` (`(N, 3)`),
+      `intrinsics` (`(3, 3)`, for every view, or `(N, 3, 3)`),
       `world_from_camera` (`(4, 4)` or `(N, 4, 4)`)
     - answers: `answers.jsonl`, each line `{"id": ..., "answer": ...}`, or with
       `"choice_loglikelihoods": [...]` in the order of the options
 
     Args:
         path: The folder, or the file of answers where there are answers only.
-        ambiguity: Up to what depth and points are known: metric, scale, affine or
+        ambiguity: Up to what depth, points and point maps are known: metric, scale, affine or
             affine_disparity. Needed where there are any; nothing is assumed. Poses without it count
             as up to scale.
         depth_scale: The value of one metre in png and pgm files; needed where metric depth is
@@ -100,9 +106,13 @@ class Files(Adapter):
         arrays = _array_names(archive) if archive.is_file() else frozenset()
         fields: dict[str, Any] = {}
         if Want.DEPTH in wants:
-            fields["depth"] = self._depth(inputs.id, arrays, views)
+            fields["depth"] = self._each_view(inputs.id, arrays, views, _MAPS, "depth")
             if "confidence" in arrays:
                 fields["confidence"] = self._maps(archive, "confidence")
+        if Want.POINT_MAPS in wants:
+            fields["point_maps"] = self._each_view(
+                inputs.id, arrays, views, _POINT_MAPS, "point_maps"
+            )
         if Want.POINTS in wants:
             fields |= self._points(inputs.id, arrays)
         for key, suffixes in (("intrinsics", (".npz",)), ("world_from_camera", _TRAJECTORIES)):
@@ -111,16 +121,21 @@ class Files(Adapter):
                 fields[key] = (matrices,) * views if matrices.ndim == 2 else tuple(matrices)
         return fields
 
-    def _depth(
-        self, sample_id: str, arrays: frozenset[str], views: int
+    def _each_view(
+        self,
+        sample_id: str,
+        arrays: frozenset[str],
+        views: int,
+        suffixes: Sequence[str],
+        key: str,
     ) -> tuple[NDArray[np.float32], ...]:
-        whole = self._existing(sample_id, _MAPS, arrays, "depth")
+        whole = self._existing(sample_id, suffixes, arrays, key)
         if views == 1 or whole:
-            return self._maps(self._only(sample_id, _MAPS, arrays, "depth"), "depth")
+            return self._maps(self._only(sample_id, suffixes, arrays, key), key)
         maps: list[NDArray[np.float32]] = []
         for view in range(views):
-            path = self._only(f"{sample_id}_{view:03d}", _MAPS, frozenset({"depth"}), "depth")
-            maps += self._maps(path, "depth")
+            path = self._only(f"{sample_id}_{view:03d}", suffixes, frozenset({key}), key)
+            maps += self._maps(path, key)
         return tuple(maps)
 
     def _maps(self, path: Path, key: str) -> tuple[NDArray[np.float32], ...]:
@@ -132,13 +147,17 @@ class Files(Adapter):
         if path.suffix not in (".npy", ".npz"):
             return (load_depth(path, invalid=()),)
         maps = load_array(path, key if path.suffix == ".npz" else None)
-        if maps.dtype.kind not in "fiu" or maps.ndim not in (2, 3) or not maps.size:
+        of_points = key == "point_maps"
+        pixel = ", 3" if of_points else ""
+        axes = 3 if of_points else 2
+        fits = maps.ndim in (axes, axes + 1) and (not of_points or maps.shape[-1] == 3)
+        if maps.dtype.kind not in "fiu" or not fits or not maps.size:
             raise BenchError(
                 path,
-                expected=f"{key} as numbers (H, W) or (N, H, W)",
+                expected=f"{key} as numbers (H, W{pixel}) or (N, H, W{pixel})",
                 got=f"{maps.dtype} {maps.shape}",
             )
-        return tuple(maps.reshape(-1, *maps.shape[-2:]).astype(np.float32))
+        return tuple(maps.reshape(-1, *maps.shape[-axes:]).astype(np.float32))
 
     def _points(self, sample_id: str, arrays: frozenset[str]) -> dict[str, Any]:
         path = self._only(sample_id, _CLOUDS, arrays, "points")
@@ -196,7 +215,7 @@ class Files(Adapter):
     # ----------------------------------------------------------------------------- arguments
 
     def _checked_ambiguity(self, given: str | None) -> Ambiguity | None:
-        has_geometry = bool(self.predicts & {Want.DEPTH, Want.POINTS})
+        has_geometry = bool(self.predicts & {Want.DEPTH, Want.POINTS, Want.POINT_MAPS})
         if given is None and not has_geometry:
             return None
         names = [str(ambiguity) for ambiguity in Ambiguity]
@@ -270,6 +289,8 @@ def _found(files: Sequence[Path]) -> frozenset[Want]:
                 found |= {_ARRAYS[name] for name in _array_names(file) & _ARRAYS.keys()}
             except BenchError:
                 continue  # Its own sample will fail, and say why.
+        elif file.name.endswith(_POINT_MAPS):
+            found.add(Want.POINT_MAPS)
         elif file.suffix in _MAPS:
             found.add(Want.DEPTH)
         elif file.suffix in _CLOUDS:

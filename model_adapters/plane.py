@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.adapter import Adapter
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.cameras import pinhole
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
 
 # Of the longer side, where the task does not give the camera: that of a phone's main lens.
@@ -28,7 +29,7 @@ class Plane(Adapter):
             which a wall at 80 m does not.
     """
 
-    predicts = frozenset({Want.DEPTH})
+    predicts = frozenset({Want.DEPTH, Want.INTRINSICS})
     ambiguity = Ambiguity.METRIC
 
     def __init__(self, camera_height_m: float = 1.5, wall_m: float = 5.0) -> None:
@@ -41,24 +42,23 @@ class Plane(Adapter):
         self.wall_m = wall_m
 
     def predict(self, batch: Sequence[Inputs], wants: frozenset[Want]) -> Sequence[Prediction]:
-        """Draw the empty scene at the size of each image, with its intrinsics where given."""
-        return [self._predict_one(inputs) for inputs in batch]
+        """Draw the empty scene at the size of each image, by its camera where that is given."""
+        return [self._predict_one(inputs, Want.INTRINSICS in wants) for inputs in batch]
 
-    def _predict_one(self, inputs: Inputs) -> Prediction:
-        cameras = inputs.intrinsics or (None,) * len(inputs.images)
+    def _predict_one(self, inputs: Inputs, with_camera: bool) -> Prediction:
+        cameras = inputs.intrinsics or tuple(
+            pinhole(image.shape[0], image.shape[1], _FIELD_OF_VIEW_DEG) for image in inputs.images
+        )
         views = zip(inputs.images, cameras, strict=True)
         return Prediction(
-            depth=tuple(self._depth(i.shape[0], i.shape[1], camera) for i, camera in views)
+            depth=tuple(self._depth(i.shape[0], i.shape[1], camera) for i, camera in views),
+            intrinsics=cameras if with_camera else None,
         )
 
     def _depth(
-        self, height: int, width: int, intrinsics: NDArray[np.float64] | None
+        self, height: int, width: int, intrinsics: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        if intrinsics is None:
-            focal = max(height, width) / 2 / math.tan(math.radians(_FIELD_OF_VIEW_DEG) / 2)
-            centre = height / 2
-        else:
-            focal, centre = float(intrinsics[1, 1]), float(intrinsics[1, 2])
+        focal, centre = float(intrinsics[1, 1]), float(intrinsics[1, 2])
         below_horizon = np.arange(height) + 0.5 - centre
         # The ground is hidden by the wall at and above the row where both have the same depth.
         meets_wall = self.camera_height_m * focal / self.wall_m

@@ -32,6 +32,9 @@ class Scrambled(TruthAdapter):
         wrong = perfect
         if perfect.depth is not None:
             wrong = replace(wrong, depth=tuple(_spoil_depth(view, rng) for view in perfect.depth))
+        if perfect.point_maps is not None:
+            maps = tuple(_spoil_point_map(view, rng) for view in perfect.point_maps)
+            wrong = replace(wrong, point_maps=maps)
         if perfect.points is not None:
             wrong = replace(wrong, points=_spoil_points(perfect.points, rng))
         if perfect.normals is not None:
@@ -84,6 +87,17 @@ def _spoil_depth(depth_m: NDArray[np.float32], rng: np.random.Generator) -> NDAr
     full = np.full(depth_m.shape, np.median(wrong))
     full[valid] = wrong
     return full.astype(np.float32)
+
+
+def _spoil_point_map(points: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Spoil a point map: move its points along their rays as a depth map is spoilt, and turn them.
+
+    Either alone would leave something right: the rays, or the points after a rigid fit.
+    """
+    depth = points[..., 2]
+    moved = points * (_spoil_depth(depth, rng) / np.where(depth == 0, 1, depth))[..., None]
+    turned = moved.astype(np.float64) @ _rotation(1.0, rng).T
+    return np.asarray(np.where(np.isfinite(turned), turned, _SCALE), np.float32)
 
 
 def _band(valid: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:

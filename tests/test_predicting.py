@@ -176,6 +176,24 @@ def test_what_is_stored_is_a_copy_of_one_dtype() -> None:
     assert kept.ambiguity is Ambiguity.SCALE
 
 
+@pytest.mark.parametrize(
+    ("maps", "says"),
+    [
+        ((np.ones((2, 3)),), r"'point_maps' of shape \(any, any, 3\), got \(2, 3\)"),
+        ((np.ones((2, 3, 4)),), r"'point_maps' of shape \(any, any, 3\), got \(2, 3, 4\)"),
+        ((np.ones((2, 3, 3)),) * 2, "'point_maps' for 1 views, got 2"),
+        (None, "a prediction with 'point_maps', got none"),
+    ],
+)
+def test_point_maps_are_checked(maps, says) -> None:
+    inputs = Inputs(id="a", images=(np.zeros((2, 3, 3), np.uint8),))
+    wants = frozenset({Want.POINT_MAPS})
+    good = check_prediction(Prediction(point_maps=(np.ones((2, 3, 3)),)), inputs, wants)
+    assert good.point_maps[0].dtype == np.float32
+    with pytest.raises(ValueError, match=says):
+        check_prediction(Prediction(point_maps=maps), inputs, wants)
+
+
 @pytest.mark.parametrize("task", ["toy/echo", "toy/metres"])
 def test_an_adapter_can_reach_no_truth(toys, toy_task, toy_run, task) -> None:
     spy = Model.load(toys, "spy", {}, Options())

@@ -75,6 +75,7 @@ def test_a_prediction_comes_back_as_it_was(folder) -> None:
     maps[1][0, 0], maps[1][0, 1] = np.nan, np.inf
     given = Prediction(
         depth=maps,
+        point_maps=tuple(rng.random((2, 3, 3)).astype(np.float32) for _ in range(11)),
         confidence=maps[:2],
         points=rng.random((5, 3)),
         normals=rng.random((5, 3)),
@@ -88,7 +89,7 @@ def test_a_prediction_comes_back_as_it_was(folder) -> None:
         index.write(folder.save_prediction("a", given, 0.5))
     (line,) = folder.predictions()
     back = folder.load_prediction(line)
-    for field in ("depth", "confidence", "intrinsics", "world_from_camera"):
+    for field in ("depth", "point_maps", "confidence", "intrinsics", "world_from_camera"):
         for one, other in zip(getattr(given, field), getattr(back, field), strict=True):
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other)

@@ -44,6 +44,29 @@ def check_intrinsics(intrinsics: NDArray[Any]) -> Array:
     return matrix
 
 
+def pinhole(height: int, width: int, field_of_view_deg: float) -> Array:
+    """Return the (3, 3) intrinsics of a camera with square pixels that looks out of the middle.
+
+    Args:
+        height: pixels.
+        width: pixels.
+        field_of_view_deg: along the longer side, above 0 and below 180.
+
+    Raises:
+        ValueError: for an image without pixels, or another angle.
+
+    >>> pinhole(480, 640, 90.0)[:2].round(9).tolist()
+    [[320.0, 0.0, 320.0], [0.0, 320.0, 240.0]]
+    """
+    if min(height, width) < 1 or not 0 < field_of_view_deg < 180:
+        raise ValueError(
+            "pinhole: expected a positive size and an angle between 0 and 180 degrees, "
+            f"got {height} x {width} and {field_of_view_deg}"
+        )
+    focal = max(height, width) / 2 / np.tan(np.radians(field_of_view_deg) / 2)
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+
+
 def check_pose(pose: NDArray[Any]) -> Array:
     """Return the pose in float64 after checking that it is a rigid motion.
 

@@ -27,9 +27,20 @@ def test_images_of_a_batch_keep_their_sizes(make, view) -> None:
     assert (small.depth[0].shape, large.depth[0].shape) == ((2, 3), (5, 4))
 
 
-def test_it_claims_metric_depth_and_nothing_else(make) -> None:
+def test_a_camera_comes_along_where_it_is_asked_for(make, view) -> None:
     adapter = make("constant_depth")
-    assert adapter.predicts == DEPTH
+    given = np.array([[10.0, 0, 4], [0, 10.0, 3], [0, 0, 1]])
+    told = adapter.predict([view(6, 8, intrinsics=(given,))], adapter.predicts)[0]
+    np.testing.assert_array_equal(told.intrinsics[0], given)
+    assumed = adapter.predict([view(6, 8)], adapter.predicts)[0]
+    focal = 4 / np.tan(np.radians(32.5))  # half of the longer side, 8, at 65 degrees
+    np.testing.assert_allclose(assumed.intrinsics[0], [[focal, 0, 4], [0, focal, 3], [0, 0, 1]])
+    assert adapter.predict([view(6, 8)], DEPTH)[0].intrinsics is None
+
+
+def test_it_claims_metric_depth_a_camera_and_nothing_else(make) -> None:
+    adapter = make("constant_depth")
+    assert adapter.predicts == DEPTH | {Want.INTRINSICS}
     assert adapter.ambiguity is Ambiguity.METRIC
 
 

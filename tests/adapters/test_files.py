@@ -119,6 +119,45 @@ def test_npz_holds_everything_geometric(metric, view, tmp_path) -> None:
     np.testing.assert_array_equal(prediction.world_from_camera, poses)
 
 
+POINT_MAP = np.stack([MAP, -MAP, 2 * MAP], axis=-1)
+POINT_MAPS = frozenset({Want.POINT_MAPS})
+
+
+@pytest.mark.parametrize("how", ["one array", "a file each", "npz"])
+def test_point_maps_come_back(metric, view, tmp_path, how) -> None:
+    both = np.stack([POINT_MAP, POINT_MAP + 1])
+    if how == "one array":
+        np.save(tmp_path / "a.points.npy", both)
+    elif how == "npz":
+        np.savez(tmp_path / "a.npz", point_maps=both)
+    else:
+        np.save(tmp_path / "a_000.points.npy", both[0])
+        np.save(tmp_path / "a_001.points.npy", both[1])
+    adapter = metric(tmp_path)
+    assert adapter.predicts == POINT_MAPS
+    found = only(adapter.predict([view(views=2)], POINT_MAPS)).point_maps
+    np.testing.assert_array_equal(found, both)
+    assert found[0].dtype == np.float32
+
+
+def test_depth_and_point_maps_of_a_sample_are_told_apart(metric, view, folder) -> None:
+    np.save(folder / "ok.points.npy", POINT_MAP)
+    adapter = metric(folder)
+    assert adapter.predicts == DEPTH | POINT_MAPS
+    prediction = only(adapter.predict([view(id="ok")], DEPTH | POINT_MAPS))
+    np.testing.assert_array_equal(prediction.depth[0], MAP)
+    np.testing.assert_array_equal(prediction.point_maps[0], POINT_MAP)
+
+
+@pytest.mark.parametrize("bad", [MAP, POINT_MAP[..., :2], POINT_MAP[None, None], POINT_MAP[:0]])
+def test_a_bad_point_map_fails_its_sample_alone(metric, view, tmp_path, bad) -> None:
+    np.save(tmp_path / "bad.points.npy", bad)
+    np.save(tmp_path / "ok.points.npy", POINT_MAP)
+    outcomes = metric(tmp_path).predict([view(id="bad"), view(id="ok")], POINT_MAPS)
+    assert "point_maps as numbers (H, W, 3) or (N, H, W, 3)" in failure(outcomes[0])
+    assert isinstance(outcomes[1], Prediction)
+
+
 KITTI = "1 0 0 0 0 1 0 0 0 0 1 0\n0 0 1 1 0 1 0 2 -1 0 0 3\n"
 TUM = "0.0 0 0 0 0 0 0 1\n0.1 1 2 3 0 0.70710678 0 0.70710678\n"
 POSES = frozenset({Want.POSES})

@@ -39,6 +39,14 @@ def test_without_a_camera_it_assumes_one_of_65_degrees(make, view) -> None:
     np.testing.assert_allclose(assumed.depth[0], told.depth[0])
 
 
+def test_its_camera_comes_along_where_it_is_asked_for(make, view) -> None:
+    adapter = make("plane")
+    told = adapter.predict([view(8, 8, intrinsics=(CAMERA,))], adapter.predicts)[0]
+    np.testing.assert_array_equal(told.intrinsics[0], CAMERA)
+    assert adapter.predict([view(8, 8)], adapter.predicts)[0].intrinsics[0][0, 2] == 4
+    assert adapter.predict([view(8, 8)], DEPTH)[0].intrinsics is None
+
+
 def test_each_view_has_its_own_camera(make, view) -> None:
     other = CAMERA * [[1], [2], [1]]
     both = make("plane").predict([view(8, 8, views=2, intrinsics=(CAMERA, other))], DEPTH)[0]

@@ -11,6 +11,7 @@ from g2vlm_bench.geometry.cameras import (
     check_pose,
     invert_pose,
     matrix_from_quaternion,
+    pinhole,
     pixel_grid,
     pose_matrix,
     project,
@@ -65,6 +66,23 @@ def test_points_behind_the_camera_have_no_pixel() -> None:
     assert np.isnan(pixels[:2]).all()
     assert pixels[2].tolist() == [3.0, 2.0]
     assert z.tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize("size", [(48, 64), (64, 48)])
+def test_a_pinhole_sees_its_field_of_view_from_edge_to_edge(size) -> None:
+    camera = pinhole(*size, 65.0)
+    middle = np.array([size[1], size[0]]) / 2
+    longer = np.array([size[1], size[0]]) == max(size)
+    ends = [np.append(middle + sign * 32 * longer, 1) for sign in (-1, 1)]
+    left, right = (np.linalg.inv(camera) @ end for end in ends)
+    cosine = left @ right / np.linalg.norm(left) / np.linalg.norm(right)
+    assert np.degrees(np.arccos(cosine)) == pytest.approx(65.0)
+
+
+@pytest.mark.parametrize("wrong", [(0, 5, 60.0), (5, 5, 0.0), (5, 5, 180.0), (5, 5, np.nan)])
+def test_no_pinhole_is_so_wide(wrong) -> None:
+    with pytest.raises(ValueError, match="pinhole: expected"):
+        pinhole(*wrong)
 
 
 def test_pose_round_trip_and_relative_pose() -> None:
