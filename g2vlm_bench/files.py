@@ -228,6 +228,15 @@ def load_text(path: str | Path) -> str:
         raise _damaged(where, "UTF-8 text", error) from None
 
 
+def load_bytes(path: str | Path) -> bytes:
+    """Read a file that is not empty.
+
+    Raises:
+        BenchError: The file is missing or empty.
+    """
+    return _content(path)[0]
+
+
 def safe_join(root: Path, relative: str | Path) -> Path:
     """Name a file that a data set or a prediction names, and refuse to leave the folder.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench import colmap
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.files import load_text
 from g2vlm_bench.geometry.trajectory import (
@@ -113,41 +114,20 @@ def read_euroc(path: str | Path) -> Trajectory:
 
 
 def read_colmap(path: str | Path) -> Trajectory:
-    """Read COLMAP's `images.txt`: two lines an image, the first one its pose.
+    """Read the poses of a COLMAP model: `images.txt`, `images.bin`, or the folder of either.
 
-    `IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME` is camera_from_world and becomes its inverse; the
-    second line, of image points, may be empty. Poses are sorted by name, which is the order of
+    Its camera_from_world becomes the inverse. Poses are sorted by name, which is the order of
     frames, as COLMAP writes its own.
 
     Raises:
-        BenchError: The file is missing, empty or damaged, a line of points is missing, a name
-            stands twice, or the header counts more or fewer images.
+        BenchError: The file is missing, empty, cut or damaged, a quaternion is no unit one, or a
+            name stands twice.
     """
-    text = load_text(path)
-    lines = text.splitlines()
-    start = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    body = lines[start:]
-    if len(body) % 2 and not body[-1].strip():
-        body.pop()
-    rows: dict[str, list[float]] = {}
-    for offset in range(0, len(body), 2):
-        where = f"{path}, line {start + offset + 1}"
-        words = body[offset].split(maxsplit=9)
-        values = _numbers(words[:9], where) if len(words) == 10 else []
-        points = body[offset + 1].split() if offset + 1 < len(body) else None
-        if not values or points is None or len(points) % 3:
-            raise BenchError(
-                where,
-                expected="IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME and a line of points",
-                got=f"{len(words)} words" if not values else "no whole line of points",
-            )
-        if words[9] in rows:
-            raise BenchError(where, expected="each image once", got=f"'{words[9]}' again")
-        rows[words[9]] = values
-    _check_count(path, lines[:start], len(rows))
-    names = tuple(sorted(rows))
-    table = np.array([rows[name] for name in names])
-    return Trajectory(invert_poses(_poses(path, table[:, 1:5], table[:, 5:8])), names=names)
+    path = Path(path)
+    poses = colmap.read_poses(colmap.part_of(path, "images") if path.is_dir() else path)
+    numbers = np.array([pose.numbers for pose in poses])
+    camera_from_world = _poses(path, numbers[:, :4], numbers[:, 4:])
+    return Trajectory(invert_poses(camera_from_world), names=tuple(pose.name for pose in poses))
 
 
 READERS: dict[str, Callable[[Path], Trajectory]] = {
@@ -221,13 +201,3 @@ def _poses(path: str | Path, wxyz: Array, positions: Array) -> Array:
         return poses_from_parts(rotations_from_quaternions(wxyz), positions)
     except ValueError as error:
         raise BenchError(path, expected="rigid poses", got=error) from None
-
-
-def _check_count(path: str | Path, header: list[str], found: int) -> None:
-    if not found:
-        raise BenchError(path, expected="images", got="none")
-    for line in header:
-        _, marker, rest = line.partition("Number of images:")
-        if marker and rest.split(",")[0].strip() != str(found):
-            said = rest.split(",")[0].strip()
-            raise BenchError(path, expected=f"{said} images, as its header says", got=found)

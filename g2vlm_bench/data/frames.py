@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.colmap import read_points
 from g2vlm_bench.data.layout import hash_content
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.views import View, sample_of_views
@@ -195,13 +196,15 @@ def load_scan(path: Path, unit_m: float = 1.0) -> Callable[[], Array]:
     """Make what opens a scan, `(N, 3)` metres, float64.
 
     Args:
-        path: A cloud (PLY, PCD, XYZ, PTS); of a mesh, its vertices.
+        path: A cloud (PLY, PCD, XYZ, PTS), of a mesh its vertices, or COLMAP's `points3D`.
         unit_m: The file's unit in metres.
     """
     return partial(_scan, path, unit_m)
 
 
 def _scan(path: Path, unit_m: float) -> Array:
+    if path.stem == "points3D":
+        return read_points(path) * unit_m
     try:
         return read_cloud(path).points * unit_m
     except (ValueError, OSError, ImportError) as error:

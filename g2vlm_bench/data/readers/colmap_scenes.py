@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from g2vlm_bench.data.colmap import ColmapImage, read_colmap
+from g2vlm_bench.colmap import ColmapImage, read_model
 from g2vlm_bench.data.frames import (
     EACH_FRAME,
     Frame,
@@ -23,10 +23,10 @@ from g2vlm_bench.files import load_depth, safe_join
 
 
 class ColmapScenes(FrameReader):
-    """Folders of scenes, each with a COLMAP model in text form, images and depth maps.
+    """Folders of scenes, each with a COLMAP model, images and depth maps.
 
     Layout: that of ScanNet++ with its toolkit's rendered depth, for the iPhone:
-    `SCENE/iphone/colmap/{cameras,images}.txt`, `SCENE/iphone/rgb/NAME`,
+    `SCENE/iphone/colmap/{cameras,images}.txt` (or `.bin`), `SCENE/iphone/rgb/NAME`,
     `SCENE/iphone/render_depth/STEM.png` and `SCENE/scans/mesh_aligned_0.05.ply`; other layouts by
     the patterns. Depth is a 16-bit PNG of 1000 a metre, 0 = none; depth is z. Intrinsics and poses
     (`camera_from_world`, quaternions wxyz, pixel centres at +0.5) are the model's. A model fixes no
@@ -48,8 +48,8 @@ class ColmapScenes(FrameReader):
         depth: Pattern of the depth maps; `{stem}` is an image's name without suffix, `{file}` the
             same without folders. Empty where there are none.
         depth_scale: Stored value of one metre.
-        scan: Pattern of the scan (a cloud, or the vertices of a mesh), the truth in place of the
-            depth maps' points. Empty where there is none.
+        scan: Pattern of the scan (a cloud, the vertices of a mesh, or a model's `points3D`), the
+            truth in place of the depth maps' points. Empty where there is none.
         only: Take only images whose name holds this text, such as `iphone`.
         ignore_distortion: Take the first four parameters of a distorting camera for the whole, as
             peers do that were trained so.
@@ -79,17 +79,14 @@ class ColmapScenes(FrameReader):
         found = []
         for name in [folder.name for folder in listed(root, scenes, "scene")]:
             folder = safe_join(root, fill(model, {"scene": name}, "key 'model'"))
-            frames = [self._frame(root, name, image) for image in read_colmap(folder)]
+            read = read_model(folder)
+            frames = [self._frame(root, name, image) for image in read.images]
             cloud = safe_join(root, fill(scan, {"scene": name}, "key 'scan'")) if scan else None
             found.append(
                 Scene(
                     name=name,
                     frames=[frame for frame in frames if frame is not None],
-                    shared=(
-                        folder / "cameras.txt",
-                        folder / "images.txt",
-                        *([cloud] if cloud else []),
-                    ),
+                    shared=(*read.files, *([cloud] if cloud else [])),
                     load_points=load_scan(cloud) if cloud else None,
                 )
             )

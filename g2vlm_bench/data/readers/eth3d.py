@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.colmap import ColmapCamera, ColmapImage, read_colmap
+from g2vlm_bench.colmap import ColmapCamera, ColmapImage, ColmapModel, read_model
 from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene, listed
 from g2vlm_bench.data.views import View
 from g2vlm_bench.errors import BenchError
@@ -64,21 +64,20 @@ class Eth3d(FrameReader):
 
 
 def _scene(folder: Path, undistorted: bool) -> Scene:
-    models = [folder / "dslr_calibration_jpg"]
-    taken = straight = _images(models[0])
+    models = [read_model(folder / "dslr_calibration_jpg")]
     if undistorted:
-        models.append(folder / "dslr_calibration_undistorted")
-        straight = _images(models[1])
+        models.append(read_model(folder / "dslr_calibration_undistorted"))
+    taken, straight = _by_name(models[0]), _by_name(models[-1])
     if taken.keys() != straight.keys():
         odd = min(taken.keys() ^ straight.keys())
         raise BenchError(folder, expected="the same images in both models", got=f"'{odd}' in one")
     frames = [_frame(folder, name, taken[name], straight[name]) for name in sorted(taken)]
-    shared = tuple(model / f"{part}.txt" for model in models for part in ("cameras", "images"))
+    shared = tuple(path for model in models for path in model.files)
     return Scene(name=folder.name, frames=frames, shared=shared)
 
 
-def _images(model: Path) -> dict[str, ColmapImage]:
-    return {Path(image.name).name: image for image in read_colmap(model)}
+def _by_name(model: ColmapModel) -> dict[str, ColmapImage]:
+    return {Path(image.name).name: image for image in model.images}
 
 
 def _frame(folder: Path, name: str, taken: ColmapImage, shown: ColmapImage) -> Frame:

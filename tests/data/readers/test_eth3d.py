@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.optimize import fsolve
 
-from g2vlm_bench.data.colmap import ColmapCamera
+from g2vlm_bench.colmap import ColmapCamera
 from g2vlm_bench.data.frames import Sampling
 from g2vlm_bench.data.readers.eth3d import Eth3d, distort
 from g2vlm_bench.errors import BenchError
