@@ -21,9 +21,12 @@ from g2vlm_bench.geometry.trajectory import (
     invert_poses,
     poses_from_parts,
     rotations_from_quaternions,
+    travel_steadiness,
 )
 
 Array = NDArray[np.float64]
+
+_W_FIRST, _W_LAST = "qw qx qy qz", "qx qy qz qw"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,21 +67,16 @@ def load_trajectory(path: str | Path, format: str) -> Trajectory:
 def read_tum(path: str | Path) -> Trajectory:
     """Read `timestamp tx ty tz qx qy qz qw` lines, as TUM RGB-D and most SLAM programs write them.
 
-    A first rotation of exactly (1, 0, 0, 0) warns: programs start at the identity, which that is in
-    the order w, x, y, z, while here it is half a turn about x.
+    Quaternions that look as if they were written w first warn, here and in the other formats as if
+    they were written w last.
 
     Raises:
         BenchError: The file is missing, empty or damaged, a line has no 8 numbers, a quaternion is
             no unit one, or times do not increase.
     """
     rows, lines = _table(path, 8, "timestamp tx ty tz qx qy qz qw")
-    if np.array_equal(np.abs(rows[0, 4:]), (1, 0, 0, 0)):
-        warnings.warn(
-            f"{path}: the first rotation is half a turn about x in the order qx qy qz qw of this "
-            "format, and the identity in qw qx qy qz: check the order",
-            stacklevel=2,
-        )
-    return Trajectory(_poses(path, rows[:, [7, 4, 5, 6]], rows[:, 1:4]), _times(path, rows, lines))
+    times = _times(path, rows, lines)
+    return Trajectory(_poses(path, rows[:, [7, 4, 5, 6]], rows[:, 1:4], _W_LAST), times)
 
 
 def read_kitti(path: str | Path) -> Trajectory:
@@ -110,7 +108,7 @@ def read_euroc(path: str | Path) -> Trajectory:
     if rows.shape[1] < 8:
         raise BenchError(path, expected="at least 8 columns", got=rows.shape[1])
     times = _times(path, rows, lines) * 1e-9
-    return Trajectory(_poses(path, rows[:, 4:8], rows[:, 1:4]), times)
+    return Trajectory(_poses(path, rows[:, 4:8], rows[:, 1:4], _W_FIRST), times)
 
 
 def read_colmap(path: str | Path) -> Trajectory:
@@ -126,8 +124,8 @@ def read_colmap(path: str | Path) -> Trajectory:
     path = Path(path)
     poses = colmap.read_poses(colmap.part_of(path, "images") if path.is_dir() else path)
     numbers = np.array([pose.numbers for pose in poses])
-    camera_from_world = _poses(path, numbers[:, :4], numbers[:, 4:])
-    return Trajectory(invert_poses(camera_from_world), names=tuple(pose.name for pose in poses))
+    world_from_camera = _poses(path, numbers[:, :4], numbers[:, 4:], _W_FIRST, inverse=True)
+    return Trajectory(world_from_camera, names=tuple(pose.name for pose in poses))
 
 
 READERS: dict[str, Callable[[Path], Trajectory]] = {
@@ -196,8 +194,29 @@ def _times(path: str | Path, rows: Array, lines: list[int]) -> Array:
     return times
 
 
-def _poses(path: str | Path, wxyz: Array, positions: Array) -> Array:
+def _poses(
+    path: str | Path, wxyz: Array, positions: Array, order: str, inverse: bool = False
+) -> Array:
+    """Make poses, inverted where the file has those of the world, and warn of the other order."""
+
+    def make(quaternions: Array) -> Array:
+        poses = poses_from_parts(rotations_from_quaternions(quaternions), positions)
+        return invert_poses(poses) if inverse else poses
+
     try:
-        return poses_from_parts(rotations_from_quaternions(wxyz), positions)
+        poses = make(wxyz)
     except ValueError as error:
         raise BenchError(path, expected="rigid poses", got=error) from None
+    other, other_order = np.roll(wxyz, 1, axis=1), _W_LAST
+    if order == _W_LAST:
+        other, other_order = np.roll(wxyz, -1, axis=1), _W_FIRST
+    # Most programs start at the identity; a camera that looks ahead sees its way straight ahead.
+    why = ""
+    if np.allclose(np.abs(other[0]), (1, 0, 0, 0), atol=1e-9):
+        why = "the first rotation is half a turn, and the identity"
+    elif travel_steadiness(poses) < 0.5 and travel_steadiness(make(other)) > 0.9:
+        why = "the cameras look anywhere but along their way, and steadily along it"
+    if why:
+        said = f"{why} once quaternions are read as {other_order} and not as {order}"
+        warnings.warn(f"{path}: {said}, which this format has: check the order", stacklevel=3)
+    return poses

@@ -177,13 +177,59 @@ def test_an_unknown_format_names_the_nearest() -> None:
         load_trajectory("x", "kiti")
 
 
-def test_a_first_rotation_of_half_a_turn_warns_of_the_order(tmp_path) -> None:
-    swapped = ["0 0 0 0 1 0 0 0", "1 0 0 1 1 0 0 0"]
-    with pytest.warns(UserWarning, match="half a turn about x .* check the order"):
-        load_trajectory(write(tmp_path, swapped), "tum")
+@pytest.mark.parametrize(
+    ("name", "swapped", "straight"),
+    [
+        ("tum", ["0 0 0 0 1 0 0 0", "1 0 0 1 1 0 0 0"], ["0 0 0 0 0 0 0 1"]),
+        ("euroc", ["0,0,0,0,0,0,0,1"], ["0,0,0,0,1,0,0,0"]),
+        ("colmap", ["1 0 0 0 1 0 0 0 1 a.png", ""], ["1 1 0 0 0 0 0 0 1 a.png", ""]),
+    ],
+)
+def test_a_first_rotation_of_half_a_turn_warns_of_the_order(
+    tmp_path, name, swapped, straight
+) -> None:
+    with pytest.warns(UserWarning, match="half a turn, and the identity .* check the order"):
+        load_trajectory(write(tmp_path, swapped), name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load_trajectory(write(tmp_path, ["0 0 0 0 0 0 0 1"]), "tum")
+        load_trajectory(write(tmp_path, straight), name)
+
+
+@pytest.mark.parametrize(("name", "rolls"), [("tum", 0.3), ("euroc", 1.0)])
+def test_a_vehicle_that_looks_anywhere_warns_of_the_order(tmp_path, name, rolls) -> None:
+    """A camera ahead on a way that climbs, turns and rolls; one that only turns tells less."""
+    way = np.linspace(0.2, 5.0, 60)
+    turns = Rotation.from_euler("YXZ", np.stack([way, 0.7 * np.sin(2 * way), rolls * way], axis=1))
+    positions = np.cumsum(turns.apply([0, 0, 1.0]), axis=0)
+    xyzw, separator = turns.as_quat(), "," if name == "euroc" else " "
+    for is_swapped in (False, True):
+        w_first = (name == "euroc") != is_swapped
+        quaternions = np.roll(xyzw, 1, axis=1) if w_first else xyzw
+        table = np.concatenate([np.arange(60)[:, None], positions, quaternions], axis=1)
+        path = write(tmp_path, [line(row, separator) for row in table])
+        if is_swapped:
+            with pytest.warns(UserWarning, match="steadily along it once quaternions are read as"):
+                load_trajectory(path, name)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                load_trajectory(path, name)
+
+
+def test_the_order_of_a_real_drive_can_be_told_and_of_a_carried_camera_not(
+    realdata: Path, tmp_path
+) -> None:
+    for item, name, told in (
+        ("kitti_00/KITTI_00_gt.txt", "kitti", True),
+        ("tum_fr1_xyz/freiburg1_xyz-groundtruth.txt", "tum", False),
+    ):
+        true = load_trajectory(realdata / "trajectories" / item, name).world_from_camera[5:2000:5]
+        table = np.concatenate([np.arange(len(true))[:, None], rows(true, True)], axis=1)
+        path = write(tmp_path, [line(row) for row in table])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            load_trajectory(path, "tum")
+        assert bool(caught) == told, item
 
 
 def test_colmap_bears_a_blank_line_at_the_end(tmp_path) -> None:

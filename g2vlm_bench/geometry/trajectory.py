@@ -135,6 +135,31 @@ def has_swapped_quaternions(predicted: NDArray[Any], true: NDArray[Any]) -> bool
     )
 
 
+def travel_steadiness(poses: NDArray[Any]) -> float:
+    """Return how steadily the cameras look along their way.
+
+    It is the length of the mean of the directions of travel as the cameras see them: 1 for a
+    vehicle, whose camera looks ahead, near 0 for a camera that is carried about. Of all that a
+    single trajectory has, it alone can tell a wrong order of quaternions: to exchange their numbers
+    is an isometry of the rotations, so that angles, speeds and accelerations of turning stay.
+
+    Args:
+        poses: (N, 4, 4) world_from_camera; moves over a hundredth of them are looked at.
+
+    Returns:
+        0 to 1; NaN for fewer than 10 moves that are no rounding.
+    """
+    step = max(1, len(poses) // 100)
+    moves = poses[step:, :3, 3] - poses[:-step, :3, 3]
+    lengths = np.linalg.norm(moves, axis=1)
+    far = lengths > max(0.2 * float(np.median(lengths)) if len(lengths) else 0.0, 1e-12)
+    if np.count_nonzero(far) < 10:
+        return float("nan")
+    seen = np.einsum("nji,nj->ni", poses[:-step][far, :3, :3], moves[far])
+    directions = seen / lengths[far, None]
+    return float(np.linalg.norm(directions.mean(axis=0)))
+
+
 def associate(
     times_s: NDArray[Any], other_times_s: NDArray[Any], tolerance_s: float, mutual: bool = True
 ) -> Pairs:

@@ -115,6 +115,30 @@ def test_a_wrong_order_of_quaternions_is_told(shift) -> None:
     assert not trajectory.has_swapped_quaternions(np.repeat(swapped[:1], 8, axis=0), still)
 
 
+def test_no_angle_between_rotations_tells_the_order_of_their_quaternions() -> None:
+    """Why only the way can: exchanged numbers keep every angle, speed and acceleration."""
+    xyzw = Rotation.random(30, random_state=np.random.default_rng(3)).as_quat()
+    for shift in (1, -1):
+        read, other = (Rotation.from_quat(q) for q in (xyzw, np.roll(xyzw, shift, axis=1)))
+        angles = [(r[i].inv() * r).magnitude() for r in (read, other) for i in range(30)]
+        np.testing.assert_allclose(angles[:30], angles[30:], atol=1e-7)
+
+
+def test_steadiness_of_the_way() -> None:
+    poses = random_poses(50)
+    # 49 random directions have a mean of some 1 / 7.
+    assert trajectory.travel_steadiness(poses) < 0.5
+    # Each camera moves along its own z, then turns.
+    ahead = poses.copy()
+    ahead[1:, :3, 3] = ahead[0, :3, 3] + np.cumsum(poses[:-1, :3, 2], axis=0)
+    assert trajectory.travel_steadiness(ahead) == pytest.approx(1, abs=1e-12)
+    moved = trajectory.move(ahead, similarity())
+    assert trajectory.travel_steadiness(moved) == pytest.approx(1, abs=1e-12)
+    still = np.repeat(poses[:1], 50, axis=0)
+    for few in (still, poses[:1], poses[:0], poses[:9]):
+        assert np.isnan(trajectory.travel_steadiness(few))
+
+
 # ---------------------------------------------------------------------------------------- time
 
 

@@ -297,6 +297,53 @@ def test_poses_that_are_none_fail_at_the_worst_value(
     assert score(family, target(true), Prediction(answer="north")).status == "failed"
 
 
+def lower_row(poses):
+    changed = poses.copy()
+    changed[4, 3] = [0, 0, 1, 1]
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (mirrored, "left-handed"),
+        (bent, "orthonormal"),
+        (unknown, "the first at 2"),
+        (lower_row, "last row 0 0 0 1"),
+    ],
+)
+def test_true_poses_that_are_none_leave_a_sample_unscored_with_their_reason(
+    load_family, score, change, message
+) -> None:
+    """No model can be blamed for them; the command ends with the code of samples that failed."""
+    family = load_family("camera_pose", ["auc_30"])
+    line = score(family, target(change(cameras())), predicted(cameras()))
+    assert line.status == "unscored"
+    assert line.error.stage == "target"
+    assert message in line.error.message
+    assert "true poses" in line.error.message
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_another_number_of_poses_than_views_fails(load_family, score, count) -> None:
+    family = load_family("camera_pose", ["auc_30"])
+    line = score(family, target(cameras()), predicted(cameras(count=8)[:count]))
+    assert line.status == "failed"
+    assert f"poses of 6 views, got {count}" in line.error.message
+
+
+def test_two_cameras_have_angles_and_no_alignment(load_family, score, result) -> None:
+    """Of two positions a similarity is undetermined: the truth's fault, so nothing fails."""
+    family = load_family("camera_pose", ["auc_30", *DISTANCES], {"alignment": "sim3"}, {})
+    true = cameras(count=2)
+    line = score(family, target(true), predicted(true), Ambiguity.METRIC)
+    assert (line.status, line.error) == ("scored", None)
+    for spec in family.specs:
+        found = result(family, [line], spec.name)
+        aligned = spec.name.endswith("@sim3") and spec.name.startswith(("ate", "rpe_translation"))
+        assert (found.n_scored, found.n_failed) == (int(not aligned), 0), spec.name
+
+
 def on_a_line(poses):
     changed = poses.copy()
     changed[:, :3, 3] = np.arange(len(poses))[:, None] * [1.0, 2.0, 0.5]
