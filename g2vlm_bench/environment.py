@@ -79,8 +79,8 @@ def code_hash() -> str:
 
 @functools.cache
 def scorer_hash() -> str:
-    """Hash what scores: metrics, the geometry below them, and what makes or reads the truth."""
-    parts = ("metrics", "geometry", "world", "data", "files.py")
+    """Hash what scores: metrics, protocols, geometry, and what makes or reads the truth."""
+    parts = ("metrics", "protocols", "geometry", "world", "data", "files.py")
     return _source_hash(_FOLDER / part for part in parts)
 
 

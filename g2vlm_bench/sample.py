@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 
 AnswerType = Literal["choice", "yes_no", "number", "text"]
 
@@ -100,6 +103,10 @@ class Target:
         normals_world: `(N, 3)` unit normals of `points_world`, where known.
         intrinsics: A 3x3 pinhole matrix per view in pixels.
         world_from_camera: A 4x4 pose per view.
+        observed: The part of the world that the scanner has observed, where that is known.
+        crop: The part of the world that counts, where the benchmark says so.
+        scans: The laser scans that `points_world` is made of, with where they were taken from.
+        tolerance_m: How near counts as right in this scene, where the benchmark says so.
         answer: The right answer: an option's text, "yes"/"no", a number in the question's unit,
             or free text.
         accepted: Further free-text answers that count as right.
@@ -113,6 +120,10 @@ class Target:
     normals_world: NDArray[np.float64] | None = None
     intrinsics: tuple[NDArray[np.float64], ...] | None = None
     world_from_camera: tuple[NDArray[np.float64], ...] | None = None
+    observed: ObservedGrid | None = None
+    crop: Prism | None = None
+    scans: tuple[Scan, ...] = ()
+    tolerance_m: float | None = None
     answer: str | float | None = None
     accepted: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()

@@ -16,7 +16,8 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "metric": set(),
     "__init__": {"api", "gate"},
-    "sample": set(),
+    # Only to name the types of what a target holds.
+    "sample": {"geometry"},
     "geometry": set(),
     "metrics": {"geometry"},
     "files": set(),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.alignment import Similarity, umeyama
-from g2vlm_bench.geometry.nearest import NeighbourIndex, check_cloud
+from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, check_cloud
 
 Array = NDArray[np.float64]
 
@@ -148,6 +148,53 @@ def mean_norm_scale(source: NDArray[Any], target: NDArray[Any]) -> Similarity:
     if min(norms) <= 0:
         raise ValueError("mean norm scale: expected mean distances above 0, got 0")
     return Similarity(norms[1] / norms[0], np.eye(3), np.zeros(3))
+
+
+def icp_with_scale(
+    source: NDArray[Any] | NeighbourIndex,
+    target: NDArray[Any] | NeighbourIndex,
+    max_correspondence_m: float,
+    max_iterations: int = 30,
+    still_rmse_m: float = 1e-6,
+) -> Similarity:
+    """Fit the similarity of the source onto the target by iterated closest points.
+
+    As `icp.icp_point_to_point`, with a scale. It stops when the fraction of paired points changes
+    by less than 1e-6 and their RMSE by less than `still_rmse_m`.
+
+    Args:
+        source: (N, 3) metres, or its index.
+        target: (M, 3) metres, or its index.
+        max_correspondence_m: pairs this far apart or farther are left out.
+        max_iterations: at most so many steps.
+        still_rmse_m: largest change of the RMSE that counts as none.
+
+    Raises:
+        ValueError: for empty clouds, non-finite points, no pair within the distance, or pairs on
+            one point or line.
+
+    Source: Besl and McKay 1992 with the scale of Umeyama 1991; TanksAndTemples (3c2c212),
+    python_toolbox/evaluation/registration.py, by Open3D's `registration_icp`.
+    """
+    if not max_correspondence_m > 0:
+        raise ValueError(f"ICP: expected a distance above 0, got {max_correspondence_m}")
+    start = as_index(source, "source").points
+    index = as_index(target, "target")
+    fitted = Similarity(1.0, np.eye(3), np.zeros(3))
+    before = (-1.0, -1.0)
+    for step in range(max_iterations + 1):
+        distances, nearest = index.query(fitted.apply(start), within_m=max_correspondence_m)
+        paired = np.flatnonzero(distances < max_correspondence_m)
+        if not paired.size:
+            raise ValueError(f"ICP: expected pairs within {max_correspondence_m} m, got none")
+        rmse = float(np.sqrt(np.mean(distances[paired] ** 2)))
+        now = paired.size / len(start), rmse
+        still = abs(now[0] - before[0]) < 1e-6 and abs(now[1] - before[1]) < still_rmse_m
+        if still or step == max_iterations:
+            break
+        before = now
+        fitted = umeyama(start[paired], index.points[nearest[paired]])
+    return fitted
 
 
 def align_segments(

@@ -127,6 +127,41 @@ class ObservedGrid:
         return np.asarray(cloud @ self.plane[:3] + self.plane[3] > 0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prism:
+    """A crop volume: a polygon along one axis, between two bounds, as Tanks and Temples gives it.
+
+    Attributes:
+        polygon: (K, 2), K >= 3, corners in the two other axes, in their order; it need not be
+            convex.
+        axis: which the prism runs along.
+        low: bound along the axis, inclusive.
+        high: likewise.
+    """
+
+    polygon: Array
+    axis: Literal[0, 1, 2]
+    low: float
+    high: float
+
+    def holds(self, points: NDArray[Any]) -> Mask:
+        """Mark the points inside, (N,)."""
+        return in_prism(points, self.polygon, self.axis, self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """One laser scan, with where it was taken from.
+
+    Attributes:
+        points: (N, 3) metres in the scanner's frame, the scanner at the origin.
+        world_from_scan: (4, 4) rigid.
+    """
+
+    points: Array
+    world_from_scan: Array
+
+
 def in_prism(
     points: NDArray[Any],
     polygon: NDArray[Any],

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.cameras import check_intrinsics, invert_pose
+from g2vlm_bench.geometry.cameras import (
+    check_intrinsics,
+    invert_pose,
+    project,
+    transform,
+    unproject,
+)
 from g2vlm_bench.geometry.clouds import _import_open3d
 
 Array = NDArray[np.float64]
@@ -101,6 +107,87 @@ def fuse_tsdf(
     if mesh is None or len(mesh.triangles) == 0:
         raise ValueError("fusion: expected a surface, got none")
     return mesh
+
+
+def consistent_points(
+    depths_m: Sequence[NDArray[Any]],
+    intrinsics: Sequence[NDArray[Any]],
+    world_from_camera: Sequence[NDArray[Any]],
+    within_m: float,
+    views: int,
+) -> Array:
+    """Return the points of pixels that several depth maps agree on, each the mean of their points.
+
+    A map agrees with a pixel's point if its own point, interpolated between the four pixels around
+    where it sees that point, is nearer than the threshold. The pixel's own map agrees.
+
+    Args:
+        depths_m: (H, W) metres along z, each of one size; NaN or not positive where there is none.
+        intrinsics: (3, 3) pixels, each, pixel centres at +0.5.
+        world_from_camera: (4, 4), each.
+        within_m: strictly nearer.
+        views: how many maps must agree.
+
+    Returns:
+        (N, 3) metres, map by map in the order of pixels; possibly none.
+
+    Raises:
+        ValueError: where counts or sizes differ.
+
+    Source: Depth-Anything-3 (2c21ea8), bench/datasets/dtu.py, `_fuse_consistent_points`, in
+    float32. Departure: pixels without depth are left out of the interpolation if they weigh under
+    a thousandth, and else the map does not agree; there they stand at the camera's centre.
+    """
+    counts = len(depths_m), len(intrinsics), len(world_from_camera)
+    if len(set(counts)) > 1 or len({depth.shape for depth in depths_m}) != 1:
+        raise ValueError(
+            "consistency: expected depth maps of one size, each with a camera and a pose; "
+            f"got {counts[0]}, {counts[1]} and {counts[2]}"
+        )
+    lifted = []
+    for depth, matrix, pose in zip(depths_m, intrinsics, world_from_camera, strict=True):
+        values = np.asarray(depth, dtype=np.float64)
+        values = np.where(values > 0, values, np.nan)
+        lifted.append(transform(unproject(values, matrix), pose))
+    found = []
+    for points in lifted:
+        mine = points[np.isfinite(points).all(axis=-1)]
+        total, agreed = np.zeros_like(mine), np.zeros(len(mine))
+        for theirs, matrix, pose in zip(lifted, intrinsics, world_from_camera, strict=True):
+            pixels, along = project(transform(mine, invert_pose(pose)), matrix)
+            seen = _interpolated(theirs, np.where((along > 0).reshape(-1, 1), pixels, np.nan))
+            near = np.asarray(np.linalg.norm(seen - mine, axis=1) < within_m)
+            total[near] += seen[near]
+            agreed += near
+        kept = agreed >= views
+        found.append(total[kept] / agreed[kept, None])
+    return np.concatenate(found)
+
+
+def _interpolated(points: Array, pixels: Array) -> Array:
+    """Interpolate a map of points (H, W, 3) at pixels (N, 2), NaN where it has none there."""
+    height, width = points.shape[:2]
+    places = pixels - 0.5
+    slack = 1e-3
+    inside = ((places >= -slack) & (places <= np.array([width, height]) - 1 + slack)).all(axis=1)
+    places = np.where(inside[:, None], places, 0.0).clip(0, np.array([width, height]) - 1)
+    corner = np.floor(places).astype(np.int64)
+    right, down = (places - corner).T
+    total, weight = np.zeros((len(pixels), 3)), np.zeros(len(pixels))
+    for column, row, share in (
+        (0, 0, (1 - right) * (1 - down)),
+        (1, 0, right * (1 - down)),
+        (0, 1, (1 - right) * down),
+        (1, 1, right * down),
+    ):
+        columns = np.minimum(corner[:, 0] + column, width - 1)
+        rows = np.minimum(corner[:, 1] + row, height - 1)
+        tap = points[rows, columns]
+        known = np.isfinite(tap).all(axis=1)
+        total[known] += share[known, None] * tap[known]
+        weight[known] += share[known]
+    usable = inside & (weight > 1 - slack)
+    return np.where(usable[:, None], total / np.where(usable, weight, 1.0)[:, None], np.nan)
 
 
 def sample_mesh(mesh: Mesh, count: int, seed: int) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from g2vlm_bench.geometry.cameras import invert_pose, transform
+from g2vlm_bench.geometry.cloud_regions import Scan
 from g2vlm_bench.geometry.nearest import NeighbourIndex, check_cloud
 
 Array = NDArray[np.float64]
@@ -19,19 +20,6 @@ Mask = NDArray[np.bool_]
 GRID_SHIFTS = (0.0, 0.5)
 # The scan points in the beams of so many predicted points are held at once.
 BEAM_CHUNK = 1 << 13
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scan:
-    """One laser scan, with where it was taken from.
-
-    Attributes:
-        points: (N, 3) metres in the scanner's frame, the scanner at the origin.
-        world_from_scan: (4, 4) rigid.
-    """
-
-    points: Array
-    world_from_scan: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +118,7 @@ def voxel_completeness(
     return voxel_share(true, distance <= tolerance_m, np.ones(len(true), bool), voxel_m)
 
 
-def voxel_share(points: NDArray[Any], hit: Mask, judged: Mask, voxel_m: float) -> float:
+def voxel_share(points: NDArray[Any], hit: Mask, judged: Mask, voxel_m: float = 0.01) -> float:
     """Return the mean over voxels of the share of hits among the judged points of a voxel.
 
     Voxels of two grids count, through the origin and shifted by half a voxel; those without a

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.cloud_regions import ObservedGrid
-from g2vlm_bench.geometry.nearest import NeighbourIndex, check_cloud
+from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, check_cloud
 
 Array = NDArray[np.float64]
 Statistic = Literal["mean", "median"]
@@ -48,14 +48,17 @@ def cloud_distances(
     Raises:
         ValueError: for clouds of fewer than two points, other shapes, or non-finite points.
     """
-    predicted, true = _index(prediction, "prediction"), _index(target, "target")
+    # One point has no extent; its scores would say where it is, not what it looks like.
+    predicted, true = as_index(prediction, "prediction", 2), as_index(target, "target", 2)
     forward, nearest_target = true.query(predicted)
     backward, nearest_prediction = predicted.query(true)
     return CloudDistances(forward, backward, nearest_target, nearest_prediction)
 
 
 def observed_distances(
-    prediction: NDArray[Any], target: NDArray[Any], observed: ObservedGrid
+    prediction: NDArray[Any] | NeighbourIndex,
+    target: NDArray[Any] | NeighbourIndex,
+    observed: ObservedGrid,
 ) -> CloudDistances:
     """Find the nearest neighbours between two clouds where a scanner has seen.
 
@@ -63,8 +66,8 @@ def observed_distances(
     asks for the true points above the ground, among the predicted points near the box.
 
     Args:
-        prediction: (N, 3), thinned.
-        target: (M, 3).
+        prediction: (N, 3), thinned, or its index.
+        target: (M, 3), or its index.
         observed: what the scanner saw, in the clouds' frame and unit.
 
     Returns:
@@ -75,17 +78,19 @@ def observed_distances(
 
     Source: Jensen et al. 2014 (DTU); DTUeval-python (45b4fec), eval.py.
     """
-    predicted, true = check_cloud(prediction, "prediction"), check_cloud(target, "target")
-    seen = predicted[observed.seen(predicted)]
-    near = predicted[observed.near(predicted)]
-    asked = true[observed.above_plane(true)]
-    if not (len(seen) and len(near) and len(asked)):
+    predicted, true = as_index(prediction, "prediction"), as_index(target, "target")
+    is_near, is_seen = observed.near(predicted.points), observed.seen(predicted.points)
+    asked = true.points[observed.above_plane(true.points)]
+    seen = predicted.points[is_seen]
+    if not (len(seen) and len(asked)):
         raise ValueError(
             "observed: expected predicted points in observed voxels and true ones above the "
             f"ground, got {len(seen)} and {len(asked)}"
         )
-    forward, nearest_target = NeighbourIndex(true).query(seen)
-    backward, nearest_prediction = NeighbourIndex(near).query(asked)
+    # A prediction that lies near the box as a whole has its index already.
+    near = predicted if is_near.all() else NeighbourIndex(predicted.points[is_near])
+    forward, nearest_target = true.query(seen)
+    backward, nearest_prediction = near.query(asked)
     return CloudDistances(forward, backward, nearest_target, nearest_prediction)
 
 
@@ -315,14 +320,6 @@ def _pairs_off_origin(prediction: NDArray[Any], target: NDArray[Any]) -> tuple[A
     if not off.any():
         raise ValueError("expected true points off the origin, got none")
     return predicted[off], true[off]
-
-
-def _index(cloud: NDArray[Any] | NeighbourIndex, name: str) -> NeighbourIndex:
-    # One point has no extent; its scores would say where it is, not what it looks like.
-    if isinstance(cloud, NeighbourIndex):
-        check_cloud(cloud.points, name, at_least=2)
-        return cloud
-    return NeighbourIndex(check_cloud(cloud, name, at_least=2))
 
 
 def _reduce(distances: Array, statistic: Statistic) -> float:
