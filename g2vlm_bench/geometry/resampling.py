@@ -113,6 +113,23 @@ def nearest_valid_grid(mask: NDArray[np.bool_], size: int = 64) -> NDArray[np.in
     return np.asarray(found[valid.reshape(shape).any(axis=1)], dtype=np.int64)
 
 
+def thinned_columns(height: int, width: int, max_px: int) -> NDArray[np.int64]:
+    """Return the columns that nearest resampling by max_px / the longer side keeps; all if small.
+
+    Only columns are thinned, whichever side is longer: the map of one channel is resampled there as
+    many channels of one row.
+
+    Source: Marigold (b1dffaa, src/util/alignment.py, `max_resolution`), torch's `Upsample` with a
+    scale factor, which places samples in single precision.
+    """
+    factor = max_px / max(height, width)
+    if factor >= 1:
+        return np.arange(width)
+    places = np.arange(math.floor(width * factor), dtype=np.float32) * np.float32(1 / factor)
+    columns: NDArray[np.int64] = np.minimum(np.floor(places).astype(np.int64), width - 1)
+    return columns
+
+
 def _windows(length: int, size: int) -> tuple[NDArray[np.int64], Map]:
     """The pixels in each cell's window along one side, and their offsets from its centre."""
     extent = max(1.0, length / size)

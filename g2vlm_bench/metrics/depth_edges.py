@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,104 @@ from g2vlm_bench.metrics.depth import Array, Mask, masked_pixels
 
 # MoGe's thresholds, which it holds in single precision; they are the weights, too.
 _EDGES = np.linspace(0.05, 0.25, 10, dtype=np.float32).astype(np.float64)
+# Steps below this are no edges, whatever the rounding of their ratio.
+_LOW = (1 + _EDGES[0]) * (1 - 1e-12)
+
+Levels = NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class DepthEdges:
+    """The depth steps of a map between all pixels no more than a radius apart.
+
+    Attributes:
+        shape: of the map.
+        radius: in pixels.
+        levels: for each offset (down, right) of one half of the disc, over the pixels whose
+            neighbour there is in the map, how many edge heights the step reaches: positive where
+            the neighbour is deeper, negative where the pixel itself is.
+    """
+
+    shape: tuple[int, int]
+    radius: int
+    levels: Mapping[tuple[int, int], Levels]
+
+    def any_within(self, radius: int) -> bool:
+        """Whether there is an edge of any height; not where the map is too small for the radius."""
+        return radius <= self.radius and any(
+            before.max() > 0 or behind.min() < 0 for before, behind in self.within(radius)
+        )
+
+    def within(self, radius: int) -> Iterator[tuple[Levels, Levels]]:
+        """Yield, offset by offset, the levels of centres before and behind a neighbour.
+
+        Pixels nearer than the radius to the border are no centres.
+        """
+        height, width = self.shape
+        for (down, right), levels in self.levels.items():
+            if down * down + right * right > radius * radius:
+                continue
+            rows, columns = radius, radius + min(right, 0)
+            yield (
+                levels[rows : height - rows, columns : width - 2 * radius + columns],
+                levels[
+                    rows - down : height - rows - down,
+                    columns - right : width - 2 * radius + columns - right,
+                ],
+            )
+
+
+def find_edges(depth: NDArray[Any], radius: int = 1) -> DepthEdges:
+    """Return the depth steps of a map.
+
+    Args:
+        depth: (H, W), NaN where it does not count; depth at or below 0 has no edges.
+        radius: in pixels; the largest that the map has centres for is taken where that is less.
+
+    Raises:
+        ValueError: for something not (H, W).
+    """
+    values = np.asarray(depth, dtype=np.float64)
+    if values.ndim != 2:
+        raise ValueError(f"depth metric: expected a map (H, W), got {values.shape}")
+    radius = min(radius, (min(values.shape) - 1) // 2)
+    # Comparisons with NaN are false, so that neither end of an edge has to be looked up in a mask.
+    values = np.where(values > 0, values, np.nan)
+    raised = _LOW * values
+    height, width = values.shape
+    levels = {}
+    for down, right in _half_disc(radius):
+        here = slice(0, height - down), slice(max(0, -right), width - max(0, right))
+        there = slice(down, height), slice(max(0, right), width - max(0, -right))
+        step = np.zeros((height - down, width - abs(right)), dtype=np.int8)
+        for near, far, sign in ((here, there, 1), (there, here, -1)):
+            higher = values[far] > raised[near]
+            ratios = values[far][higher] / values[near][higher]
+            step[higher] = sign * np.searchsorted(1 + _EDGES, ratios, side="left")
+        levels[down, right] = step
+    return DepthEdges((height, width), radius, levels)
+
+
+def edge_f1(
+    predicted: DepthEdges, true: DepthEdges, *, radius: int = 1, every_threshold: bool = False
+) -> float:
+    """Return `boundary_f1` of steps that were found before, for any radius up to theirs.
+
+    Raises:
+        ValueError: where the truth has no edge of any height.
+    """
+    both, found, wanted = (np.zeros(len(_EDGES)) for _ in range(3))
+    for ours, theirs in zip(predicted.within(radius), true.within(radius), strict=True):
+        for (a, b), higher in zip(zip(ours, theirs, strict=True), (1, -1), strict=True):
+            found += _reached(a, higher)
+            wanted += _reached(b, higher)
+            # The lower of two levels of one sign; where signs differ the result has the other one.
+            both += _reached(np.minimum(a, b) if higher > 0 else np.maximum(a, b), higher)
+    if not wanted.any():
+        raise ValueError("boundary: expected an edge in the target, got none")
+    scores = np.divide(2 * both, found + wanted, out=np.zeros(len(_EDGES)), where=wanted > 0)
+    counted = np.ones(len(_EDGES), dtype=bool) if every_threshold else wanted > 0
+    return float(np.average(scores[counted], weights=_EDGES[counted]))
 
 
 def boundary_f1(
@@ -52,21 +151,9 @@ def boundary_f1(
         raise ValueError(
             f"depth metric: expected maps larger than twice the radius {radius}, got {truth.shape}"
         )
-    both, predicted, true = (np.zeros(len(_EDGES)) for _ in range(3))
-    for rows, columns in _disc(radius):
-        near, far = _shifted(truth.shape, rows, columns, radius)
-        valid = chosen[near] & chosen[far]
-        in_truth = truth[far][valid] / truth[near][valid]
-        starts, ends = values[near][valid], values[far][valid]
-        in_prediction = np.divide(ends, starts, out=np.zeros_like(ends), where=starts > 0)
-        both += _above(np.minimum(in_prediction, in_truth))
-        predicted += _above(in_prediction)
-        true += _above(in_truth)
-    if not true.any():
-        raise ValueError("boundary: expected an edge in the target, got none")
-    scores = np.divide(2 * both, predicted + true, out=np.zeros(len(_EDGES)), where=true > 0)
-    counted = np.ones(len(_EDGES), dtype=bool) if every_threshold else true > 0
-    return float(np.average(scores[counted], weights=_EDGES[counted]))
+    maps = (np.where(chosen, array, np.nan) for array in (values, truth))
+    predicted, true = (find_edges(one, radius) for one in maps)
+    return edge_f1(predicted, true, radius=radius, every_threshold=every_threshold)
 
 
 def has_edges(target: NDArray[Any], mask: Mask | None = None, *, radius: int = 1) -> bool:
@@ -78,42 +165,25 @@ def has_edges(target: NDArray[Any], mask: Mask | None = None, *, radius: int = 1
         radius: in pixels.
     """
     truth = np.asarray(target, dtype=np.float64)
-    chosen = np.ones(truth.shape, dtype=bool) if mask is None else np.asarray(mask)
-    if min(truth.shape) <= 2 * radius:
-        return False
-    for rows, columns in _disc(radius):
-        near, far = _shifted(truth.shape, rows, columns, radius)
-        valid = chosen[near] & chosen[far]
-        if (truth[far][valid] > (1 + _EDGES[0]) * truth[near][valid]).any():
-            return True
-    return False
-
-
-def _disc(radius: int) -> list[tuple[int, int]]:
-    steps = range(-radius, radius + 1)
-    return [(i, j) for i in steps for j in steps if 0 < i * i + j * j <= radius * radius]
-
-
-def _shifted(
-    shape: tuple[int, ...], rows: int, columns: int, radius: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The centres, and their neighbours at an offset."""
-    height, width = shape
-    near = slice(radius, height - radius), slice(radius, width - radius)
-    far = (
-        slice(radius + rows, height - radius + rows),
-        slice(radius + columns, width - radius + columns),
+    return find_edges(truth if mask is None else np.where(mask, truth, np.nan), radius).any_within(
+        radius
     )
-    return near, far
 
 
-def _above(ratios: Array) -> Array:
-    """How many ratios are above 1 + t, for each edge height."""
-    high = ratios[ratios > 1 + _EDGES[0]]
-    passed = np.searchsorted(1 + _EDGES, high, side="left")
-    counts = np.bincount(passed, minlength=len(_EDGES) + 1)
-    above: Array = np.cumsum(counts[::-1])[::-1][1:].astype(np.float64)
-    return above
+def _half_disc(radius: int) -> list[tuple[int, int]]:
+    """One of each two opposite offsets in a disc, the nearest first."""
+    steps = range(-radius, radius + 1)
+    half = [(i, j) for i in steps for j in steps if (i, j) > (0, 0)]
+    inside = [one for one in half if one[0] ** 2 + one[1] ** 2 <= radius * radius]
+    return sorted(inside, key=lambda one: one[0] ** 2 + one[1] ** 2)
+
+
+def _reached(levels: Levels, sign: int) -> Array:
+    """How many steps of a sign reach each edge height."""
+    heights = np.abs(levels[levels > 0 if sign > 0 else levels < 0])
+    counts = np.bincount(heights, minlength=len(_EDGES) + 1)
+    reached: Array = np.cumsum(counts[::-1])[::-1][1:].astype(np.float64)
+    return reached
 
 
 MAP_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType(

@@ -61,7 +61,8 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
     rarer = {
         "scope": ["view"], "pool": ["views"], "bounds": ["closed"], "max_over_near": [1000, 500.5],
         "clip_min_m": [0.1, 0.2], "clip_max_m": [70, 100], "log_floor_m": [1e-5, 1e-3],
-        "relative_epsilon_m": [1e-6, 1e-3], "fit_grid": [64, 32], "every_edge_height": [True],
+        "relative_epsilon_m": [1e-6, 1e-3], "fit_grid": [64, 32], "fit_max_px": [1024, 512],
+        "every_edge_height": [True],
         "resize": ["bicubic", "bilinear_point", "bilinear_corners"],
         "fit_weights": ["inverse_depth"], "disparity_floor": ["none", 0.001, 0.01],
         "fit_sign": ["any"],
@@ -76,7 +77,8 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
     ]
     options += [{"alignment": name} for name in NEW_ALIGNMENTS]
     options.append(
-        {key: values[0] for key, values in rarer.items()}
+        # A fit is on a grid or on thinned columns.
+        {key: values[0] for key, values in rarer.items() if key != "fit_max_px"}
         | {"alignment": "l1_scale_shift_disparity"}
     )
     family = load_family("depth", ["abs_rel"], *options)
@@ -111,6 +113,7 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
         ({"disparity_floor": "none"}, "expected an alignment in disparity"),
         ({"disparity_floor": "nearest"}, "disparity_floor"),
         ({"max_over_near": 1}, "max_over_near"),
+        ({"fit_grid": 64, "fit_max_px": 64}, "fit_grid or fit_max_px, got both"),
     ],
 )
 def test_a_protocol_without_meaning_is_refused_when_the_task_is_read(

@@ -1,0 +1,218 @@
+"""How steady the aligned depth of a video is from frame to frame, beside how steady the truth is.
+
+Both errors are 0 for the truth itself, whatever the camera does and whatever hides what, because
+they compare the prediction's change with the truth's. `published_tae` is the number that the field
+prints under that name; the truth does not get 0 there, so that it is no metric of a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.geometry.cameras import project, relative_pose, transform, unproject
+
+Array = NDArray[np.float64]
+Maps = Sequence[NDArray[Any] | None]
+
+# Farther from the surface that the other frame sees there, relative to its depth, is another one.
+SAME_SURFACE = 0.05
+MISSING = "expected two frames in a row with common valid pixels, got none"
+
+
+def temporal_flicker(predictions: Maps, targets: Maps) -> float:
+    """Return how much more or less the logarithm of depth changes at a pixel than the truth's does.
+
+    For two frames in a row the mean of |(ln d' - ln d) - (ln g' - ln g)| over the pixels that are
+    valid in both, then the mean over all such pairs. One scale for all frames does not change it;
+    a scale that differs from frame to frame by 1 % adds about 0.01.
+
+    Args:
+        predictions: aligned depth of each frame, (H, W) each, NaN where it does not count; None for
+            a frame without valid pixels.
+        targets: depth in metres, as the predictions.
+
+    Raises:
+        ValueError: for predictions at or below 0, frames of another size than their truth, or where
+            no two frames in a row share a valid pixel.
+
+    Source: the temporal gradient of Chen et al. 2025 (Video Depth Anything, arXiv 2501.12375,
+    section 3.2, `L_TGM`), which compares |d' - d| with |g' - g|. Named departures: signed, so that
+    a change in the wrong direction is one, and in logarithms, so that far pixels count alike.
+    """
+    errors = [
+        float(np.mean(np.abs(_log(d2) - _log(d1) - (np.log(g2) - np.log(g1)))))
+        for d1, d2, g1, g2 in _common_pixels(predictions, targets)
+    ]
+    if not errors:
+        raise ValueError(f"temporal flicker: {MISSING}")
+    return float(np.mean(errors))
+
+
+def temporal_alignment_error(
+    predictions: Maps,
+    targets: Maps,
+    intrinsics: Sequence[NDArray[Any]],
+    world_from_camera: Sequence[NDArray[Any]],
+) -> float:
+    """Return how badly the predicted surface of a frame fits that of the next, beside the truth's.
+
+    A valid pixel of one frame is followed to the pixel of the next that sees the same point of the
+    true surface: by true depth and cameras, nearest pixel, true depths there within 5 % (so that
+    what is hidden, or has moved, does not count). There the moved predicted depth, divided by what
+    is predicted, is compared with the moved true depth, divided by what is true: 1, but for the
+    rounding to pixels, which cancels. Mean of the absolute differences over pixels, then over all
+    pairs, both ways in time.
+
+    Args:
+        predictions: aligned depth of each frame, (H, W) each, NaN where it does not count; None for
+            a frame without valid pixels.
+        targets: depth in metres, as the predictions.
+        intrinsics: (3, 3) of each frame, pixel centres at +0.5.
+        world_from_camera: (4, 4) of each frame, metres.
+
+    Raises:
+        ValueError: for predictions at or below 0, frames of another size than their truth, bad
+            cameras, or where no two frames in a row see the same surface.
+
+    Source: Chen et al. 2025 (Video Depth Anything, arXiv 2501.12375, appendix, TAE), whose code is
+    `published_tae`. Named departures: correspondences, occlusion and the zero come from the truth.
+    """
+    errors = []
+    for first, second in _both_ways(targets):
+        near, far = targets[first], targets[second]
+        if near is None or far is None:
+            continue
+        second_from_first = relative_pose(world_from_camera[second], world_from_camera[first])
+        cameras = intrinsics[first], intrinsics[second], second_from_first
+        true_moved, rows, columns = _moved(near, *cameras, far.shape)
+        there = np.asarray(far, np.float64)[rows, columns]
+        kept = np.isfinite(true_moved) & (np.abs(true_moved - there) < SAME_SURFACE * there)
+        if not kept.any():
+            continue
+        own, other = _positive(predictions[first], near), _positive(predictions[second], far)
+        moved = transform(unproject(own, intrinsics[first]), second_from_first)[..., 2]
+        ratios = moved[kept] / other[rows, columns][kept]
+        errors.append(float(np.mean(np.abs(ratios - (true_moved / there)[kept]))))
+    if not errors:
+        raise ValueError("temporal alignment: expected frames in a row that see one surface")
+    return float(np.mean(errors))
+
+
+def has_pairs(targets: Maps) -> bool:
+    """Return whether two frames in a row share a valid pixel, so that flicker is defined."""
+    return any(True for _ in _common_pixels(targets, targets))
+
+
+def published_tae(
+    depths: Sequence[NDArray[Any]],
+    intrinsics: Sequence[NDArray[Any]],
+    world_from_camera: Sequence[NDArray[Any]],
+) -> float:
+    """Return TAE as it is published, without the factor 100 that it is printed with.
+
+    The points of a frame are moved into the next and rounded to its pixels, the last of several
+    there wins; the mean of |moved - predicted| / predicted over the pixels that were met, both
+    ways, over all pairs. What is hidden counts, so that even the truth has some; a pair without
+    common pixels counts as 0, and points behind the camera are projected, too. The truth plays no
+    part but in the alignment, by which constant depth is good and, before a still camera, perfect.
+
+    Args:
+        depths: aligned depth of each frame, (H, W) each, at or below 0 where there is none.
+        intrinsics: (3, 3) of each frame, pixel centres at +0.5 (theirs are at 0; that of the first
+            of a pair is used for both).
+        world_from_camera: (4, 4) of each frame, metres.
+
+    Raises:
+        ValueError: for fewer than two frames.
+
+    Source: Video Depth Anything (4f5ae23, benchmark/eval/eval_tae.py, `tae_torch`, `eval_TAE`);
+    where it runs on CUDA, which of several points wins is left to chance.
+    """
+    if len(depths) < 2:
+        raise ValueError(f"TAE: expected at least two frames, got {len(depths)}")
+    total = 0.0
+    for index in range(len(depths) - 1):
+        there = relative_pose(world_from_camera[index + 1], world_from_camera[index])
+        total += _published(depths[index], depths[index + 1], intrinsics[index], there)
+        back = relative_pose(world_from_camera[index], world_from_camera[index + 1])
+        total += _published(depths[index + 1], depths[index], intrinsics[index], back)
+    return total / (2 * (len(depths) - 1))
+
+
+def _published(
+    first: NDArray[Any], second: NDArray[Any], intrinsics: NDArray[Any], motion: Array
+) -> float:
+    points = transform(unproject(first, intrinsics), motion).reshape(-1, 3)
+    homogeneous = points @ np.asarray(intrinsics, np.float64).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = np.rint(homogeneous[:, :2] / homogeneous[:, 2:] - 0.5)
+    height, width = second.shape
+    inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
+    columns, rows = pixels[inside].astype(np.int64).T
+    moved = np.zeros((height, width))
+    moved[rows, columns] = points[inside, 2]
+    met = (moved > 0) & (second > 0)
+    return float(np.mean(np.abs(second[met] - moved[met]) / second[met])) if met.any() else 0.0
+
+
+def _common_pixels(predictions: Maps, targets: Maps) -> Iterator[tuple[Array, ...]]:
+    """Predictions and truth of two frames in a row at the pixels valid in both."""
+    for index in range(len(targets) - 1):
+        first, second = targets[index], targets[index + 1]
+        if first is None or second is None or first.shape != second.shape:
+            continue
+        common = np.isfinite(first) & np.isfinite(second)
+        if common.any():
+            before = _sized(predictions[index], first)
+            after = _sized(predictions[index + 1], second)
+            yield tuple(
+                np.asarray(one, np.float64)[common] for one in (before, after, first, second)
+            )
+
+
+def _both_ways(frames: Maps) -> Iterator[tuple[int, int]]:
+    for index in range(len(frames) - 1):
+        yield index, index + 1
+        yield index + 1, index
+
+
+def _moved(
+    depth: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    motion: Array,
+    shape: tuple[int, ...],
+) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Depth in the second camera, NaN outside its image, and the pixels there, (H, W) each."""
+    points = transform(unproject(depth, first), motion)
+    # The pixel a point falls into is the one whose centre is nearest.
+    pixels = np.floor(project(points, second)[0])
+    inside = np.logical_and.reduce((pixels >= 0) & (pixels < (shape[1], shape[0])), axis=-1)
+    columns, rows = np.moveaxis(np.where(inside[..., None], pixels, 0).astype(np.int64), -1, 0)
+    return np.where(inside, points[..., 2], np.nan), rows, columns
+
+
+def _sized(prediction: NDArray[Any] | None, target: NDArray[Any]) -> NDArray[Any]:
+    if prediction is None or prediction.shape != target.shape:
+        got = "none" if prediction is None else prediction.shape
+        raise ValueError(f"temporal metric: expected a frame of {target.shape}, got {got}")
+    return prediction
+
+
+def _positive(prediction: NDArray[Any] | None, target: NDArray[Any]) -> Array:
+    values = np.asarray(_sized(prediction, target), dtype=np.float64)
+    _log(values[np.isfinite(target)])
+    return values
+
+
+def _log(values: Array) -> Array:
+    if not (np.isfinite(values).all() and values.min() > 0):
+        raise ValueError(
+            "temporal metric: expected finite predictions above 0 at valid pixels, "
+            f"got {int((~(np.isfinite(values) & (values > 0))).sum())} others of {values.size}"
+        )
+    return np.log(values)

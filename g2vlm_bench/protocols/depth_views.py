@@ -1,0 +1,336 @@
+"""A sample's depth maps under a protocol: which pixels count, what is fitted, what is measured.
+
+`Pairing` holds the predicted and the true maps of one sample; what several protocols need of them
+(masks, values, places to fit on) is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.geometry import cameras, emulated_alignment
+from g2vlm_bench.geometry import depth_alignment as fits
+from g2vlm_bench.geometry.resampling import (
+    Kernel,
+    nearest_valid_grid,
+    resize_map,
+    thinned_columns,
+)
+from g2vlm_bench.metrics.depth import clip_prediction, valid_mask
+from g2vlm_bench.metrics.depth_edges import DepthEdges, find_edges
+from g2vlm_bench.protocols.depth import IN_DISPARITY, SIGNED, DepthProtocol
+from g2vlm_bench.sample import Ambiguity, Target
+from g2vlm_bench.task import NoTruthError
+
+Array = NDArray[np.float64]
+Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+T = TypeVar("T")
+
+_KERNELS: dict[str, Kernel] = {
+    "bicubic": "bicubic",
+    "bilinear_point": "bilinear",
+    "bilinear_corners": "bilinear_corners",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """One view that has valid pixels, under one protocol.
+
+    Attributes:
+        index: Of the view in its sample.
+        mask: Its valid pixels, (H, W), N of them.
+        whole: The predicted map in the truth's size, (H, W), not aligned.
+        predicted: Predicted values of the valid pixels, (N,).
+        true: Their true depth in metres, (N,).
+        fitted: Which of them an alignment is fitted on.
+        rays: Lengths of their rays at depth 1, (N,), where the protocol needs them.
+    """
+
+    index: int
+    mask: Mask
+    whole: Map
+    predicted: Array
+    true: Array
+    fitted: NDArray[np.int64] | slice
+    rays: Array | None
+
+
+@dataclass(frozen=True)
+class AlignedView:
+    """One view, aligned.
+
+    Attributes:
+        view: As it was before.
+        depth: Aligned depth of the valid pixels in metres, (N,).
+        fit: What was fitted to get it.
+        protocol: Under which.
+    """
+
+    view: View
+    depth: Array
+    fit: fits.DepthAlignment
+    protocol: DepthProtocol
+
+    @property
+    def index(self) -> int:
+        """Of the view in its sample."""
+        return self.view.index
+
+    @property
+    def true(self) -> Array:
+        """True depth of the valid pixels in metres, (N,)."""
+        return self.view.true
+
+    def predicted_map(self) -> Array:
+        """The aligned depth as a map, NaN where the truth is not valid."""
+        whole = np.full(self.view.mask.shape, np.nan)
+        whole[self.view.mask] = self.depth
+        return whole
+
+    def whole_map(self) -> Array:
+        """The aligned depth of all pixels, also where there is no truth."""
+        return _clipped(self.fit.apply(self.view.whole), self.protocol)
+
+
+class Once:
+    """Remembers what was made under a key."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def __call__(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made under the key before, or make it."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
+
+
+class Truth:
+    """The true depth maps of a sample and their valid pixels under each protocol."""
+
+    def __init__(self, target: Target) -> None:
+        """Raise `NoTruthError` where the target has no depth."""
+        if not target.depth_m:
+            raise NoTruthError("the sample has no true depth")
+        self.target = target
+        self.depths: tuple[Map, ...] = target.depth_m
+        self.once = Once()
+
+    def masks(self, protocol: DepthProtocol) -> list[Mask]:
+        """The valid pixels of each view."""
+        return self.once(_valid(protocol), lambda: [_mask(d, protocol) for d in self.depths])
+
+    def count(self, protocol: DepthProtocol) -> int:
+        """How many pixels of the sample are valid."""
+        return sum(int(np.count_nonzero(mask)) for mask in self.masks(protocol))
+
+    def values(self, index: int, protocol: DepthProtocol) -> Array:
+        """The true depth of a view's valid pixels, (N,)."""
+        mask = self.masks(protocol)[index]
+        key = "true", index, _valid(protocol)
+        return self.once(key, lambda: self.depths[index][mask].astype(np.float64))
+
+    def maps(self, protocol: DepthProtocol) -> list[Array | None]:
+        """The true depth of each view, (H, W), NaN where it is not valid; None without a pixel."""
+        key = "maps", _valid(protocol)
+        return self.once(
+            key,
+            lambda: [
+                np.where(mask, depth, np.nan) if mask.any() else None
+                for depth, mask in zip(self.depths, self.masks(protocol), strict=True)
+            ],
+        )
+
+    def edges(self, index: int, protocol: DepthProtocol, radius: int) -> DepthEdges:
+        """The edges of a view's valid pixels, within a radius as far as the map is large enough."""
+        depth, mask = self.depths[index], self.masks(protocol)[index]
+        key = "edges", index, radius, _valid(protocol)
+        return self.once(key, lambda: find_edges(np.where(mask, depth, np.nan), radius))
+
+    def rays(self, index: int) -> Array:
+        """Lengths of a view's rays at depth 1, (H, W).
+
+        Raises:
+            ValueError: The target has no intrinsics.
+        """
+        if self.target.intrinsics is None:
+            raise ValueError("expected intrinsics to measure distances with, got none")
+        ones = np.ones(self.depths[index].shape)
+        lengths: Array = np.linalg.norm(
+            cameras.unproject(ones, self.target.intrinsics[index]), axis=-1
+        )
+        return lengths
+
+
+class Pairing:
+    """The predicted depth maps of a sample beside the true ones."""
+
+    def __init__(self, truth: Truth, predictions: Sequence[Map]) -> None:
+        """Raise ValueError where they are not as many."""
+        if len(predictions) != len(truth.depths):
+            raise ValueError(f"expected depth of {len(truth.depths)} views, got {len(predictions)}")
+        self.truth = truth
+        self.predictions = predictions
+        self._once = Once()
+
+    def aligned(self, protocol: DepthProtocol, ambiguity: Ambiguity) -> list[AlignedView]:
+        """Bring the views that have valid pixels to the truth.
+
+        Raises:
+            ValueError: The prediction has another size, or cannot be aligned.
+        """
+        masks = self.truth.masks(protocol)
+        # Those without a valid pixel, too: another size is wrong in any view.
+        maps = [self._resized(index, protocol) for index in range(len(masks))]
+        views = [
+            self._view(index, mask, whole, protocol)
+            for index, (mask, whole) in enumerate(zip(masks, maps, strict=True))
+            if mask.any()
+        ]
+        if not views:
+            raise NoTruthError(f"no valid true depth under {protocol.label}")
+        if protocol.scope == "sample":
+            fitted = [_fit(views, protocol, ambiguity)] * len(views)
+        else:
+            fitted = [_fit([view], protocol, ambiguity) for view in views]
+        return [
+            AlignedView(view, _clipped(fit.apply(view.predicted), protocol), fit, protocol)
+            for fit, view in zip(fitted, views, strict=True)
+        ]
+
+    def _view(self, index: int, mask: Mask, whole: Map, protocol: DepthProtocol) -> View:
+        valid = _valid(protocol)
+        return View(
+            index=index,
+            mask=mask,
+            whole=whole,
+            predicted=self._once(
+                ("predicted", index, valid, protocol.resize),
+                lambda: np.asarray(whole, np.float64)[mask],
+            ),
+            true=self.truth.values(index, protocol),
+            fitted=self.truth.once(
+                ("fitted", index, valid, protocol.fit_grid, protocol.fit_max_px),
+                lambda: _places(mask, protocol),
+            ),
+            rays=self.truth.rays(index)[mask] if protocol.needs_rays else None,
+        )
+
+    def _resized(self, index: int, protocol: DepthProtocol) -> Map:
+        shape = self.truth.depths[index].shape
+        return self._once(
+            ("resized", index, protocol.resize),
+            lambda: _resized(self.predictions[index], shape, protocol),
+        )
+
+
+def record_of(views: Sequence[AlignedView], protocol: DepthProtocol) -> Any:
+    """What was fitted, for a sample's record: one alignment, or one for each view."""
+    if protocol.scope == "sample" or len(views) == 1:
+        return views[0].fit.record()
+    return [view.fit.record() for view in views]
+
+
+def _valid(protocol: DepthProtocol) -> Hashable:
+    """All that decides which pixels are valid."""
+    return (
+        "mask", protocol.min_depth_m, protocol.max_depth_m, protocol.bounds, protocol.crop,
+        protocol.max_over_near,
+    )  # fmt: skip
+
+
+def _mask(depth: Map, protocol: DepthProtocol) -> Mask:
+    near = protocol.min_depth_m
+    far = np.inf if protocol.max_depth_m is None else protocol.max_depth_m
+    if protocol.bounds == "closed":
+        # The next number beyond a bound leaves the bound itself inside.
+        far = float(np.nextafter(np.float32(far), np.float32(np.inf)))
+        near = max(0.0, float(np.nextafter(np.float32(near), np.float32(-np.inf))))
+    mask = valid_mask(depth, near, far, protocol.crop)
+    if protocol.max_over_near is None or not mask.any():
+        return mask
+    kept: Mask = mask & (depth <= np.quantile(depth[mask], 0.01) * protocol.max_over_near)
+    return kept
+
+
+def _places(mask: Mask, protocol: DepthProtocol) -> NDArray[np.int64] | slice:
+    """Where among the valid pixels an alignment is fitted."""
+    if protocol.fit_grid is not None:
+        # Flat places in the map become places among the valid pixels.
+        return (np.cumsum(mask) - 1)[nearest_valid_grid(mask, protocol.fit_grid)]
+    if protocol.fit_max_px is not None:
+        columns = thinned_columns(mask.shape[0], mask.shape[1], protocol.fit_max_px)
+        order = (np.cumsum(mask) - 1).reshape(mask.shape)
+        return order[:, columns][mask[:, columns]]
+    return slice(None)
+
+
+def _fit(
+    views: Sequence[View], protocol: DepthProtocol, ambiguity: Ambiguity
+) -> fits.DepthAlignment:
+    if protocol.alignment == "none":
+        return fits.identity()
+    predicted = _joined([view.predicted[view.fitted] for view in views])
+    true = _joined([view.true[view.fitted] for view in views])
+    options: dict[str, Any] = {}
+    if protocol.fit_weights == "inverse_depth":
+        options["weights"] = 1.0 / true
+    if protocol.alignment in IN_DISPARITY:
+        is_disparity = ambiguity is Ambiguity.AFFINE_DISPARITY
+        options["prediction_is"] = "disparity" if is_disparity else "depth"
+        options["floor"] = protocol.disparity_floor
+        if protocol.disparity_floor == "farthest":
+            # Of all valid pixels, not only of those that are fitted.
+            options["floor"] = 1.0 / max(float(view.true.max()) for view in views)
+    if protocol.needs_rays:
+        options["rays"] = _joined(
+            [view.rays[view.fitted] for view in views if view.rays is not None]
+        )
+    module = fits if hasattr(fits, protocol.alignment) else emulated_alignment
+    fit: Callable[..., fits.DepthAlignment] = getattr(module, protocol.alignment)
+    fitted = fit(predicted, true, **options)
+    if fitted.scale < 0 and protocol.alignment in SIGNED and protocol.fit_sign == "positive":
+        # The loss is convex, so the best line that does not fall is flat: that of a constant.
+        return fit(np.ones_like(predicted), true, **options)
+    return fitted
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _clipped(depth: Array, protocol: DepthProtocol) -> Array:
+    if protocol.clip:
+        far = np.inf if protocol.max_depth_m is None else protocol.max_depth_m
+        # A protocol without a near bound clips at a millimetre, so that logarithms are defined.
+        depth = clip_prediction(depth, protocol.min_depth_m or 1e-3, far)
+    if protocol.clip_min_m is None and protocol.clip_max_m is None:
+        return depth
+    low = -np.inf if protocol.clip_min_m is None else protocol.clip_min_m
+    high = np.inf if protocol.clip_max_m is None else protocol.clip_max_m
+    return clip_prediction(depth, low, high)
+
+
+def _resized(depth: Map, shape: tuple[int, ...], protocol: DepthProtocol) -> Map:
+    if depth.shape == shape:
+        return depth
+    if protocol.resize == "error":
+        raise ValueError(
+            f"expected a depth map of the truth's size {shape}, got {depth.shape}; "
+            "predict at the image's size, or let the protocol say resize: bilinear"
+        )
+    if protocol.resize in _KERNELS:
+        return resize_map(depth, (shape[0], shape[1]), _KERNELS[protocol.resize])
+    from PIL import Image
+
+    how = Image.Resampling.NEAREST if protocol.resize == "nearest" else Image.Resampling.BILINEAR
+    image = Image.fromarray(np.ascontiguousarray(depth, np.float32), mode="F")
+    return np.asarray(image.resize((shape[1], shape[0]), how), np.float32)
