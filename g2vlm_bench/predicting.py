@@ -172,7 +172,20 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
         ambiguity=None if answer.ambiguity is None else Ambiguity(answer.ambiguity),
         answer=text,
         choice_loglikelihoods=loglikelihoods,
+        masks=_masks(answer.masks, views),
+        location=None if answer.location is None else _array("location", answer.location, (3,)),
+        embedding=(
+            None if answer.embedding is None else _array("embedding", answer.embedding, (None,))
+        ),
     )
+
+
+def _masks(value: Any, views: int | None) -> tuple[NDArray[np.bool_], ...] | None:
+    if value is not None and not all(np.asarray(mask).dtype == np.bool_ for mask in value):
+        raise TypeError("expected 'masks' as bool arrays, got another dtype; compare logits with 0")
+    as_numbers = None if value is None else tuple(np.asarray(mask, np.uint8) for mask in value)
+    masks = _views("masks", as_numbers, (None, None), views, np.uint8)
+    return None if masks is None else tuple(mask.astype(bool) for mask in masks)
 
 
 def _views(

@@ -30,6 +30,9 @@ class Want(StrEnum):
     INTRINSICS = "intrinsics"
     ANSWER = "answer"
     CHOICE_LOGLIKELIHOODS = "choice_loglikelihoods"
+    MASKS = "masks"
+    LOCATION = "location"
+    EMBEDDING = "embedding"
 
 
 class Ambiguity(StrEnum):
@@ -76,6 +79,7 @@ class Inputs:
         intrinsics: A 3x3 pinhole matrix per view in pixels, where the task gives the camera.
         world_from_camera: A 4x4 pose per view, where the task gives the poses.
         depth_prior_m: A sparse or noisy depth map per view in metres (NaN = unknown), where given.
+        points: `(N, 3)` points in metres in the first camera's frame, where the task gives a cloud.
         question: The bare question.
         prompt: The question exactly as a language model is to see it, options included.
         choices: The options of a choice question, in the order shown.
@@ -87,10 +91,26 @@ class Inputs:
     intrinsics: tuple[NDArray[np.float64], ...] | None = None
     world_from_camera: tuple[NDArray[np.float64], ...] | None = None
     depth_prior_m: tuple[NDArray[np.float32], ...] | None = None
+    points: NDArray[np.float64] | None = None
     question: str | None = None
     prompt: str | None = None
     choices: tuple[str, ...] = ()
     answer_type: AnswerType | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ObjectTruth:
+    """One object of a scene, as far as a question is about it.
+
+    Attributes:
+        name: What the question calls it.
+        masks: Per view, `(H, W)` bool, the pixels that show it.
+        center: `(3,)` middle of its bounding box in metres, in the first camera's frame.
+    """
+
+    name: str
+    masks: tuple[NDArray[np.bool_], ...]
+    center: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -113,6 +133,11 @@ class Target:
         choices: The options, as in `Inputs.choices`, so that scoring opens no image.
         answer_type: As in `Inputs.answer_type`.
         unit: Of a number answer, such as "m"; an answer in another unit of its kind is converted.
+        objects: What the question is about, in the order in which it names them.
+        relation: What it asks of them, where geometry can answer it too, such as `nearer`.
+        up: `(3,)` unit vector against gravity in the first camera's frame, where known.
+        facts: What is true of the scene, each as subject, relation and object.
+        pair: What belongs together in a retrieval: equal for a text, picture or cloud of one scene.
     """
 
     depth_m: tuple[NDArray[np.float32], ...] | None = None
@@ -129,6 +154,11 @@ class Target:
     choices: tuple[str, ...] = ()
     answer_type: AnswerType | None = None
     unit: str = ""
+    objects: tuple[ObjectTruth, ...] = ()
+    relation: str = ""
+    up: NDArray[np.float64] | None = None
+    facts: frozenset[tuple[str, ...]] = frozenset()
+    pair: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -150,6 +180,9 @@ class Prediction:
         confidence: A map per view, `(H, W)` float32, larger = surer.
         answer: The generated text, untouched.
         choice_loglikelihoods: `(C,)` log-likelihood of each option, in the order of `choices`.
+        masks: Per view, `(H, W)` bool, the pixels of the object that the prompt asks for.
+        location: `(3,)` the middle of that object in the first camera's frame; `ambiguity` applies.
+        embedding: `(D,)` of all that the inputs hold; compared by the cosine.
     """
 
     depth: tuple[NDArray[np.float32], ...] | None = None
@@ -162,6 +195,9 @@ class Prediction:
     confidence: tuple[NDArray[np.float32], ...] | None = None
     answer: str | None = None
     choice_loglikelihoods: NDArray[np.float64] | None = None
+    masks: tuple[NDArray[np.bool_], ...] | None = None
+    location: NDArray[np.float64] | None = None
+    embedding: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

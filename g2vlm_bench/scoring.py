@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from g2vlm_bench.aggregate import aggregate
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.sample import Ambiguity, Sample
+from g2vlm_bench.sample import Ambiguity, Prediction, Sample, Target
 from g2vlm_bench.store import Failure, PredictionLine, RunFolder, RunRecord, SampleLine
 from g2vlm_bench.task import Family, NoTruthError
 
@@ -26,6 +28,7 @@ def score_samples(
     Raises:
         BenchError: The stored predictions are not those of these samples.
     """
+    pool = family.pool(_pairs(folder, samples, ambiguity))
     lines = folder.predictions()
     with folder.rewrite_samples() as out:
         for sample in samples:
@@ -37,7 +40,7 @@ def score_samples(
                     got="none" if line is None else f"one of '{line.id}'",
                     fix="Run it again: what is missing is predicted.",
                 )
-            out.write(score_sample(folder, family, sample, line, specs, ambiguity))
+            out.write(score_sample(folder, family, sample, line, specs, ambiguity, pool))
             advance(1)
 
 
@@ -48,6 +51,7 @@ def score_sample(
     line: PredictionLine,
     specs: Sequence[MetricSpec],
     ambiguity: Ambiguity | None,
+    pool: Any = None,
 ) -> SampleLine:
     """Score one stored prediction; whatever goes wrong ends here, as this sample's own failure."""
 
@@ -73,7 +77,7 @@ def score_sample(
     try:
         prediction = folder.load_prediction(line)
         given = prediction.ambiguity or ambiguity or Ambiguity.METRIC
-        score = family.score(target, prediction, given)
+        score = family.score_in_pool(pool, target, prediction, given)
         values = {
             spec.name: float(score.values.get(spec.name, math.nan))
             for spec in specs
@@ -93,6 +97,26 @@ def score_sample(
         details=dict(score.details),
         error=_undefined(missing, score.details) if missing else None,
     )
+
+
+def _pairs(
+    folder: RunFolder, samples: Sequence[Sample], ambiguity: Ambiguity | None
+) -> Iterator[tuple[Target, Prediction | None]]:
+    """Every target with its prediction, for families that score one among all."""
+    for sample, line in zip(samples, folder.predictions(), strict=False):
+        try:
+            target = sample.load_target()
+        except Exception:  # Scoring the sample says what is wrong with it.
+            continue
+        try:
+            prediction = None if line.error is not None else folder.load_prediction(line)
+        except Exception:
+            prediction = None
+        if prediction is None:
+            yield target, None
+        else:
+            given = prediction.ambiguity or ambiguity or Ambiguity.METRIC
+            yield target, replace(prediction, ambiguity=given)
 
 
 def write_results(folder: RunFolder, record: RunRecord) -> None:

@@ -471,11 +471,11 @@ def _cut_torn_line(path: Path) -> None:
 
 def _to_arrays(prediction: Prediction) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    for name in ("depth", "point_maps", "confidence", "intrinsics", "world_from_camera"):
+    for name in ("depth", "point_maps", "confidence", "intrinsics", "world_from_camera", "masks"):
         views = getattr(prediction, name)
         for index, view in enumerate(views or ()):
             arrays[f"{name}_{index:04d}"] = view
-    for name in ("points", "normals", "choice_loglikelihoods"):
+    for name in ("points", "normals", "choice_loglikelihoods", "location", "embedding"):
         if getattr(prediction, name) is not None:
             arrays[name] = getattr(prediction, name)
     return arrays
@@ -495,6 +495,9 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], line: PredictionLine) -> Pr
         points=arrays.get("points"),
         normals=arrays.get("normals"),
         choice_loglikelihoods=arrays.get("choice_loglikelihoods"),
+        masks=views("masks"),
+        location=arrays.get("location"),
+        embedding=arrays.get("embedding"),
         answer=line.answer,
         ambiguity=line.ambiguity,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -39,6 +39,11 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def described(self) -> str:
         """The label that follows from the fields: every departure from the default is in it."""
         raise NotImplementedError
+
+    @property
+    def truth_falls_short(self) -> str:
+        """Why the truth itself does not get the best value; empty where it does."""
+        return ""
 
 
 P = TypeVar("P", bound=Protocol)
@@ -212,6 +217,24 @@ class Family(ABC):
             ValueError: The prediction cannot be scored; the message says what was expected and
                 what came. The sample counts as failed.
         """
+
+    def pool(self, pairs: Iterator[tuple[Target, Prediction | None]]) -> Any:
+        """See a run's predictions together before any is scored; None where that needs no look.
+
+        A rank among all others, or a statistic that is no mean, needs it. What is returned is
+        handed to `score_in_pool` with each sample.
+
+        Args:
+            pairs: Each sample that has a target, in the task's order, with its prediction, whose
+                ambiguity is set, or None where the model failed.
+        """
+        return None
+
+    def score_in_pool(
+        self, pool: Any, target: Target, prediction: Prediction, ambiguity: Ambiguity
+    ) -> SampleScore:
+        """Score one prediction among all; only families with a `pool` differ from `score`."""
+        return self.score(target, prediction, ambiguity)
 
     def weights(self, target: Target) -> Mapping[str, float]:
         """The weights of a sample, from its target alone, so that a failure keeps its weight.

@@ -38,4 +38,11 @@ class Blind(WrappingAdapter):
 
 
 def _blindfold(inputs: Inputs) -> Inputs:
-    return replace(inputs, images=(), intrinsics=None, world_from_camera=None, depth_prior_m=None)
+    return replace(
+        inputs,
+        images=(),
+        intrinsics=None,
+        world_from_camera=None,
+        depth_prior_m=None,
+        points=None,
+    )

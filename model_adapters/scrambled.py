@@ -50,6 +50,13 @@ class Scrambled(TruthAdapter):
                     rng.random(c.shape).astype(np.float32) for c in perfect.confidence
                 ),
             )
+        if perfect.masks is not None:
+            wrong = replace(wrong, masks=tuple(~mask for mask in perfect.masks))
+        if perfect.location is not None:
+            away = 1.0 + 2.0 * float(np.linalg.norm(perfect.location))
+            wrong = replace(wrong, location=perfect.location + away * _directions(1, rng)[0])
+        if perfect.embedding is not None:
+            wrong = replace(wrong, embedding=rng.standard_normal(perfect.embedding.shape))
         return _spoil_answer(wrong, inputs, rng)
 
 

@@ -259,3 +259,23 @@ def _reachable(start: Any) -> list[Any]:
         else:
             todo += gc.get_referents(thing)
     return list(seen.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"masks": (np.ones((2, 3)),)}, "'masks' as bool arrays, got another dtype"),
+        ({"masks": (np.ones(3, bool),)}, r"'masks' of shape \(any, any\), got \(3,\)"),
+        ({"masks": (np.ones((2, 3), bool),) * 2}, "'masks' for 1 views, got 2"),
+        ({"location": np.ones(2)}, r"'location' of shape \(3\), got \(2,\)"),
+        ({"embedding": np.ones((1, 4))}, r"'embedding' of shape \(any\), got \(1, 4\)"),
+    ],
+)
+def test_masks_locations_and_embeddings_are_checked(given, says) -> None:
+    inputs = Inputs(id="a", images=(np.zeros((2, 3, 3), np.uint8),))
+    good = Prediction(masks=(np.eye(3, dtype=bool),), location=[1, 2, 3], embedding=[1, 2])
+    checked = check_prediction(good, inputs, frozenset({Want.MASKS, Want.LOCATION, Want.EMBEDDING}))
+    assert checked.masks[0].dtype == np.bool_
+    assert checked.location.dtype == checked.embedding.dtype == np.float64
+    with pytest.raises((TypeError, ValueError), match=says):
+        check_prediction(Prediction(**given), inputs, frozenset())

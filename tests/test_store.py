@@ -82,6 +82,9 @@ def test_a_prediction_comes_back_as_it_was(folder) -> None:
         intrinsics=(np.eye(3),),
         world_from_camera=(np.eye(4), 2 * np.eye(4)),
         choice_loglikelihoods=np.array([-1.0, -np.inf]),
+        masks=tuple(rng.random((2, 3)) < 0.5 for _ in range(11)),
+        location=rng.random(3),
+        embedding=rng.random(5),
         answer="A\n“ü”",
         ambiguity=Ambiguity.AFFINE_DISPARITY,
     )
@@ -89,11 +92,11 @@ def test_a_prediction_comes_back_as_it_was(folder) -> None:
         index.write(folder.save_prediction("a", given, 0.5))
     (line,) = folder.predictions()
     back = folder.load_prediction(line)
-    for field in ("depth", "point_maps", "confidence", "intrinsics", "world_from_camera"):
+    for field in ("depth", "point_maps", "confidence", "intrinsics", "world_from_camera", "masks"):
         for one, other in zip(getattr(given, field), getattr(back, field), strict=True):
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other)
-    for field in ("points", "normals", "choice_loglikelihoods"):
+    for field in ("points", "normals", "choice_loglikelihoods", "location", "embedding"):
         np.testing.assert_array_equal(getattr(given, field), getattr(back, field))
     assert (back.answer, back.ambiguity) == (given.answer, given.ambiguity)
 

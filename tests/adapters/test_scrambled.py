@@ -365,3 +365,14 @@ def test_views_are_scrambled_one_by_one(scramble) -> None:
 def test_what_is_absent_stays_absent(scramble) -> None:
     wrong = scramble(Prediction(answer="x"), Inputs(id="q", answer_type="text"))
     assert (wrong.depth, wrong.points, wrong.choice_loglikelihoods) == (None, None, None)
+
+
+def test_masks_locations_and_embeddings_are_spoilt() -> None:
+    rng = np.random.default_rng(0)
+    mask = np.eye(3, dtype=bool)
+    perfect = Prediction(masks=(mask,), location=np.array([0.0, 0.0, 2.0]), embedding=np.eye(4)[0])
+    wrong = Scrambled().distort(perfect, Inputs(id="a"), rng)
+    assert not (wrong.masks[0] & mask).any()
+    assert np.linalg.norm(wrong.location - perfect.location) > 2
+    assert wrong.embedding.shape == (4,)
+    assert not np.allclose(wrong.embedding, perfect.embedding)
