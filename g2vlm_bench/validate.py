@@ -90,7 +90,10 @@ def validate_task(
         rows=(len(task.dataset.samples), min(samples, len(task.dataset.samples))),
         prompt=_first_prompt(task),
         unscored=records["oracle"].counts.get("unscored", 0),
-        problems=(*_not_best(records["oracle"]), *_still_best(records["scrambled"])),
+        problems=(
+            *_not_best(records["oracle"], _falling_short(task)),
+            *_still_best(records["scrambled"]),
+        ),
         content_hash=task.dataset.fingerprint.content_hash,
         pinned=task.dataset.fingerprint.pinned,
     )
@@ -104,7 +107,13 @@ def _first_prompt(task: Task) -> str:
         return ""
 
 
-def _not_best(record: RunRecord) -> Sequence[str]:
+def _falling_short(task: Task) -> frozenset[str]:
+    """Name the protocols that say of themselves that the truth does not get the best value."""
+    protocols = getattr(task.family, "protocols", ())
+    return frozenset(protocol.label for protocol in protocols if protocol.truth_falls_short)
+
+
+def _not_best(record: RunRecord, falling_short: frozenset[str]) -> Sequence[str]:
     problems = []
     for spec in record.metrics:
         result = record.result(spec.name)
@@ -112,7 +121,7 @@ def _not_best(record: RunRecord) -> Sequence[str]:
             continue
         if result.n_failed:
             problems.append(f"{spec.name}: the truth itself failed on {result.n_failed} samples")
-        elif not _is_best(spec, result.value):
+        elif spec.protocol not in falling_short and not _is_best(spec, result.value):
             problems.append(
                 f"{spec.name}: expected the truth to score {spec.best}, got {result.value}"
             )

@@ -155,8 +155,8 @@ def consistent_points(
         total, agreed = np.zeros_like(mine), np.zeros(len(mine))
         for theirs, matrix, pose in zip(lifted, intrinsics, world_from_camera, strict=True):
             pixels, along = project(transform(mine, invert_pose(pose)), matrix)
-            seen = _interpolated(theirs, np.where((along > 0).reshape(-1, 1), pixels, np.nan))
-            near = np.asarray(np.linalg.norm(seen - mine, axis=1) < within_m)
+            seen = _interpolated(theirs, np.where(along[:, None] > 0, pixels, np.nan))
+            near = np.linalg.norm(seen - mine, axis=1) < within_m
             total[near] += seen[near]
             agreed += near
         kept = agreed >= views
@@ -169,7 +169,8 @@ def _interpolated(points: Array, pixels: Array) -> Array:
     height, width = points.shape[:2]
     places = pixels - 0.5
     slack = 1e-3
-    inside = ((places >= -slack) & (places <= np.array([width, height]) - 1 + slack)).all(axis=1)
+    beyond = (places < -slack) | (places > np.array([width, height]) - 1 + slack)
+    inside = ~np.asarray(beyond.any(axis=1)) & np.isfinite(places[:, 0])
     places = np.where(inside[:, None], places, 0.0).clip(0, np.array([width, height]) - 1)
     corner = np.floor(places).astype(np.int64)
     right, down = (places - corner).T

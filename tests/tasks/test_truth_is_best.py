@@ -15,6 +15,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry.cameras import invert_pose, pose_matrix, transform, unproject
+from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Inputs, Prediction, Target
 
@@ -58,10 +59,21 @@ def cloud_targets() -> list[Target]:
         normals = [
             normals_of(d)[v] @ p[:3, :3].T for d, v, p in zip(depths, valid, poses, strict=True)
         ]
+        cloud = np.concatenate(points)
+        low, high = cloud.min(axis=0) - 0.1, cloud.max(axis=0) + 0.1
+        corners = np.array([low[:2], [high[0], low[1]], high[:2], [low[0], high[1]]])
+        voxels = np.ones(np.ceil((high - low) / 0.5).astype(int) + 1, bool)
         found.append(
             Target(
                 depth_m=depths,
-                points_world=np.concatenate(points),
+                points_world=cloud,
+                observed=ObservedGrid(voxels, low, high, 0.5, np.array([0, 0, 1.0, 99.0])),
+                crop=Prism(corners, 2, low[2], high[2]),
+                scans=tuple(
+                    Scan(transform(seen, invert_pose(p)), p)
+                    for seen, p in zip(points, poses, strict=True)
+                ),
+                tolerance_m=0.2,
                 normals_world=np.concatenate(normals),
                 intrinsics=(INTRINSICS,) * 2,
                 world_from_camera=poses,
@@ -139,6 +151,17 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         if (alignment, frame) != ("scale", "world")
     ),
     *(
+        ("chamfer", {"frame": "world", **more})
+        for more in (
+            {"region": "observed"},
+            {"region": "observed", "thin_m": 0.01, "drop_beyond_m": 2.0},
+            {"region": "crop", "voxel_m": 0.2},
+            {"region": "crop", "unit": "tolerance", "voxel_m": 0.5, "thresholds_m": [1]},
+            {"region": "crop", "unit": "tolerance", "scaled_icp": [{"within_m": 2}]},
+            {"region": "beams", "thresholds_m": [0.05, 0.2]},
+        )
+    ),
+    *(
         ("spatial_qa", {"scoring": scoring, **more})
         for scoring, more in product(
             ["generation", "loglikelihood"], [{}, {"tolerance": 0}, {"tolerance": 0.2}]
@@ -159,6 +182,12 @@ def constant(family: str, protocol: dict[str, Any], target: Target) -> Predictio
     likelihoods = np.where(np.arange(count) == 0, -0.1, -5.0)
     text = {"choice": "A", "yes_no": "yes", "number": "3", "text": "door"}[target.answer_type]
     return Prediction(answer=text, choice_loglikelihoods=likelihoods)
+
+
+def falls_short(family: Any, label: str) -> str:
+    """Why the protocol says of itself that the truth does not get the best value."""
+    (protocol,) = (p for p in family.protocols if p.label == label)
+    return protocol.truth_falls_short
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +234,8 @@ def test_truth_is_best_and_neither_scrambled_truth_nor_a_constant_is(
         asked += 1
         assert found["truth"].n_failed == 0, spec.name
         assert found["truth"].n_scored > 0, spec.name
-        assert math.isclose(found["truth"].value, spec.best, abs_tol=TOLERANCE), spec.name
+        if not falls_short(family, spec.protocol):
+            assert math.isclose(found["truth"].value, spec.best, abs_tol=TOLERANCE), spec.name
         if spec.name.startswith("unparsed@"):
             continue
         for kind in ("scrambled", "constant"):
