@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from g2vlm_bench.data.catalogue import Download, Entry
 from g2vlm_bench.data.fetch import fetch, name_of, sha256
+from g2vlm_bench.data.lock import LOCK_FILE, Fetched, read_lock, write_lock
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.unpack import unpack
 from g2vlm_bench.errors import BenchError
@@ -15,7 +17,6 @@ from g2vlm_bench.files import safe_join
 from g2vlm_bench.plugins import Plugins, check_arguments
 from g2vlm_bench.progress import progress
 
-_RECORD = ".g2vlm-bench.json"
 _NAMED = 10
 
 
@@ -66,17 +67,43 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-def prepare(entry: Entry, root: Path) -> list[Path]:
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A download that is ready.
+
+    Attributes:
+        path: The file; the dataset's folder where it was an archive.
+        sha256: Of what was fetched.
+        trusted: Whether that hash was unknown before and is now remembered.
+    """
+
+    path: Path
+    sha256: str
+    trusted: bool
+
+    def text(self) -> str:
+        """Write it for people."""
+        said = f"ready: {self.path}"
+        if self.trusted:
+            said += (
+                f"\n  its hash was not known: sha256 {self.sha256} is trusted from now on, and "
+                f"remembered in {LOCK_FILE}"
+            )
+        return said
+
+
+def prepare(entry: Entry, root: Path) -> list[Prepared]:
     """Fetch and unpack what a dataset's source allows to be fetched.
 
     What was fetched and unpacked before is left alone; archives are removed once they are unpacked.
+    A download whose hash the catalogue does not know is trusted the first time: its hash is
+    remembered in the folder, and a later fetch that brings something else is refused.
 
     Args:
         entry: The dataset.
         root: Its folder; made if need be.
 
     Returns:
-        The files and folders that are ready.
+        What is ready, in the entry's order.
 
     Raises:
         BenchError: The source wants an agreement, or something went wrong on the way; the same call
@@ -89,21 +116,33 @@ def prepare(entry: Entry, root: Path) -> list[Path]:
             got="none",
             fix=f"Fetch it from {entry.source} and lay it out as shown.",
         )
-    ready = []
     total = sum(download.bytes for download in entry.download)
     with progress(f"fetching {entry.name} (bytes)", total) as advance:
-        for download in entry.download:
-            if download.sha256 in _unpacked(root):
-                advance(download.bytes)
-                ready.append(root)
-                continue
-            path = fetch(download, root, advance)
-            if download.unpack:
-                unpack(path, root)
-                _remember(root, download)
-                path.unlink()
-            ready.append(root if download.unpack else path)
-    return ready
+        return [_prepare(download, root, advance) for download in entry.download]
+
+
+def _prepare(download: Download, root: Path, advance: Callable[[int], None]) -> Prepared:
+    name = name_of(download)
+    # Read before anything is unpacked, so that no archive can bring a record of its own.
+    locked = read_lock(root)
+    before = locked.get(name)
+    known = download.sha256.lower() or (before.sha256 if before else "")
+    if before and before.unpacked is not None and before.sha256 == known:
+        advance(before.bytes)
+        return Prepared(path=root, sha256=known, trusted=False)
+    size = before.bytes if before and before.sha256 == known else download.bytes
+    path = fetch(msgspec.structs.replace(download, sha256=known, bytes=size), root, advance)
+    fetched = Fetched(
+        url=download.url,
+        sha256=known or sha256(path),
+        bytes=path.stat().st_size,
+        unpacked=unpack(path, root) if download.unpack else None,
+    )
+    write_lock(root, {**locked, name: fetched})
+    if download.unpack:
+        path.unlink()
+    ready = root if download.unpack else path
+    return Prepared(path=ready, sha256=fetched.sha256, trusted=not known)
 
 
 def verify(entry: Entry, root: Path, plugins: Plugins) -> Verification:
@@ -137,12 +176,32 @@ def verify(entry: Entry, root: Path, plugins: Plugins) -> Verification:
 
 def _of_download(download: Download, root: Path) -> Check:
     name = name_of(download)
-    if download.sha256 in _unpacked(root):
-        return Check(what=name, ok=True, got="unpacked")
+    try:
+        fetched = read_lock(root).get(name)
+    except BenchError as error:
+        return Check(what=name, ok=False, got=str(error))
+    known = download.sha256.lower() or (fetched.sha256 if fetched else "")
+    if fetched and fetched.unpacked is not None and fetched.sha256 == known:
+        return _of_unpacked(name, fetched.unpacked, root)
     path = safe_join(root, name)
     got = sha256(path) if path.is_file() else "no such file"
-    ok = got == download.sha256.lower()
-    return Check(what=f"sha256 of {name}", ok=ok, got=got, expected=download.sha256)
+    since = "" if download.sha256 else ", as first fetched" if known else ", which nothing knows"
+    ok = got == known if known else path.is_file()
+    return Check(what=f"sha256 of {name}{since}", ok=ok, got=got, expected=known)
+
+
+def _of_unpacked(archive: str, digests: Mapping[str, str], root: Path) -> Check:
+    wrong = []
+    for name, digest in digests.items():
+        path = safe_join(root, name)
+        if not path.is_file():
+            wrong.append(f"{name} (gone)")
+        elif sha256(path) != digest:
+            wrong.append(f"{name} (changed)")
+    more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    got = f"{len(digests)} files" if not wrong else f"{', '.join(wrong[:_NAMED])}{more}"
+    expected = f"{len(digests)} files as unpacked"
+    return Check(what=f"content of {archive}", ok=not wrong, got=got, expected=expected)
 
 
 def _of_split(reader: Reader, split: str, entry: Entry) -> tuple[list[Check], list[str]]:
@@ -165,16 +224,3 @@ def _of_split(reader: Reader, split: str, entry: Entry) -> tuple[list[Check], li
     except BenchError as error:
         return [Check(what=f"split '{split}'", ok=False, got=str(error))], []
     return checks, reader.missing(split) if isinstance(reader, FrameReader) else []
-
-
-def _unpacked(root: Path) -> set[str]:
-    try:
-        return set(msgspec.json.decode((root / _RECORD).read_bytes(), type=list[str]))
-    except (OSError, msgspec.DecodeError):
-        return set()
-
-
-def _remember(root: Path, download: Download) -> None:
-    beside = root / f"{_RECORD}.part"
-    beside.write_bytes(msgspec.json.encode(sorted({*_unpacked(root), download.sha256})))
-    beside.replace(root / _RECORD)

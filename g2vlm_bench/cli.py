@@ -326,8 +326,8 @@ def data_prepare(
     if root is not None:
         from g2vlm_bench import acquire
 
-        for path in acquire.prepare(entry, root):
-            typer.echo(f"ready: {path}")
+        for ready in acquire.prepare(entry, root):
+            typer.echo(ready.text())
 
 
 @data.command(name="verify")

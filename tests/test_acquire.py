@@ -107,11 +107,133 @@ def test_prepared_data_verify(call, tmp_path) -> None:
     found = json.loads(out)
     assert (found["ok"], found["missing"]) == (True, [])
     checks = {check["what"]: check["got"] for check in found["checks"]}
-    assert checks["pairs.zip"] == "unpacked"
+    assert checks["content of pairs.zip"] == "4 files"
     assert checks["samples of 'test'"] == "2"
     assert checks["content of 'test'"].startswith("sha256:")
     # Prepared again, nothing is fetched: the server may be gone.
     assert call("prepare", "pairs", "--root", root)[0] == 0
+
+
+def test_unpacked_files_are_held_to_what_was_unpacked(call, tmp_path) -> None:
+    root = tmp_path / "pairs"
+    call("prepare", "pairs", "--root", root)
+    changed, gone = root / "depth/a.png", root / "depth/b.png"
+    changed.write_bytes(changed.read_bytes()[:-1] + b"x")
+    gone.unlink()
+    code, out, _ = call("verify", "pairs", "--root", root)
+    assert code == 1
+    assert (
+        "WRONG content of pairs.zip: depth/a.png (changed), depth/b.png (gone), "
+        "expected 4 files as unpacked" in out
+    )
+
+
+@pytest.fixture
+def unknown(entry):
+    """The dataset as a catalogue has it that knows neither hashes nor sizes."""
+    download = tuple(msgspec.structs.replace(each, sha256="", bytes=0) for each in entry.download)
+    return msgspec.structs.replace(entry, download=download)
+
+
+@pytest.fixture
+def call_unknown(call, unknown, tmp_path):
+    (tmp_path / "catalogue.yaml").write_bytes(msgspec.yaml.encode([unknown]))
+    return call
+
+
+def test_what_has_no_known_hash_is_trusted_once_and_held_to_it(call_unknown, tmp_path) -> None:
+    root, shelf = tmp_path / "pairs", tmp_path / "shelf"
+    archive = (shelf / "pairs.zip").read_bytes()
+    digests = [hashlib.sha256(content).hexdigest() for content in (archive, b"a\nb\n")]
+    code, out, err = call_unknown("prepare", "pairs", "--root", root)
+    assert code == 0, err
+    assert "2 files, of unknown size, 2 without a known hash: the first download is trusted" in out
+    for digest in digests:
+        assert f"its hash was not known: sha256 {digest} is trusted from now on" in out
+    locked = json.loads((root / ".g2vlm-bench.json").read_text())
+    assert [locked[name]["sha256"] for name in ("pairs.zip", "list.txt")] == digests
+    assert locked["pairs.zip"]["bytes"] == len(archive)
+    assert locked["pairs.zip"]["url"].endswith("/pairs.zip")
+    assert locked["list.txt"]["unpacked"] is None
+    code, out, _ = call_unknown("verify", "pairs", "--root", root)
+    assert code == 0
+    assert f"ok    sha256 of list.txt, as first fetched: {digests[1]}" in out
+    # Again: nothing is fetched, and nothing is new to be trusted.
+    (shelf / "pairs.zip").unlink()
+    (shelf / "list.txt").unlink()
+    code, out, _ = call_unknown("prepare", "pairs", "--root", root)
+    assert (code, "trusted from now on" in out) == (0, False)
+
+
+def test_what_was_trusted_and_has_changed_is_refused(call_unknown, tmp_path) -> None:
+    root, shelf = tmp_path / "pairs", tmp_path / "shelf"
+    call_unknown("prepare", "pairs", "--root", root)
+    known = hashlib.sha256(b"a\nb\n").hexdigest()
+    # Here: `verify` says so, and `prepare` does not overwrite it.
+    (root / "list.txt").write_text("b\na\n")
+    code, out, _ = call_unknown("verify", "pairs", "--root", root)
+    assert code == 1
+    assert "WRONG sha256 of list.txt, as first fetched" in out
+    assert f"expected {known}" in out
+    code, _, err = call_unknown("prepare", "pairs", "--root", root)
+    assert code == 1
+    assert "Move the file away" in err
+    # At its source, of the same size and of another.
+    (root / "list.txt").unlink()
+    for content, says in (("b\na\n", f"expected sha256 {known}"), ("a\n", "says the server")):
+        (shelf / "list.txt").write_text(content)
+        code, _, err = call_unknown("prepare", "pairs", "--root", root)
+        assert code == 1
+        assert says in err
+        assert not (root / "list.txt").exists()
+    (shelf / "list.txt").write_text("a\nb\n")
+    assert call_unknown("prepare", "pairs", "--root", root)[0] == 0
+
+
+def test_a_catalogue_that_comes_to_know_a_hash_overrules_what_was_trusted(
+    call_unknown, unknown, tmp_path
+) -> None:
+    root = tmp_path / "pairs"
+    call_unknown("prepare", "pairs", "--root", root)
+    wrong = msgspec.structs.replace(unknown.download[1], sha256="0" * 64)
+    found = verify(
+        msgspec.structs.replace(unknown, download=(unknown.download[0], wrong)), root, Plugins()
+    )
+    assert [check.ok for check in found.checks[:2]] == [True, False]
+    assert found.checks[1].expected == "0" * 64
+
+
+def test_files_that_nothing_is_known_of(call_unknown, tmp_path) -> None:
+    """Laid out by hand: they are there, and that is all that can be said."""
+    root = tmp_path / "pairs"
+    root.mkdir()
+    (root / "list.txt").write_text("mine")
+    out = call_unknown("verify", "pairs", "--root", root)[1]
+    assert "ok    sha256 of list.txt, which nothing knows" in out
+    assert "WRONG sha256 of pairs.zip, which nothing knows: no such file" in out
+
+
+def test_a_damaged_record_is_not_passed_over(call_unknown, tmp_path) -> None:
+    root = tmp_path / "pairs"
+    call_unknown("prepare", "pairs", "--root", root)
+    (root / ".g2vlm-bench.json").write_text("{")
+    code, _, err = call_unknown("prepare", "pairs", "--root", root)
+    assert code == 1
+    assert "the record of what was fetched" in err
+    code, out, _ = call_unknown("verify", "pairs", "--root", root)
+    assert code == 1
+    assert "WRONG pairs.zip" in out
+
+
+def test_an_archive_cannot_bring_a_record_of_its_own(unknown, tmp_path) -> None:
+    forged = {"list.txt": {"url": "x", "sha256": "0" * 64, "bytes": 1, "unpacked": {}}}
+    with zipfile.ZipFile(tmp_path / "shelf/pairs.zip", "a") as archive:
+        archive.writestr(".g2vlm-bench.json", json.dumps(forged))
+    root = tmp_path / "pairs"
+    ready = prepare(unknown, root)
+    assert [each.path for each in ready] == [root, root / "list.txt"]
+    locked = json.loads((root / ".g2vlm-bench.json").read_text())
+    assert locked["list.txt"]["sha256"] == hashlib.sha256(b"a\nb\n").hexdigest()
 
 
 def test_without_a_folder_nothing_is_fetched(call, tmp_path) -> None:
@@ -191,4 +313,4 @@ def test_every_shipped_entry_names_a_reader_and_options_that_it_takes(entry, tmp
     assert entry.licence
     assert entry.text().startswith(entry.name)
     for download in entry.download:
-        assert len(bytes.fromhex(download.sha256)) == 32
+        assert len(bytes.fromhex(download.sha256)) in (0, 32)

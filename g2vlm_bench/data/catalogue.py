@@ -17,15 +17,16 @@ class Download(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         url: Where it lies.
-        sha256: Of its content, hexadecimal.
-        bytes: Its size.
+        sha256: Of its content, hexadecimal. Where it is empty, the first download is trusted, its
+            hash is remembered in the dataset's folder, and everything later is held to that.
+        bytes: Its size; 0 where it is not known, which the server must then say.
         path: Its name below the dataset's folder; the last part of the address where it is empty.
         unpack: Whether it is an archive (zip, tar) whose content belongs into the folder.
     """
 
     url: str
-    sha256: str
-    bytes: int
+    sha256: str = ""
+    bytes: int = 0
     path: str = ""
     unpack: bool = False
 
@@ -62,12 +63,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def text(self) -> str:
         """Say where the data come from, their licence, what they look like, how they are read."""
-        files = f"{len(self.download)} files, {sum(d.bytes for d in self.download) / 1e9:.3g} GB"
         parts = {
             "source": self.source,
             "licence": self.licence,
             "paper": self.citation,
-            "download": files if self.download else "by hand",
+            "download": self._files() if self.download else "by hand",
             "counts": ", ".join(f"{count} {what}" for what, count in self.counts.items()),
             "notes": self.notes,
         }
@@ -77,6 +77,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         for title, text in (("layout", self.layout), ("`data` of a task file", reading)):
             lines += [f"{title}:", *(f"  {line}" for line in text.rstrip().splitlines())]
         return "\n".join(lines)
+
+    def _files(self) -> str:
+        sizes = [download.bytes for download in self.download]
+        size = f"{sum(sizes) / 1e9:.3g} GB" if all(sizes) else "of unknown size"
+        unknown = sum(not download.sha256 for download in self.download)
+        trust = f", {unknown} without a known hash: the first download is trusted"
+        return f"{len(sizes)} files, {size}{trust if unknown else ''}"
 
 
 def load_catalogue(path: Path | None = None) -> dict[str, Entry]:

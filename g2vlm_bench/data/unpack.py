@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import os
 import shutil
@@ -33,7 +34,9 @@ class _Member:
     open: Callable[[], IO[bytes] | None]
 
 
-def unpack(archive: Path, root: Path, advance: Callable[[int], None] = lambda steps: None) -> int:
+def unpack(
+    archive: Path, root: Path, advance: Callable[[int], None] = lambda steps: None
+) -> dict[str, str]:
     """Unpack a zip or tar archive (plain, gz, bz2, xz) into a folder.
 
     All members are looked at before anything is written. Every file is written beside its place and
@@ -45,7 +48,7 @@ def unpack(archive: Path, root: Path, advance: Callable[[int], None] = lambda st
         advance: Told of bytes that were written.
 
     Returns:
-        How many files were written.
+        The SHA-256 of every file that was written, hexadecimal, by its name below the folder.
 
     Raises:
         BenchError: It is no archive, is damaged or encrypted, or holds a path that leads out of the
@@ -57,12 +60,14 @@ def unpack(archive: Path, root: Path, advance: Callable[[int], None] = lambda st
             wanted, free = sum(member.size for member in members), shutil.disk_usage(root).free
             if wanted > free:
                 raise BenchError(root, expected=f"{wanted} bytes of free disk", got=free)
-            for member, path in places:
-                _write(member, path, advance)
+            digests = {path: _write(member, path, advance) for member, path in places}
     except _DAMAGE as error:
         got = str(error) or type(error).__name__
         raise BenchError(archive, expected="a whole archive and room for it", got=got) from None
-    return sum(member.is_file for member, _ in places)
+    folder = root.resolve()
+    return {
+        path.relative_to(folder).as_posix(): digest for path, digest in digests.items() if digest
+    }
 
 
 @contextmanager
@@ -111,18 +116,23 @@ def _place(member: _Member, root: Path, archive: Path) -> Path:
         ) from None
 
 
-def _write(member: _Member, path: Path, advance: Callable[[int], None]) -> None:
+def _write(member: _Member, path: Path, advance: Callable[[int], None]) -> str:
+    """Write a member and return the hash of what was written; none of a folder."""
     if member.is_folder:
         path.mkdir(parents=True, exist_ok=True)
-        return
+        return ""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.part")
     source = member.open()
     assert source is not None
+    digest = hashlib.sha256()
     try:
         with source, beside.open("wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
+            while block := source.read(1 << 20):
+                digest.update(block)
+                file.write(block)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
     advance(member.size)
+    return digest.hexdigest()

@@ -31,7 +31,10 @@ class Server:
     codes: list[int] = field(default_factory=list)  # codes to answer before anything else
     ranges: bool = True
     shift: int = 0  # an offset that ranges are wrong by
+    mark: str = ""  # the ETag, or the time of the last change where it ends with GMT
+    form: str = "length"  # how it says the size: length, chunked, or not at all
     asked: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)  # what each If-Range said
     url: str = ""
 
     def download(self, **changes) -> Download:
@@ -45,6 +48,8 @@ def server(monkeypatch) -> Iterator[Server]:
     state = Server()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             asked = self.headers.get("Range", "")
             state.asked.append(asked)
@@ -52,15 +57,27 @@ def server(monkeypatch) -> Iterator[Server]:
                 self.send_error(code)
                 return
             start = 0
-            if asked and state.ranges:
+            condition = self.headers.get("If-Range", "")
+            state.conditions.append(condition)
+            ranges = state.ranges and condition in ("", state.mark)
+            if asked and ranges:
                 start = int(asked.removeprefix("bytes=").rstrip("-")) + state.shift
                 if start >= len(state.content):
                     self.send_error(416)
                     return
             body = state.content[start:]
-            self.send_response(206 if asked and state.ranges else 200)
-            self.send_header("Content-Length", str(len(body)))
-            if asked and state.ranges:
+            self.send_response(206 if asked and ranges else 200)
+            if state.mark:
+                by_time = state.mark.endswith("GMT")
+                self.send_header("Last-Modified" if by_time else "ETag", state.mark)
+            if state.form == "length":
+                self.send_header("Content-Length", str(len(body)))
+            elif state.form == "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+                middle = len(body) // 2
+                chunks = (body[:middle], body[middle:], b"")
+                body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in chunks)
+            if asked and ranges:
                 end = len(state.content) - 1
                 self.send_header("Content-Range", f"bytes {start}-{end}/{end + 1}")
             self.end_headers()
@@ -149,13 +166,90 @@ def test_what_has_another_hash_is_not_kept(server, tmp_path) -> None:
 
 
 def test_files_of_another_size_than_announced(server, tmp_path) -> None:
-    with pytest.raises(BenchError, match="expected 1000 bytes, got more of them"):
+    with pytest.raises(BenchError, match="expected 1000 bytes, got 1024000, says the server"):
         fetch(server.download(bytes=1000), tmp_path)
+    assert left(tmp_path) == {}
     (tmp_path / "a file.bin.part").write_bytes(CONTENT + b"too much")
     assert fetch(server.download(), tmp_path).read_bytes() == CONTENT
     server.content = CONTENT[:5000]
-    with pytest.raises(BenchError, match=r"got 5000, then .*the end of the connection|HTTP 416"):
+    with pytest.raises(BenchError, match="expected 1024000 bytes, got 5000, says the server"):
         fetch(server.download(path="short.bin"), tmp_path, attempts=2, wait_s=0)
+    # Half of it is here, and the server has less than that.
+    (tmp_path / "long.bin.part").write_bytes(CONTENT[:6000])
+    with pytest.raises(BenchError, match="got 5000, says the server"):
+        fetch(server.download(path="long.bin"), tmp_path, attempts=2, wait_s=0)
+    server.form, server.content = "chunked", CONTENT
+    with pytest.raises(BenchError, match="expected 1000 bytes, got more of them"):
+        fetch(server.download(path="more.bin", bytes=1000), tmp_path)
+
+
+# ------------------------------------------------------------------------- without a known hash
+
+
+def unknown(server, **changes) -> Download:
+    return server.download(**{"sha256": "", "bytes": 0} | changes)
+
+
+@pytest.mark.parametrize("form", ["length", "chunked"])
+def test_what_nothing_is_known_of_comes_whole(server, tmp_path, form) -> None:
+    server.form = form
+    seen = []
+    path = fetch(unknown(server), tmp_path, seen.append)
+    assert path.read_bytes() == CONTENT
+    assert sum(seen) == len(CONTENT)
+    assert [p.name for p in tmp_path.iterdir()] == ["a file.bin"]
+    # Whatever stands there is what was trusted; nobody but the record can say otherwise.
+    fetch(unknown(server), tmp_path)
+    assert server.asked == [""]
+
+
+@pytest.mark.parametrize("mark", ['"v1"', "Sun, 22 Nov 2026 11:00:00 GMT"])
+def test_it_goes_on_under_the_servers_mark(server, tmp_path, mark) -> None:
+    server.mark, server.cuts, server.codes = mark, [300_000, 200_000], [200, 200, 503, 503]
+    with pytest.raises(BenchError, match="expected 1024000 bytes, got 500000, then HTTP 503"):
+        fetch(unknown(server), tmp_path, attempts=2, wait_s=0)
+    assert left(tmp_path)["a file.bin.part"] == 500_000
+    assert fetch(unknown(server), tmp_path, wait_s=0).read_bytes() == CONTENT
+    assert server.asked == ["", "bytes=300000-", *["bytes=500000-"] * 3]
+    assert server.conditions[-1] == mark
+    assert left(tmp_path) == {"a file.bin": len(CONTENT)}
+
+
+def test_another_version_at_the_source_begins_again(server, tmp_path) -> None:
+    server.mark, server.cuts, server.codes = '"v1"', [300_000], [200, 503]
+    with pytest.raises(BenchError, match="300000"):
+        fetch(unknown(server), tmp_path, attempts=1, wait_s=0)
+    server.content, server.mark = CONTENT[::-1] + b"new", '"v2"'
+    assert fetch(unknown(server), tmp_path, wait_s=0).read_bytes() == CONTENT[::-1] + b"new"
+    assert server.conditions[-1] == '"v1"'
+
+
+@pytest.mark.parametrize("mark", ["", 'W/"weak"'])
+def test_without_a_mark_parts_are_never_put_together(server, tmp_path, mark) -> None:
+    server.mark, server.cuts = mark, [300_000]
+    assert fetch(unknown(server), tmp_path, wait_s=0).read_bytes() == CONTENT
+    assert server.asked == ["", ""]
+    (tmp_path / "b.bin.part").write_bytes(b"of who knows what")
+    assert fetch(unknown(server, path="b.bin"), tmp_path).read_bytes() == CONTENT
+    assert server.asked == ["", "", ""]
+
+
+def test_a_server_that_says_no_size_is_refused_where_a_cut_would_not_show(server, tmp_path) -> None:
+    server.form = "none"
+    with pytest.raises(BenchError, match="a server that says the size of the file"):
+        fetch(unknown(server), tmp_path)
+    assert fetch(unknown(server, bytes=len(CONTENT)), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_cut_between_chunks_shows(server, tmp_path) -> None:
+    server.form, server.cuts = "chunked", [512_020]
+    assert fetch(unknown(server), tmp_path, wait_s=0).read_bytes() == CONTENT
+    assert server.asked == ["", ""]
+
+
+def test_a_known_size_alone_is_held_to(server, tmp_path) -> None:
+    with pytest.raises(BenchError, match="expected 1024001 bytes, got 1024000, says the server"):
+        fetch(unknown(server, bytes=len(CONTENT) + 1), tmp_path)
 
 
 @pytest.mark.parametrize("code", [404, 403, 410])
