@@ -142,10 +142,7 @@ def central_window(views: Sequence[View], size: int) -> Mask:
 
 
 def at_most_pixels(views: Sequence[View], limit: int) -> Mask:
-    """Mark a regular subset of pixels, so that about `limit` of the valid ones are left.
-
-    Both edges of an image are shortened by sqrt(limit / valid pixels) and rounded down; each pixel
-    of the small image takes the nearest one of the large image.
+    """Mark the pixels of several views that `thinned` leaves, about `limit` of each.
 
     Args:
         views: of one sample.
@@ -153,19 +150,32 @@ def at_most_pixels(views: Sequence[View], limit: int) -> Mask:
 
     Returns:
         (N,) for the clouds of these views.
+    """
+    return np.concatenate([thinned(view.valid, limit)[view.valid] for view in views])
+
+
+def thinned(valid: Mask, limit: int) -> Mask:
+    """Mark a regular subset of pixels, so that about `limit` of the valid ones are left.
+
+    Both edges of an image are shortened by sqrt(limit / valid pixels) and rounded down; each pixel
+    of the small image takes the nearest one of the large image.
+
+    Args:
+        valid: (H, W).
+        limit: of valid pixels.
+
+    Returns:
+        (H, W); of its pixels only the valid ones count.
 
     Source: UniDepth (8d8cfe4), utils/evaluation_depth.py, `eval_3d`, with torch's `nearest-exact`.
     """
     if limit < 1:
         raise ValueError(f"pixels: expected a limit above 0, got {limit}")
-    marks = []
-    for view in views:
-        ratio = min(1.0, float(np.sqrt(limit / max(int(view.valid.sum()), 1))))
-        chosen = np.zeros(view.valid.shape, bool)
-        rows, columns = (_nearest(edge, int(edge * ratio)) for edge in view.valid.shape)
-        chosen[np.ix_(rows, columns)] = True
-        marks.append(chosen[view.valid])
-    return np.concatenate(marks)
+    ratio = min(1.0, float(np.sqrt(limit / max(int(valid.sum()), 1))))
+    chosen = np.zeros(valid.shape, bool)
+    rows, columns = (_nearest(edge, int(edge * ratio)) for edge in valid.shape)
+    chosen[np.ix_(rows, columns)] = True
+    return chosen
 
 
 def _nearest(edge: int, small: int) -> NDArray[np.int64]:

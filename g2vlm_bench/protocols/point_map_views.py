@@ -1,0 +1,208 @@
+"""A sample's point maps under a protocol: which pixels count, what is fitted, what is measured.
+
+What several protocols need of one sample (lifted maps, masks, places to fit on) is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.geometry import lifting
+from g2vlm_bench.geometry import point_alignment as fits
+from g2vlm_bench.geometry.cameras import unproject
+from g2vlm_bench.geometry.resampling import nearest_valid_grid
+from g2vlm_bench.metrics.depth import valid_mask
+from g2vlm_bench.metrics.point_maps import POINT_METRICS, PointPairs, abs_rel, compare
+from g2vlm_bench.protocols.point_map import Counted, PointMapProtocol
+from g2vlm_bench.sample import Ambiguity, Prediction, Target
+from g2vlm_bench.task import NoTruthError
+
+Array = NDArray[np.float64]
+Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Predicted and true points of one view's valid pixels, (N, 3) each.
+
+    Attributes:
+        predicted: As they came.
+        true: Metres.
+        fitted: Which of them an alignment is fitted on.
+    """
+
+    predicted: Array
+    true: Array
+    fitted: NDArray[np.int64] | slice
+
+    @cached_property
+    def distances(self) -> Array:
+        """Of the true points from the camera, (N,)."""
+        norms: Array = np.linalg.norm(self.true, axis=1)
+        return norms
+
+
+class Truth:
+    """The true point maps of a sample, lifted from its depth, and which of their pixels count."""
+
+    def __init__(self, target: Target) -> None:
+        """Raise `NoTruthError` where the target has no depth or no camera to lift it by."""
+        if not target.depth_m or not target.intrinsics:
+            lacking = "camera to lift its depth by" if target.depth_m else "true depth"
+            raise NoTruthError(f"the sample has no {lacking}")
+        self.depths: tuple[Map, ...] = target.depth_m
+        self.intrinsics = target.intrinsics
+        self.masks = cache(self._masks)
+
+    @cached_property
+    def maps(self) -> tuple[Map, ...]:
+        """A point map per view, NaN where there is no truth; rounded as a prediction is."""
+        return lifted(self.depths, self.intrinsics)
+
+    def check(self, protocol: PointMapProtocol) -> None:
+        """Raise `NoTruthError` where fewer pixels count than the protocol's fit has freedom."""
+        found = sum(int(np.count_nonzero(mask)) for mask in self.masks(protocol.counted))
+        if found < protocol.least_points:
+            raise NoTruthError(
+                f"expected {protocol.least_points} valid pixels or more under {protocol.label}, "
+                f"got {found}"
+            )
+
+    def _masks(self, counted: Counted) -> tuple[Mask, ...]:
+        return tuple(_mask(depth, counted) for depth in self.depths)
+
+
+class Pairing:
+    """The predicted point maps of a sample beside the true ones."""
+
+    def __init__(self, truth: Truth, prediction: Prediction, ambiguity: Ambiguity) -> None:
+        self.truth, self.prediction, self.ambiguity = truth, prediction, ambiguity
+        self._maps = cache(self._predicted_maps)
+        self._views = cache(self._valid_views)
+
+    def measure(
+        self, protocol: PointMapProtocol, metrics: Sequence[str]
+    ) -> tuple[dict[str, float], Any]:
+        """Return the metrics of the aligned prediction, and what was fitted.
+
+        Raises:
+            ValueError: The prediction has another size or is not finite where it counts.
+            NoTruthError: Too few pixels count.
+        """
+        self.truth.check(protocol)
+        views = self._views(protocol.counted, protocol.camera, protocol.fit_grid)
+        groups = [views] if protocol.scope == "sample" else [[view] for view in views]
+        fitted = [_fit(group, protocol) for group in groups]
+        aligned = [
+            (fit.apply(view.predicted), view.true)
+            for fit, group in zip(fitted, groups, strict=True)
+            for view in group
+        ]
+        if protocol.pool == "pixels" and len(aligned) > 1:
+            predicted, true = zip(*aligned, strict=True)
+            aligned = [(np.concatenate(predicted), np.concatenate(true))]
+        compared = [compare(*pair) for pair in aligned]
+        values = {
+            metric: float(np.mean([_measured(metric, pairs, protocol) for pairs in compared]))
+            for metric in metrics
+        }
+        records = [fit.record() for fit in fitted]
+        return values, records[0] if len(records) == 1 else records
+
+    def _valid_views(self, counted: Counted, camera: str, grid: int | None) -> list[View]:
+        """The views that have valid pixels."""
+        masks, maps = self.truth.masks(counted), self._maps(camera)
+        return [
+            View(
+                predicted=predicted[mask].astype(np.float64),
+                true=true[mask].astype(np.float64),
+                fitted=_places(mask, grid),
+            )
+            for predicted, true, mask in zip(maps, self.truth.maps, masks, strict=True)
+            if mask.any()
+        ]
+
+    def _predicted_maps(self, camera: str) -> tuple[Map, ...]:
+        maps = self.prediction.point_maps if camera == "predicted" else None
+        if maps is None:
+            maps = self._lifted(camera)
+        shapes, wanted = [m.shape for m in maps], [m.shape for m in self.truth.maps]
+        if shapes != wanted:
+            raise ValueError(
+                f"expected point maps of the truth's sizes {wanted}, got {shapes}; "
+                "predict at the image's size"
+            )
+        return maps
+
+    def _lifted(self, camera: str) -> tuple[Map, ...]:
+        depth = self.prediction.depth
+        intrinsics = self.prediction.intrinsics
+        if camera == "given":
+            intrinsics = self.truth.intrinsics
+        if depth is None or intrinsics is None:
+            wanted = "depth" if camera == "given" else "point maps, or depth with intrinsics"
+            raise ValueError(f"expected a prediction with {wanted}, got none")
+        if not self.ambiguity.can_serve(Ambiguity.SCALE):
+            raise ValueError(
+                "expected depth to lift that is known up to scale at most, got "
+                f"{self.ambiguity.value} depth: a shift of depth bends what is lifted from it"
+            )
+        if len(depth) != len(intrinsics):
+            raise ValueError(
+                f"expected intrinsics for {len(depth)} depth maps, got {len(intrinsics)}"
+            )
+        return lifted(depth, intrinsics)
+
+
+def lifted(depths: Sequence[Map], intrinsics: Sequence[Array]) -> tuple[Map, ...]:
+    """Lift depth maps, each by its camera, to point maps (H, W, 3); NaN where depth is none.
+
+    Raises:
+        ValueError: A camera is none.
+    """
+    pairs = zip(depths, intrinsics, strict=True)
+    return tuple(unproject(depth, camera).astype(np.float32) for depth, camera in pairs)
+
+
+def _mask(depth: Map, counted: Counted) -> Mask:
+    mask = valid_mask(depth, counted.min_depth_m, counted.max_depth_m, counted.crop)
+    if counted.max_over_near is not None and mask.any():
+        mask &= depth <= np.quantile(depth[mask], 0.01) * counted.max_over_near
+    if counted.at_most_pixels is not None:
+        mask &= lifting.thinned(mask, counted.at_most_pixels)
+    return mask
+
+
+def _places(mask: Mask, grid: int | None) -> NDArray[np.int64] | slice:
+    """Where among the valid pixels an alignment is fitted."""
+    if grid is None:
+        return slice(None)
+    # Flat places in the map become places among the valid pixels.
+    return (np.cumsum(mask) - 1)[nearest_valid_grid(mask, grid)]
+
+
+def _fit(views: Sequence[View], protocol: PointMapProtocol) -> fits.PointAlignment:
+    if protocol.alignment == "none":
+        return fits.identity()
+    predicted = np.concatenate([view.predicted[view.fitted] for view in views])
+    true = np.concatenate([view.true[view.fitted] for view in views])
+    options: dict[str, Any] = {}
+    if protocol.fit_weights == "inverse_distance":
+        options["weights"] = 1.0 / np.concatenate([view.distances[view.fitted] for view in views])
+    if protocol.fit_sign != "positive":
+        options["sign"] = protocol.fit_sign
+    fit: Callable[..., fits.PointAlignment] = getattr(fits, protocol.alignment)
+    return fit(predicted, true, **options)
+
+
+def _measured(metric: str, pairs: PointPairs, protocol: PointMapProtocol) -> float:
+    if metric == "point_abs_rel":
+        return abs_rel(pairs, protocol.relative_epsilon_m)
+    return POINT_METRICS[metric](pairs)

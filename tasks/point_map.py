@@ -1,0 +1,112 @@
+"""Point maps in the camera's own frame against true ones, under named alignments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.protocols.point_map import PointMapProtocol
+from g2vlm_bench.protocols.point_map_views import Pairing, Truth, lifted
+from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
+from g2vlm_bench.task import Family, TaskDefinition
+
+# Name -> unit, higher is better, best, worst, description.
+_METRICS: dict[str, tuple[str, bool, float, float | None, str]] = {
+    "point_abs_rel": ("1", False, 0.0, None, "mean |p - g| / |g| (MoGe)"),
+    "point_delta1": ("1", True, 1.0, 0.0, "share of pixels with |p - g| < 0.25 min(|p|, |g|)"),
+    "point_error": ("m", False, 0.0, None, "mean |p - g| (UniDepth)"),
+    "point_rmse": ("m", False, 0.0, None, "root of the mean |p - g|^2, image by image"),
+    "point_inlier_1.03": ("1", True, 1.0, 0.0, "share with max(|p|/|g|, |g|/|p|) < 1.03"),
+    "point_inlier_1.25": ("1", True, 1.0, 0.0, "share with max(|p|/|g|, |g|/|p|) < 1.25"),
+    "ray_auc_15": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 15 deg"),
+    "ray_auc_20": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 20 deg"),
+    "ray_auc_30": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 30 deg"),
+}
+
+
+class PointMap(Family):
+    """The point that each pixel sees, predicted as a map, or lifted from depth by a camera."""
+
+    known_metrics = tuple(_METRICS)
+
+    def __init__(self, definition: TaskDefinition) -> None:
+        super().__init__(definition)
+        self.protocols = self.read_protocols(PointMapProtocol)
+        cameras = {protocol.camera for protocol in self.protocols}
+        if len(cameras) > 1:
+            raise BenchError(
+                f"task {definition.name}, key 'protocols'",
+                expected="one camera to lift predicted depth by",
+                got="predicted and given",
+                fix="Make a task of each.",
+            )
+        maps, depth = frozenset({Want.POINT_MAPS}), frozenset({Want.DEPTH})
+        # A map of points has a camera in it, so that it cannot be lifted by the given one.
+        self.wants = (depth,) if cameras == {"given"} else (maps, depth | {Want.INTRINSICS})
+        self.specs = tuple(
+            _spec(metric, protocol) for protocol in self.protocols for metric in definition.metrics
+        )
+
+    def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
+        """The metrics under protocols that forgive what the prediction leaves open."""
+        if ambiguity is None:
+            return ()
+        labels = {p.label for p in self.protocols if ambiguity.can_serve(p.needs)}
+        return tuple(spec for spec in self.specs if spec.protocol in labels)
+
+    def truth(self, target: Target) -> Prediction:
+        """The true points, at a depth of 1 where there is none: it is never measured there."""
+        truth = Truth(target)
+        depth = tuple(np.where(np.isfinite(d), d, np.float32(1.0)) for d in truth.depths)
+        return Prediction(
+            point_maps=lifted(depth, truth.intrinsics),
+            depth=depth,
+            intrinsics=truth.intrinsics,
+            ambiguity=Ambiguity.METRIC,
+        )
+
+    def weights(self, target: Target) -> Mapping[str, float]:
+        """None: every sample with enough valid pixels under every protocol counts alike."""
+        truth = Truth(target)
+        for protocol in self.protocols:
+            truth.check(protocol)
+        return {}
+
+    def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
+        """Align and measure under every protocol that the prediction can serve."""
+        pairing = Pairing(Truth(target), prediction, ambiguity)
+        values: dict[str, float] = {}
+        details: dict[str, Any] = {"alignment": {}}
+        undefined: list[str] = []
+        for protocol in self.protocols:
+            if not ambiguity.can_serve(protocol.needs):
+                continue
+            try:
+                found, record = pairing.measure(protocol, self.definition.metrics)
+            except ValueError as error:
+                # What one protocol cannot use is no failure under the others.
+                undefined.append(f"{protocol.label}: {error}")
+                continue
+            details["alignment"][protocol.label] = record
+            values |= {f"{metric}@{protocol.label}": value for metric, value in found.items()}
+        if undefined and not values:
+            raise ValueError(undefined[0])
+        if undefined:
+            details["undefined"] = "; ".join(undefined)
+        return SampleScore(values=values, details=details)
+
+
+def _spec(metric: str, protocol: PointMapProtocol) -> MetricSpec:
+    unit, higher_is_better, best, worst, description = _METRICS[metric]
+    return MetricSpec(
+        name=f"{metric}@{protocol.label}",
+        unit=unit,
+        higher_is_better=higher_is_better,
+        best=best,
+        worst=worst,
+        description=description,
+    )
