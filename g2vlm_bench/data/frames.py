@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.views import View, sample_of_views
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.clouds import read_cloud
-from g2vlm_bench.sample import Sample
+from g2vlm_bench.sample import Sample, Target
 
 Array = NDArray[np.float64]
 
@@ -109,12 +109,26 @@ class Scene:
         frames: All of them.
         shared: Files that every sample of the scene depends on.
         load_points: Opens a scan, `(N, 3)` metres in the world of the poses.
+        complete: Adds to a sample's target what is known of the scene besides.
     """
 
     name: str
     frames: Sequence[Frame]
     shared: tuple[Path, ...] = ()
     load_points: Callable[[], Array] | None = None
+    complete: Callable[[Target], Target] | None = None
+
+    def sample(self, frames: Sequence[Frame], given: Sequence[str]) -> Sample:
+        """Make a sample of some of the frames."""
+        views = [frame.view for frame in frames]
+        sample = sample_of_views(views, self.name, given, self.load_points)
+        if self.complete is None:
+            return sample
+        return replace(sample, load_target=partial(_completed, sample.load_target, self.complete))
+
+
+def _completed(load: Callable[[], Target], complete: Callable[[Target], Target]) -> Target:
+    return complete(load())
 
 
 class FrameReader(Reader):
@@ -151,10 +165,7 @@ class FrameReader(Reader):
                 root, expected=f"a scene with frames for {sampling}", got=f"at most {most} frames"
             )
         self._samples = {
-            split: [
-                sample_of_views([f.view for f in frames], scene.name, given, scene.load_points)
-                for scene, frames in samples
-            ]
+            split: [scene.sample(frames, given) for scene, frames in samples]
             for split, samples in taken.items()
         }
         self._files = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,9 +24,13 @@ from g2vlm_bench.data.views import View, pinhole, rigid
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_depth, load_rgb, load_text, safe_join
 from g2vlm_bench.geometry.cameras import invert_pose
+from g2vlm_bench.geometry.cloud_regions import ObservedGrid
+from g2vlm_bench.sample import Target
 
 Array = NDArray[np.float64]
 MM = 1000.0
+# How far around the mask's box predicted points serve completeness.
+MARGIN_MM = 60.0
 
 
 class Dtu(FrameReader):
@@ -39,9 +44,10 @@ class Dtu(FrameReader):
     official evaluation are 0.02.
 
     Split: the whole folder is `test`; peers score the 22 test scans of MVSNet, every fifth image
-    (`every: 5`, 10 views of 49). The official evaluation (observation masks, a plane, the 20 mm
-    rule) also needs `ObsMask`, which is no truth of a sample and not read here. Licence: DTU's,
-    free for research; no licence text.
+    (`every: 5`, 10 views of 49). The official evaluation (profile `dtu`) needs the scan, and what
+    the scanner has observed: `ObsMask{number}_10.mat` with a grid `ObsMask`, its box `BB` and its
+    edge `Res` in millimetres, and `Plane{number}.mat` with the ground `P`. Licence: DTU's, free for
+    research; no licence text.
 
     Source: Jensen et al. 2014; Yao et al. 2018, "MVSNet"; masks as in Spann3R's `dtu.py` (f89d6a2).
 
@@ -56,6 +62,8 @@ class Dtu(FrameReader):
         erode_px: Width of the square that masks are eroded with (peers: 10).
         scan: Pattern of the scan, such as `Points/stl/stl{number:03}_total.ply`, `{number}` being
             the scan's; empty where there is none.
+        observed: Patterns of the observation mask and of the plane, where there are some, such as
+            `[ObsMask/ObsMask{number}_10.mat, ObsMask/Plane{number}.mat]`.
         camera_scale: What the intrinsics are multiplied with: 4 for those of MVSNet's training
             set, which are for a quarter of the image.
         sampling: Which frames make samples.
@@ -74,6 +82,7 @@ class Dtu(FrameReader):
         mask: str = "{scan}/binary_masks/{id}.png",
         erode_px: int = 0,
         scan: str = "",
+        observed: Sequence[str] = (),
         camera_scale: float = 1.0,
         sampling: Sampling = EACH_FRAME,
         given: Sequence[str] = (),
@@ -85,11 +94,11 @@ class Dtu(FrameReader):
             if scans and name not in frames:
                 continue
             names = {**match.names, "number": _number(match.path.stem, match.path) - first}
-            paths = [
+            of_image = [
                 safe_join(root, _fill(pattern, names)) if pattern else None
                 for pattern in (cameras, depth, mask)
             ]
-            camera, depth_map, object_mask = paths
+            camera, depth_map, object_mask = of_image
             assert camera is not None
             view = View(
                 id=match.id,
@@ -98,20 +107,29 @@ class Dtu(FrameReader):
                 intrinsics=partial(_intrinsics, camera, camera_scale),
                 load_pose=partial(_pose, camera),
             )
-            files = (match.path, *(path for path in paths if path is not None))
+            files = (match.path, *(path for path in of_image if path is not None))
             frames.setdefault(name, []).append(Frame(view, files))
+        if len(observed) not in (0, 2):
+            raise BenchError(
+                "data, key 'observed'",
+                expected="a mask and a plane",
+                got=f"{len(observed)} patterns",
+            )
         found = []
         for name, of_scan in frames.items():
-            cloud = None
-            if scan:
-                number = _number(name, f"scan '{name}'")
-                cloud = safe_join(root, _fill(scan, {"scan": name, "number": number}))
+            patterns = (*([scan] if scan else ()), *observed)
+            number = _number(name, f"scan '{name}'") if patterns else 0
+            paths = tuple(
+                safe_join(root, _fill(pattern, {"scan": name, "number": number}))
+                for pattern in patterns
+            )
             found.append(
                 Scene(
                     name=name,
                     frames=of_scan,
-                    shared=(cloud,) if cloud else (),
-                    load_points=load_scan(cloud, 1 / MM) if cloud else None,
+                    shared=paths,
+                    load_points=load_scan(paths[0], 1 / MM) if scan else None,
+                    complete=partial(_observed, paths[-2], paths[-1]) if observed else None,
                 )
             )
         self.take(root, found, sampling, given)
@@ -173,3 +191,41 @@ def _pose(path: Path) -> Array:
     camera_from_world = rigid(_sections(path).get("extrinsic", []), path)
     camera_from_world[:3, 3] /= MM
     return invert_pose(camera_from_world)
+
+
+def _observed(mask: Path, plane: Path, target: Target) -> Target:
+    grid, box, edge = (_matlab(mask, name) for name in ("ObsMask", "BB", "Res"))
+    ground = _matlab(plane, "P").ravel()
+    if grid.ndim != 3 or box.shape != (2, 3) or edge.size != 1:
+        got = f"{grid.shape}, {box.shape} and {edge.shape}"
+        raise BenchError(mask, expected="ObsMask (X, Y, Z), BB (2, 3) and one Res", got=got)
+    if ground.shape != (4,):
+        raise BenchError(plane, expected="P with 4 numbers", got=f"{ground.size}")
+    return replace(
+        target,
+        observed=ObservedGrid(
+            observed=grid > 0,
+            low=box[0] / MM,
+            high=box[1] / MM,
+            voxel=float(edge.ravel()[0]) / MM,
+            plane=ground * np.array([1, 1, 1, 1 / MM]),
+            margin=MARGIN_MM / MM,
+        ),
+    )
+
+
+def _matlab(path: Path, name: str) -> Array:
+    """Read one array of numbers of a MATLAB file before v7.3."""
+    from scipy.io import loadmat
+
+    try:
+        array = np.asarray(loadmat(path, variable_names=[name])[name], dtype=np.float64)
+    except Exception as error:  # scipy raises whatever it stumbles over in a damaged file
+        raise BenchError(
+            path,
+            expected=f"a MATLAB file with '{name}'",
+            got=str(error) or type(error).__name__,
+        ) from None
+    if not np.isfinite(array).all():
+        raise BenchError(path, expected=f"finite numbers in '{name}'", got="others")
+    return array

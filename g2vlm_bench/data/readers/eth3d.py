@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.colmap import ColmapCamera, ColmapImage, ColmapModel, read_model
-from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene, listed
-from g2vlm_bench.data.views import View
+from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene, listed, load_scan
+from g2vlm_bench.data.views import View, rigid
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_raw_depth, safe_join
-from g2vlm_bench.geometry.cameras import pixel_grid
+from g2vlm_bench.files import load_raw_depth, load_text, safe_join
+from g2vlm_bench.geometry.cameras import pixel_grid, transform
+from g2vlm_bench.geometry.cloud_regions import Scan
+from g2vlm_bench.sample import Target
 
 Array = NDArray[np.float64]
 
@@ -35,6 +39,10 @@ class Eth3d(FrameReader):
     the whole camera model; z is the same, for the two cameras have one centre and one direction.
     Pi3 leaves out the tangential and thin-prism terms and moves pixels forward instead.
 
+    With `scans` the truth is the laser scans that the evaluation is made of (profile `eth3d`), and
+    not the pixels with depth: `SCENE/dslr_scan_eval/scan_alignment.mlp`, a MeshLab project, names
+    each scan's PLY file, whose scanner stands at its origin, and the 4x4 `world_from_scan`.
+
     Split: the whole folder is `test`; 13 scenes, 454 images. Marigold scores all of them as taken,
     Pi3 and G2VLM every 5th by name, 97 in all, undistorted. Licence: CC BY-NC-SA 4.0.
 
@@ -45,6 +53,8 @@ class Eth3d(FrameReader):
         root: The folder of the scenes.
         scenes: Names of folders; every one where none is given.
         undistorted: Whether to show the undistorted images.
+        scans: Pattern of the MeshLab project below a scene, such as
+            `dslr_scan_eval/scan_alignment.mlp`; empty where there is none.
         sampling: Which images of a scene, by name, make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
     """
@@ -55,15 +65,16 @@ class Eth3d(FrameReader):
         *,
         scenes: Sequence[str] = (),
         undistorted: bool = False,
+        scans: str = "",
         sampling: Sampling = Sampling(),  # noqa: B008
         given: Sequence[str] = (),
     ) -> None:
         root = root.resolve()
-        found = [_scene(folder, undistorted) for folder in listed(root, scenes, "scene")]
+        found = [_scene(folder, undistorted, scans) for folder in listed(root, scenes, "scene")]
         self.take(root, found, sampling, given)
 
 
-def _scene(folder: Path, undistorted: bool) -> Scene:
+def _scene(folder: Path, undistorted: bool, scans: str) -> Scene:
     models = [read_model(folder / "dslr_calibration_jpg")]
     if undistorted:
         models.append(read_model(folder / "dslr_calibration_undistorted"))
@@ -73,7 +84,46 @@ def _scene(folder: Path, undistorted: bool) -> Scene:
         raise BenchError(folder, expected="the same images in both models", got=f"'{odd}' in one")
     frames = [_frame(folder, name, taken[name], straight[name]) for name in sorted(taken)]
     shared = tuple(path for model in models for path in model.files)
-    return Scene(name=folder.name, frames=frames, shared=shared)
+    if not scans:
+        return Scene(name=folder.name, frames=frames, shared=shared)
+    project = safe_join(folder, scans)
+    placed = _placed(project)
+    return Scene(
+        name=folder.name,
+        frames=frames,
+        shared=(*shared, project, *(path for path, _ in placed)),
+        load_points=partial(_merged, placed),
+        complete=partial(_with_scans, placed),
+    )
+
+
+def _placed(project: Path) -> list[tuple[Path, Array]]:
+    """Read the scans of a MeshLab project and where they stand."""
+    try:
+        meshes = list(ElementTree.fromstring(load_text(project)).iter("MLMesh"))
+    except ElementTree.ParseError as error:
+        raise BenchError(project, expected="a MeshLab project", got=error) from None
+    placed = []
+    for mesh in meshes:
+        name, matrix = mesh.get("filename"), mesh.findtext("MLMatrix44")
+        if not name or not matrix:
+            raise BenchError(project, expected="a file name and a matrix a mesh", got="none in one")
+        try:
+            numbers = [float(word) for word in matrix.split()]
+        except ValueError as error:
+            raise BenchError(project, expected="a 4x4 matrix", got=error) from None
+        placed.append((safe_join(project.parent, name), rigid(numbers, project)))
+    if not placed:
+        raise BenchError(project, expected="a project with scans", got="none")
+    return placed
+
+
+def _merged(placed: Sequence[tuple[Path, Array]]) -> Array:
+    return np.concatenate([transform(load_scan(path)(), pose) for path, pose in placed])
+
+
+def _with_scans(placed: Sequence[tuple[Path, Array]], target: Target) -> Target:
+    return replace(target, scans=tuple(Scan(load_scan(path)(), pose) for path, pose in placed))
 
 
 def _by_name(model: ColmapModel) -> dict[str, ColmapImage]:

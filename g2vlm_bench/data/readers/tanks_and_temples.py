@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +24,22 @@ from g2vlm_bench.data.frames import (
 )
 from g2vlm_bench.data.views import View, numbers_of, pinhole, rigid
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.files import load_text
+from g2vlm_bench.geometry.cloud_regions import Prism
+from g2vlm_bench.sample import Target
 
 Array = NDArray[np.float64]
+
+# The tau of each scene, metres: python_toolbox/evaluation/config.py.
+TOLERANCE_M = {
+    "Barn": 0.01,
+    "Caterpillar": 0.005,
+    "Church": 0.025,
+    "Courthouse": 0.025,
+    "Ignatius": 0.003,
+    "Meetingroom": 0.01,
+    "Truck": 0.005,
+}
 
 
 class TanksAndTemples(FrameReader):
@@ -35,8 +52,9 @@ class TanksAndTemples(FrameReader):
     is that of the n-th image. World is the scan's, so that points and poses are metric. There are
     no depth maps, and no intrinsics: give them where they are known.
 
-    Of the official evaluation, cropping (`SCENE.json`) and the voxels and threshold of each scene
-    belong to the protocol, not to a sample: the truth here is the whole scan.
+    The truth is the whole scan. For the official evaluation (profile `tanks_and_temples`) it comes
+    with the crop volume, where `SCENE.json` is there (Open3D's `SelectionPolygonVolume`: a polygon
+    along an axis, in the scan's world), and the threshold tau of the scene.
 
     Split: the 7 training scenes (Barn, Caterpillar, Church, Courthouse, Ignatius, Meetingroom,
     Truck) are `test` here; the scans of the others are not public. Licence: that of its page.
@@ -95,8 +113,42 @@ def _scene(folder: Path, camera: Array | None) -> Scene:
         )
         for at, image in enumerate(images)
     ]
-    shared = (log, alignment, scan)
-    return Scene(name=name, frames=frames, shared=shared, load_points=load_scan(scan))
+    crop = folder / f"{name}.json"
+    there = crop.is_file()
+    return Scene(
+        name=name,
+        frames=frames,
+        shared=(log, alignment, scan, *([crop] if there else ())),
+        load_points=load_scan(scan),
+        complete=partial(_complete, crop if there else None, TOLERANCE_M.get(name)),
+    )
+
+
+def _complete(crop: Path | None, tolerance_m: float | None, target: Target) -> Target:
+    return replace(target, crop=None if crop is None else _prism(crop), tolerance_m=tolerance_m)
+
+
+class Volume(msgspec.Struct, frozen=True):
+    """A crop volume as Open3D writes it."""
+
+    orthogonal_axis: Literal["X", "Y", "Z"]
+    axis_min: float
+    axis_max: float
+    bounding_polygon: list[tuple[float, float, float]]
+
+
+def _prism(path: Path) -> Prism:
+    try:
+        volume = msgspec.json.decode(load_text(path), type=Volume)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise BenchError(path, expected="a crop volume", got=error) from None
+    corners = np.array(volume.bounding_polygon, dtype=np.float64)
+    if len(corners) < 3 or not volume.axis_min <= volume.axis_max:
+        got = f"{len(corners)} corners from {volume.axis_min} to {volume.axis_max}"
+        raise BenchError(path, expected="three corners or more, axis_min <= axis_max", got=got)
+    axes: dict[str, Literal[0, 1, 2]] = {"X": 0, "Y": 1, "Z": 2}
+    axis = axes[volume.orthogonal_axis]
+    return Prism(np.delete(corners, axis, axis=1), axis, volume.axis_min, volume.axis_max)
 
 
 def _similarity(path: Path) -> Array:

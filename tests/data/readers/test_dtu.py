@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 from scipy.ndimage import minimum_filter
 
 from g2vlm_bench.data.frames import Sampling
@@ -112,3 +113,57 @@ def test_what_is_wrong_is_named(root) -> None:
         Dtu(root).samples("test")[0].load_target()
     with pytest.raises(BenchError, match="a scene with frames"):
         Dtu(root, scans=["scan1"])
+
+
+@pytest.fixture
+def evaluated(root):
+    """The files of the official evaluation, in millimetres, as MATLAB 5 writes them."""
+    folder = root / "ObsMask"
+    folder.mkdir()
+    grid = np.zeros((3, 4, 5), np.uint8)
+    grid[1, 2, 3] = 1
+    box = np.array([[-100.0, -200, 300], [-80, -170, 340]])
+    savemat(folder / "ObsMask24_10.mat", {"ObsMask": grid, "BB": box, "Res": 10.0, "Margin": 10})
+    savemat(folder / "Plane24.mat", {"P": np.array([[0.0], [0.0], [1.0], [-330.0]])})
+    return root
+
+
+OBSERVED = ["ObsMask/ObsMask{number}_10.mat", "ObsMask/Plane{number}.mat"]
+
+
+def test_what_the_scanner_has_observed_is_in_metres(evaluated) -> None:
+    reader = Dtu(evaluated, observed=OBSERVED)
+    observed = reader.samples("test")[0].load_target().observed
+    # Voxel 1, 2, 3 has its centre at -100 + 10, -200 + 20, 300 + 30 mm.
+    points = np.array([[-0.09, -0.18, 0.33], [-0.09, -0.18, 0.329], [-0.09, -0.18, 0.336]])
+    assert observed.seen(points).tolist() == [True, True, False]
+    assert observed.above_plane(points + np.array([0, 0, 1e-6])).tolist() == [True, False, True]
+    # 60 mm below the box, 120 above.
+    assert observed.near(np.array([[-0.159, -0.2, 0.3], [-0.161, -0.2, 0.3]])).tolist() == [1, 0]
+    assert observed.near(np.array([[0.039, -0.2, 0.3], [0.041, -0.2, 0.3]])).tolist() == [1, 0]
+    before = reader.content_hash("test")
+    savemat(evaluated / "ObsMask/Plane24.mat", {"P": np.array([0.0, 0, 1, -331])})
+    assert reader.content_hash("test") != before
+
+
+def test_masks_that_are_none(evaluated) -> None:
+    load = Dtu(evaluated, observed=OBSERVED).samples("test")[0].load_target
+    mask, plane = evaluated / "ObsMask/ObsMask24_10.mat", evaluated / "ObsMask/Plane24.mat"
+    savemat(plane, {"P": np.zeros(3)})
+    with pytest.raises(BenchError, match="P with 4 numbers, got 3"):
+        load()
+    savemat(mask, {"ObsMask": np.zeros((2, 2)), "BB": np.zeros((2, 3)), "Res": 10.0})
+    with pytest.raises(BenchError, match=r"ObsMask \(X, Y, Z\)"):
+        load()
+    savemat(mask, {"BB": np.zeros((2, 3))})
+    with pytest.raises(BenchError, match="a MATLAB file with 'ObsMask'"):
+        load()
+    for broken in (b"", b"MATLAB 5.0", mask.read_bytes()[:150]):
+        mask.write_bytes(broken)
+        with pytest.raises(BenchError, match=r"ObsMask24_10\.mat"):
+            load()
+    mask.unlink()
+    with pytest.raises(BenchError, match=r"ObsMask24_10\.mat"):
+        load()
+    with pytest.raises(BenchError, match="a mask and a plane, got 1"):
+        Dtu(evaluated, observed=OBSERVED[:1])

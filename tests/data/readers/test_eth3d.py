@@ -13,6 +13,7 @@ from g2vlm_bench.colmap import ColmapCamera
 from g2vlm_bench.data.frames import Sampling
 from g2vlm_bench.data.readers.eth3d import Eth3d, distort
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.cloud_files import write_ply
 
 # Stronger than the data set's lenses, so that a wrong term shows.
 LENS = (-0.05, 0.02, 0.004, -0.003, 0.01, -0.002, 0.005, -0.004)
@@ -151,3 +152,78 @@ def test_broken_scenes(root: Path) -> None:
     images.write_text("1 0 0 0 0 1 2 3 0 dslr_images/DSC_0004.JPG\n\n")
     with pytest.raises(BenchError, match="a rigid pose"):
         Eth3d(root).samples("test")[0].load_target()
+
+
+PROJECT = """<!DOCTYPE MeshLabDocument>
+<MeshLabProject>
+ <MeshGroup>
+  <MLMesh label="scan1.ply" filename="scan1.ply">
+   <MLMatrix44>
+1 0 0 0
+0 1 0 0
+0 0 1 0
+0 0 0 1
+</MLMatrix44>
+  </MLMesh>
+  <MLMesh label="scan2.ply" filename="scan2.ply">
+   <MLMatrix44>
+0 -1 0 10
+1 0 0 20
+0 0 1 30
+0 0 0 1
+</MLMatrix44>
+  </MLMesh>
+ </MeshGroup>
+</MeshLabProject>
+"""
+
+
+@pytest.fixture
+def scanned(root: Path) -> Path:
+    folder = root / "pipes/dslr_scan_eval"
+    folder.mkdir()
+    (folder / "scan_alignment.mlp").write_text(PROJECT)
+    write_ply(folder / "scan1.ply", np.array([[1.0, 2, 3], [4, 5, 6]]))
+    write_ply(folder / "scan2.ply", np.array([[1.0, 0, 0]]))
+    return root
+
+
+SCANS = "dslr_scan_eval/scan_alignment.mlp"
+
+
+def test_scans_stand_where_the_meshlab_project_puts_them(scanned) -> None:
+    target = Eth3d(scanned, scans=SCANS).samples("test")[0].load_target()
+    # The second scan is turned by 90 degrees about z: x becomes y.
+    np.testing.assert_allclose(target.points_world, [[1, 2, 3], [4, 5, 6], [10, 21, 30]])
+    assert [len(scan.points) for scan in target.scans] == [2, 1]
+    np.testing.assert_array_equal(target.scans[1].points, [[1, 0, 0]])
+    np.testing.assert_allclose(target.scans[1].world_from_scan[:3, 3], [10, 20, 30])
+    assert Eth3d(scanned).samples("test")[0].load_target().scans == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("</MeshGroup>", "", "a MeshLab project"),
+        ("MLMesh", "Mesh", "a project with scans"),
+        ("MLMatrix44", "Matrix", "a file name and a matrix"),
+        ('filename="scan1.ply"', "", "a file name and a matrix"),
+        ("0 -1 0 10", "0 -2 0 10", "a rigid 4x4 pose"),
+        ("0 -1 0 10", "0 -1 0", "a rigid 4x4 pose"),
+        ("0 -1 0 10", "0 -1 0 ten", "a 4x4 matrix"),
+        ("scan2.ply", "../../../scan2.ply", "scan2"),
+    ],
+)
+def test_projects_that_are_none(scanned, old, new, says) -> None:
+    path = scanned / "pipes" / SCANS
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(BenchError, match=says):
+        Eth3d(scanned, scans=SCANS)
+
+
+def test_a_missing_scan_leaves_the_sample_unscored(scanned) -> None:
+    reader = Eth3d(scanned, scans=SCANS)
+    (scanned / "pipes/dslr_scan_eval/scan2.ply").unlink()
+    assert reader.missing("test") == ["pipes/dslr_scan_eval/scan2.ply"]
+    with pytest.raises(BenchError, match=r"scan2\.ply"):
+        reader.samples("test")[0].load_target()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -86,3 +88,40 @@ def test_a_truncated_scan_leaves_the_sample_unscored(root) -> None:
     scan.write_bytes(scan.read_bytes()[:-6])
     with pytest.raises(BenchError, match=r"Barn\.ply: expected a point cloud"):
         TanksAndTemples(root).samples("test")[0].load_target()
+
+
+def write_crop(path, **more) -> None:
+    """A crop volume as Open3D's editor saves it."""
+    square = [[0.0, 0.5, 0.0], [2.0, 0.5, 0.0], [2.0, 0.5, 4.0], [0.0, 0.5, 4.0]]
+    volume = {
+        "axis_max": 3.0, "axis_min": 1.0, "bounding_polygon": square,
+        "class_name": "SelectionPolygonVolume", "orthogonal_axis": "Y",
+        "version_major": 1, "version_minor": 0,
+    }  # fmt: skip
+    path.write_text(json.dumps(volume | more))
+
+
+def test_the_crop_volume_and_tau_come_with_the_scene(root) -> None:
+    target = TanksAndTemples(root).samples("test")[0].load_target()
+    assert (target.crop, target.tolerance_m) == (None, 0.01)
+    write_crop(root / "Barn/Barn.json")
+    crop = TanksAndTemples(root).samples("test")[0].load_target().crop
+    points = np.array([[1.0, 2, 3], [3, 2, 3], [1, 0.9, 3], [1, 2, 5], [1, 3, 0.1]])
+    assert crop.holds(points).tolist() == [True, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"orthogonal_axis": "W"}, {"bounding_polygon": [[0, 0, 0]]}, {"axis_max": -1.0},
+        {"bounding_polygon": [[0, 0]] * 3}, {"axis_min": "low"},
+    ],
+)  # fmt: skip
+def test_crop_volumes_that_are_none(root, wrong) -> None:
+    write_crop(root / "Barn/Barn.json", **wrong)
+    load = TanksAndTemples(root).samples("test")[0].load_target
+    with pytest.raises(BenchError, match=r"Barn\.json: expected"):
+        load()
+    (root / "Barn/Barn.json").write_text("{")
+    with pytest.raises(BenchError, match=r"Barn\.json: expected a crop volume"):
+        load()
