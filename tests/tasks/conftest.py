@@ -49,6 +49,7 @@ def score() -> Callable[..., SampleLine]:
         prediction: Prediction | Exception,
         ambiguity: Ambiguity | None = Ambiguity.METRIC,
         id: str = "a",
+        pool: Any = None,
     ) -> SampleLine:
         failed = isinstance(prediction, Exception)
         line = PredictionLine(
@@ -59,7 +60,7 @@ def score() -> Callable[..., SampleLine]:
         )
         folder = SimpleNamespace(load_prediction=lambda line: prediction)
         specs = family.servable(ambiguity)
-        return score_sample(folder, family, sample, line, specs, ambiguity)
+        return score_sample(folder, family, sample, line, specs, ambiguity, pool)
 
     return scored
 

@@ -1,0 +1,1 @@
+"""Task files of the family spatial_qa."""
