@@ -71,7 +71,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A download that is ready.
 
     Attributes:
-        path: The file; the dataset's folder where it was an archive.
+        path: The file; the folder that it was unpacked into where it was an archive.
         sha256: Of what was fetched.
         trusted: Whether that hash was unknown before and is now remembered.
     """
@@ -129,19 +129,19 @@ def _prepare(download: Download, root: Path, advance: Callable[[int], None]) -> 
     known = download.sha256.lower() or (before.sha256 if before else "")
     if before and before.unpacked is not None and before.sha256 == known:
         advance(before.bytes)
-        return Prepared(path=root, sha256=known, trusted=False)
+        return Prepared(path=safe_join(root, name).parent, sha256=known, trusted=False)
     size = before.bytes if before and before.sha256 == known else download.bytes
     path = fetch(msgspec.structs.replace(download, sha256=known, bytes=size), root, advance)
     fetched = Fetched(
         url=download.url,
         sha256=known or sha256(path),
         bytes=path.stat().st_size,
-        unpacked=unpack(path, root) if download.unpack else None,
+        unpacked=unpack(path, path.parent) if download.unpack else None,
     )
     write_lock(root, {**locked, name: fetched})
     if download.unpack:
         path.unlink()
-    ready = root if download.unpack else path
+    ready = path.parent if download.unpack else path
     return Prepared(path=ready, sha256=fetched.sha256, trusted=not known)
 
 
@@ -161,7 +161,8 @@ def verify(entry: Entry, root: Path, plugins: Plugins) -> Verification:
         if not root.is_dir():
             raise BenchError(root, expected="the dataset's folder", got="no such folder")
         cls = plugins.reader(entry.format)
-        arguments = check_arguments(cls, entry.options, f"dataset '{entry.name}'", {"root": root})
+        offered = {"root": entry.layout_root(root)}
+        arguments = check_arguments(cls, entry.options, f"dataset '{entry.name}'", offered)
         reader = cls(**arguments)
     except BenchError as error:
         checks.append(Check(what="layout", ok=False, got=str(error)))
@@ -182,7 +183,7 @@ def _of_download(download: Download, root: Path) -> Check:
         return Check(what=name, ok=False, got=str(error))
     known = download.sha256.lower() or (fetched.sha256 if fetched else "")
     if fetched and fetched.unpacked is not None and fetched.sha256 == known:
-        return _of_unpacked(name, fetched.unpacked, root)
+        return _of_unpacked(name, fetched.unpacked, safe_join(root, name).parent)
     path = safe_join(root, name)
     got = sha256(path) if path.is_file() else "no such file"
     since = "" if download.sha256 else ", as first fetched" if known else ", which nothing knows"

@@ -225,6 +225,30 @@ def test_a_damaged_record_is_not_passed_over(call_unknown, tmp_path) -> None:
     assert "WRONG pairs.zip" in out
 
 
+def test_archives_are_unpacked_where_they_stand_and_layouts_may_begin_below(
+    entry, tmp_path
+) -> None:
+    archive, text = entry.download
+    entry = msgspec.structs.replace(
+        entry,
+        download=(msgspec.structs.replace(archive, path="val/pairs.zip"), text),
+        below="val",
+    )
+    root = tmp_path / "pairs"
+    ready = prepare(entry, root)
+    assert [each.path for each in ready] == [root / "val", root / "list.txt"]
+    assert prepare(entry, root) == ready
+    assert "val/depth/a.png" in names(root)
+    found = verify(entry, root, Plugins())
+    assert found.ok, found.text()
+    assert found.checks[0].what == "content of val/pairs.zip"
+    # Laid out by hand, the folder may be the layout's own.
+    by_hand = msgspec.structs.replace(entry, download=())
+    assert verify(by_hand, root / "val", Plugins()).ok
+    (root / "val/rgb/a.png").unlink()
+    assert "rgb/a.png (gone)" in verify(entry, root, Plugins()).text()
+
+
 def test_an_archive_cannot_bring_a_record_of_its_own(unknown, tmp_path) -> None:
     forged = {"list.txt": {"url": "x", "sha256": "0" * 64, "bytes": 1, "unpacked": {}}}
     with zipfile.ZipFile(tmp_path / "shelf/pairs.zip", "a") as archive:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.files import safe_join
 
 SHIPPED = Path(__file__).with_suffix(".yaml")
 
@@ -21,7 +22,8 @@ class Download(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             hash is remembered in the dataset's folder, and everything later is held to that.
         bytes: Its size; 0 where it is not known, which the server must then say.
         path: Its name below the dataset's folder; the last part of the address where it is empty.
-        unpack: Whether it is an archive (zip, tar) whose content belongs into the folder.
+        unpack: Whether it is an archive (zip, tar) whose content belongs into the folder that its
+            `path` names.
     """
 
     url: str
@@ -47,6 +49,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             where a count bears the name of a split.
         notes: What a user must know: invalid marks, traps, what peers do with it.
         download: Its files, where the source allows it; empty where it wants an agreement.
+        below: Where the layout begins below the dataset's folder once its downloads are unpacked.
     """
 
     name: str
@@ -60,6 +63,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     counts: dict[str, int] = {}
     notes: str = ""
     download: tuple[Download, ...] = ()
+    below: str = ""
+
+    def layout_root(self, root: Path) -> Path:
+        """Name the folder that the layout begins at: within what was fetched, or the one given."""
+        unpacked = safe_join(root, self.below)
+        return unpacked if unpacked.is_dir() else root
 
     def text(self) -> str:
         """Say where the data come from, their licence, what they look like, how they are read."""

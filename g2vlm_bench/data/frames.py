@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import msgspec
 import numpy as np
@@ -37,6 +38,9 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         seed: Of the draws. One generator walks through the scenes in their order, as in peers that
             seed once: `numpy.random.seed(seed)`, then `numpy.random.choice` for each scene.
         least: Leave out scenes of fewer frames.
+        most: Take no more than so many, in their order; which ones of a longer scene, Python's
+            `random.Random(seed)` shuffles out anew for each, as Depth Anything 3's benchmark does
+            (`bench/evaluator.py`, 2c21ea8). 0 takes all.
         views: Frames of a sample, consecutive ones of those taken; 0 for all of the scene.
     """
 
@@ -47,6 +51,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     random: int = 0
     seed: int = 42
     least: int = 1
+    most: int = 0
     views: int = 1
 
     def __post_init__(self) -> None:
@@ -55,9 +60,12 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ValueError: A number is too small.
         """
-        if min(self.start, self.random, self.views) < 0 or min(self.every, self.spread) < 1:
+        if (
+            min(self.start, self.random, self.most, self.views) < 0
+            or min(self.every, self.spread) < 1
+        ):
             raise ValueError(
-                "expected start, random, views of at least 0 and every, spread of at least 1"
+                "expected start, random, most, views of at least 0 and every, spread of at least 1"
             )
 
     def choose(self, counts: Iterable[int]) -> list[list[list[int]]]:
@@ -85,6 +93,10 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.random:
             drawn = generator.choice(len(taken), self.random, replace=False)
             taken = [taken[index] for index in drawn]
+        if 0 < self.most < len(taken):
+            shuffled = list(range(len(taken)))
+            Random(self.seed).shuffle(shuffled)
+            taken = [taken[index] for index in sorted(shuffled[: self.most])]
         size = self.views or len(taken)
         return [taken[at : at + size] for at in range(0, len(taken) - size + 1, size)]
 

@@ -20,8 +20,8 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         sha256: Of its content, hexadecimal: that of the catalogue, or, where that has none, that of
             the first download, which was trusted.
         bytes: Its size.
-        unpacked: The SHA-256 of every file that was unpacked of it, by name below the folder; None
-            where it is kept as it came.
+        unpacked: The SHA-256 of every file that was unpacked of it, by name below the folder that
+            it stood in; None where it is kept as it came.
     """
 
     url: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import msgspec
 import pytest
@@ -38,6 +39,19 @@ def test_random_frames_are_those_that_pi3_published() -> None:
         [99, 6, 233, 223, 58, 185, 75, 104, 180, 122],
         [3, 202, 77, 65, 81, 220, 167, 194, 172, 50],
     ]
+
+
+def test_no_more_frames_than_depth_anything_3_takes() -> None:
+    """Its `_sample_frames`: seeded anew for each scene, shuffled, cut, sorted."""
+    expected = []
+    for count in (1000, 500, 101, 100, 38):
+        random.seed(42)
+        order = list(range(count))
+        random.shuffle(order)
+        expected.append([sorted(order[:100])])
+    assert Sampling(most=100, views=0).choose([1000, 500, 101, 100, 38]) == expected
+    assert [len(samples[0]) for samples in expected] == [100, 100, 100, 100, 38]
+    assert Sampling(most=3, every=2).choose([4]) == [[[0], [2]]]
 
 
 def test_scenes_that_are_left_out_draw_nothing() -> None:

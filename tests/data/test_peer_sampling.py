@@ -82,6 +82,9 @@ def test_bonn_and_kitti_video() -> None:
     ("name", "lengths"),
     [
         ("bonn", [438] * 5),
+        # Less the scenes and images that the benchmark leaves out.
+        ("da3bench_eth3d", [38, 44 - 4, 45 - 6, 76, 31, 26, 14, 38 - 6, 31 - 12, 31 - 11, 42]),
+        ("da3bench_7scenes", [1000] * 6 + [500]),
         ("eth3d_undistorted", ETH3D),
         ("nrgbd", NRGBD),
         ("seven_scenes", SEVEN_SCENES),

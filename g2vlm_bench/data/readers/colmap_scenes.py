@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class ColmapScenes(FrameReader):
         scan: Pattern of the scan (a cloud, the vertices of a mesh, or a model's `points3D`), the
             truth in place of the depth maps' points. Empty where there is none.
         only: Take only images whose name holds this text, such as `iphone`.
+        without: Patterns (`*`) of images, with their scene, that are left out, such as
+            `relief/*427.JPG`.
         ignore_distortion: Take the first four parameters of a distorting camera for the whole, as
             peers do that were trained so.
         sampling: Which frames make samples.
@@ -68,6 +71,7 @@ class ColmapScenes(FrameReader):
         depth_scale: float | None = 1000.0,
         scan: str = "",
         only: str = "",
+        without: Sequence[str] = (),
         ignore_distortion: bool = False,
         sampling: Sampling = EACH_FRAME,
         given: Sequence[str] = (),
@@ -75,7 +79,7 @@ class ColmapScenes(FrameReader):
         root = root.resolve()
         self.images, self.depth, self.only = images, depth, only
         self.open_depth = partial(load_depth, scale=depth_scale)
-        self.ignore_distortion = ignore_distortion
+        self.ignore_distortion, self.without = ignore_distortion, tuple(without)
         found = []
         for name in [folder.name for folder in listed(root, scenes, "scene")]:
             folder = safe_join(root, fill(model, {"scene": name}, "key 'model'"))
@@ -100,7 +104,8 @@ class ColmapScenes(FrameReader):
         }
         path = safe_join(root, Path(fill(self.images, names, "key 'images'"), image.name))
         # A model is made of more images than a benchmark ships.
-        if self.only not in image.name or not path.is_file():
+        left_out = any(fnmatchcase(f"{scene}/{image.name}", pattern) for pattern in self.without)
+        if left_out or self.only not in image.name or not path.is_file():
             return None
         if not image.camera.is_pinhole and not self.ignore_distortion:
             raise BenchError(

@@ -11,10 +11,19 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene, images_of, listed
+from g2vlm_bench.data.frames import (
+    Frame,
+    FrameReader,
+    Sampling,
+    Scene,
+    images_of,
+    listed,
+    load_scan,
+)
+from g2vlm_bench.data.layout import fill
 from g2vlm_bench.data.views import View, load_pose, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, load_text
+from g2vlm_bench.files import load_depth, load_text, safe_join
 
 _NOMINAL = (525.0, 525.0, 320.0, 240.0)
 _DEPTH_CAMERA = (585.0, 585.0, 320.0, 240.0)
@@ -46,9 +55,12 @@ class SevenScenes(FrameReader):
     Args:
         root: The folder of the rooms.
         scenes: Names of rooms; every one where none is given.
+        sequences: Folders such as `chess/seq-01`, scored in place of the test sequences.
         depth: Suffix of the depth maps, `depth.png` or `depth.proj.png`.
         intrinsics: `[fx, fy, cx, cy]` of the colour camera, pixel centres at whole numbers.
         max_depth_m: Farther depth does not count.
+        scan: Pattern of a room's cloud or mesh (of which the vertices are taken), the truth in
+            place of the depth maps' points, such as `meshes/{room}.ply`. Empty where there is none.
         sampling: Which frames of a sequence make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
     """
@@ -60,9 +72,11 @@ class SevenScenes(FrameReader):
         root: Path,
         *,
         scenes: Sequence[str] = (),
+        sequences: Sequence[str] = (),
         depth: str = "depth.png",
         intrinsics: Sequence[float] = _NOMINAL,
         max_depth_m: float = 10.0,
+        scan: str = "",
         sampling: Sampling = Sampling(),  # noqa: B008
         given: Sequence[str] = (),
     ) -> None:
@@ -70,16 +84,27 @@ class SevenScenes(FrameReader):
         self.depth, self.max_depth_m = depth, max_depth_m
         self.camera = pinhole(intrinsics, 0.0, f"{root}, key 'intrinsics'")
         self.depth_camera = pinhole(_DEPTH_CAMERA, 0.0, "7-Scenes")
-        rooms = listed(root, scenes, "room")
-        test, train = (
-            [self._sequence(folder) for room in rooms for folder in _split(room, name)]
-            for name in ("TestSplit.txt", "TrainSplit.txt")
-        )
+        self.scan = scan
+        if sequences:
+            folders = [[safe_join(root, name) for name in sequences], []]
+        else:
+            rooms = listed(root, scenes, "room")
+            folders = [
+                [folder for room in rooms for folder in _split(room, name)]
+                for name in ("TestSplit.txt", "TrainSplit.txt")
+            ]
+        test, train = ([self._sequence(root, folder) for folder in some] for some in folders)
         self.take(root, test, sampling, given, train=train)
 
-    def _sequence(self, folder: Path) -> Scene:
-        images = images_of(folder, "frame-*.color.png")
-        return Scene(name=folder.parent.name, frames=[self._frame(image) for image in images])
+    def _sequence(self, root: Path, folder: Path) -> Scene:
+        images, room = images_of(folder, "frame-*.color.png"), folder.parent.name
+        scan = safe_join(root, fill(self.scan, {"room": room}, "key 'scan'")) if self.scan else None
+        return Scene(
+            name=room,
+            frames=[self._frame(image) for image in images],
+            shared=(scan,) if scan else (),
+            load_points=load_scan(scan) if scan else None,
+        )
 
     def _frame(self, image: Path) -> Frame:
         stem = image.name.removesuffix(".color.png")

@@ -64,6 +64,9 @@ def test_images_that_are_not_there_are_left_out(root) -> None:
     names = [sample.id for sample in ColmapScenes(root).samples("test")]
     assert names == [f"09c1414f1b/frame_00000{n}" for n in (0, 2, 3)]
     assert len(ColmapScenes(root, only="3.").samples("test")) == 1
+    patterns = ["09c1414f1b/*2.jpg", "another/*"]
+    names = [sample.id for sample in ColmapScenes(root, without=patterns).samples("test")]
+    assert names == [f"09c1414f1b/frame_00000{n}" for n in (0, 3)]
 
 
 def test_a_scan_is_the_truth_in_place_of_depth(root) -> None:

@@ -51,6 +51,30 @@ def test_sequences_are_sampled_and_rooms_are_clusters(root: Path) -> None:
     assert len(split.samples("test")) == 4
 
 
+def test_named_sequences_with_a_mesh_for_their_truth(root: Path) -> None:
+    """As DA3-BENCH lays them out, without lists of sequences."""
+    for room in ("chess", "heads"):
+        (root / room / "TestSplit.txt").unlink()
+        scan = root / f"meshes/{room}.xyz"
+        scan.parent.mkdir(exist_ok=True)
+        scan.write_text(f"1 2 {len(room)}\n")
+    reader = SevenScenes(
+        root,
+        sequences=["heads/seq-01", "chess/seq-05"],
+        scan="meshes/{room}.xyz",
+        sampling=Sampling(views=0),
+    )
+    heads, chess = reader.samples("test")
+    assert (heads.cluster, chess.cluster) == ("heads", "chess")
+    assert chess.id == "chess/seq-05/000000-chess/seq-05/000001"
+    np.testing.assert_array_equal(heads.load_target().points_world, [[1, 2, 5]])
+    assert not reader.missing("test")
+    (root / "meshes/heads.xyz").unlink()
+    assert reader.missing("test") == ["meshes/heads.xyz"]
+    with pytest.raises(BenchError, match="within the folder"):
+        SevenScenes(root, sequences=["../chess/seq-05"])
+
+
 def test_marks_and_the_far(root: Path) -> None:
     depth = SevenScenes(root).samples("test")[0].load_target().depth_m
     assert depth is not None
