@@ -3,11 +3,13 @@
 What costs time in a k-d tree of a million points is waiting for memory. So points and queries are
 sorted along a Morton curve first, after which neighbours in space are neighbours in memory, and
 queries that follow each other visit the same leaves. It changes the order of the work, not a digit
-of its result.
+of its result. The tree is pykdtree's where that is installed (the extra `fast`), else scipy's,
+which takes twice as long for the same distances.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from g2vlm_bench.geometry.alignment import Similarity
 
 T = TypeVar("T")
+# Queries, how many neighbours and how far -> distances and places, as `SortedTree.nearest`.
+Ask = Callable[[Array, int, float], tuple[Array, Indices]]
 
 LEAF_SIZE = 32
 # Queries of one call of the tree: enough to hide the call, few enough to share one bound.
@@ -145,17 +149,9 @@ class NeighbourIndex:
         else:
             queries = check_cloud(points, at_least=0)
             curve = along_curve(queries)
-        asked = curve.distinct
-        shape = (len(asked),) if k == 1 else (len(asked), k)
-        distances, indices = np.empty(shape), np.empty(shape, dtype=np.int64)
-        index_at, centre = np.append(self.order, len(self)), self.centre
-
-        def ask(chunk: slice) -> None:
-            offsets = queries.take(asked[chunk], axis=0) - centre
-            distances[chunk], places = self.nearest(offsets, k, within_m)
-            indices[chunk] = index_at.take(places)
-
-        in_chunks(ask, len(asked))
+        offsets = queries.take(curve.distinct, axis=0) - self.centre
+        distances, places = self.nearest(offsets, k, within_m)
+        indices = np.append(self.order, len(self)).take(places)
         return curve.spread(distances), curve.spread(indices)
 
     def nearest(
@@ -163,8 +159,10 @@ class NeighbourIndex:
     ) -> tuple[Array, Indices]:
         """Return distances and places of the k nearest points: `query` for sorted offsets.
 
+        It keeps all cores busy by itself; many offsets at once are asked fastest.
+
         Args:
-            offsets: (M, 3) points less the centre, M >= 1, those close to each other together.
+            offsets: (M, 3) points less the centre, those close to each other together.
             k: how many neighbours, at most N.
             within_m: points this far or farther are no neighbours.
 
@@ -200,40 +198,76 @@ class SortedTree:
         self.points -= self.centre
         self._starts = self.curve.starts
         distinct = self.points if self._starts is None else self.points[self._starts[:-1]]
-        # Of all ways to build the tree this is the fastest, and with large leaves, which the curve
-        # lays side by side, it is asked as fast as any. Compact nodes with splits in the middle of
-        # boxes would take several times as long from points far off the surface.
-        self._tree = cKDTree(distinct, leafsize=LEAF_SIZE, balanced_tree=False, compact_nodes=False)
+        self._distinct = len(distinct)
+        self._ask = _tree_of(distinct)
 
     def nearest(self, queries: Array, k: int, within: float) -> tuple[Array, Indices]:
         """Return the distances and places of the k nearest points of each query, nearest first.
 
         Args:
-            queries: (M, 3) centred, M >= 1; those that follow each other should be close.
+            queries: (M, 3) centred; those that follow each other should be close.
             k: how many, at most N.
             within: points this far or farther are left out: distance inf, place N.
 
         Returns:
             (M,) each for k = 1, else (M, k).
         """
-        wanted = min(k, self._tree.n)
-        # Neighbours of some queries tell how far to look for the others', which spares most of the
-        # search; the few that have neighbours farther away are asked again.
-        first, _ = self._ask(queries[::SAMPLE_STEP], wanted, within)
-        bound = min(1.3 * float(first.max()), within) or within
-        distances, places = self._ask(queries, wanted, bound)
-        if bound < within:
-            farthest = places if wanted == 1 else places[:, -1]
-            again = np.flatnonzero(farthest == self._tree.n)
-            if again.size:
-                distances[again], places[again] = self._ask(queries[again], wanted, within)
+        wanted = min(k, self._distinct)
+        distances, places = self._ask(queries, wanted, within)
         if self._starts is None:
             return distances, places
         return _with_repeated(self._starts, distances, places, k)
 
-    def _ask(self, queries: Array, k: int, bound: float) -> tuple[Array, Indices]:
-        distances, places = self._tree.query(queries, k, distance_upper_bound=bound)
-        return np.asarray(distances), np.asarray(places, dtype=np.int64)
+
+def _tree_of(points: Array) -> Ask:
+    """Build the fastest tree there is; both compute the same distances."""
+    try:
+        tree = importlib.import_module("pykdtree.kdtree").KDTree(points)
+    except ImportError:
+        return _scipy_tree_of(points)
+
+    def ask(queries: Array, k: int, within: float) -> tuple[Array, Indices]:
+        if not len(queries):
+            return np.empty(_shape(0, k)), np.empty(_shape(0, k), dtype=np.int64)
+        bound = None if within == np.inf else within
+        distances, places = tree.query(queries, k, distance_upper_bound=bound)
+        return distances, places.astype(np.int64)
+
+    return ask
+
+
+def _scipy_tree_of(points: Array) -> Ask:
+    # Of all ways to build the tree this is the fastest, and with large leaves, which the curve lays
+    # side by side, it is asked as fast as any. Compact nodes with splits in the middle of boxes
+    # would take several times as long from points far off the surface.
+    tree = cKDTree(points, leafsize=LEAF_SIZE, balanced_tree=False, compact_nodes=False)
+
+    def ask(queries: Array, k: int, within: float) -> tuple[Array, Indices]:
+        shape = _shape(len(queries), k)
+        distances, places = np.empty(shape), np.empty(shape, dtype=np.int64)
+
+        def ask_some(chunk: slice) -> None:
+            # Neighbours of some queries tell how far to look for the others', which spares most of
+            # the search; the few that have neighbours farther away are asked again.
+            some = queries[chunk]
+            first, _ = tree.query(some[::SAMPLE_STEP], k, distance_upper_bound=within)
+            bound = min(1.3 * float(np.max(first)), within) or within
+            distances[chunk], places[chunk] = tree.query(some, k, distance_upper_bound=bound)
+            if bound < within:
+                farthest = places[chunk] if k == 1 else places[chunk, -1]
+                again = chunk.start + np.flatnonzero(farthest == tree.n)
+                if again.size:
+                    found = tree.query(queries[again], k, distance_upper_bound=within)
+                    distances[again], places[again] = found
+
+        in_chunks(ask_some, len(queries))
+        return distances, places
+
+    return ask
+
+
+def _shape(rows: int, k: int) -> tuple[int, ...]:
+    return (rows,) if k == 1 else (rows, k)
 
 
 def as_index(cloud: NDArray[Any] | NeighbourIndex, name: str, at_least: int = 1) -> NeighbourIndex:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from g2vlm_bench.geometry.curve import Array, Indices
 from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, in_chunks
 
+# Neighbours of so many points are known at once: some hundred megabytes.
+STRIDE = 1 << 18
 # Neighbours of so many points are gathered at once: they fit into a core's cache.
 BLOCK = 1 << 10
 # Where two eigenvalues are closer than this share of the trace, the closed form loses digits.
@@ -39,12 +41,16 @@ def estimate_normals(points: NDArray[Any] | NeighbourIndex, k: int = 30) -> Arra
     columns = np.ascontiguousarray(offsets.T)
     normals = np.empty_like(offsets)
 
-    def estimate(chunk: slice) -> None:
-        _, places = index.nearest(offsets[chunk], k)
-        normals[order[chunk]] = least_directions(_covariances(columns, places))
-
-    in_chunks(estimate, len(offsets))
+    for start in range(0, len(offsets), STRIDE):
+        rows = slice(start, start + STRIDE)
+        _, places = index.nearest(offsets[rows], k)
+        found = in_chunks(lambda chunk: _normals(columns, places[chunk]), len(places))  # noqa: B023
+        normals[order[rows]] = np.concatenate(found)
     return normals
+
+
+def _normals(columns: Array, places: Indices) -> Array:
+    return least_directions(_covariances(columns, places))
 
 
 def least_directions(covariances: Array) -> Array:
