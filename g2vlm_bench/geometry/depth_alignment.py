@@ -294,13 +294,16 @@ def fit_pixels(
     """
     values = np.asarray(prediction, dtype=np.float64)
     truth = np.asarray(target, dtype=np.float64)
-    chosen = np.ones(truth.shape, dtype=bool) if mask is None else np.asarray(mask)
+    chosen = np.broadcast_to(True, truth.shape) if mask is None else np.asarray(mask)
     if not values.shape == truth.shape == chosen.shape or chosen.dtype != bool:
         raise ValueError(
             "alignment: expected prediction, target and a bool mask of one shape, "
             f"got {values.shape}, {truth.shape} and {chosen.dtype} {chosen.shape}"
         )
-    values, truth = values[chosen], truth[chosen]
+    if mask is None:
+        values, truth = values.ravel(), truth.ravel()
+    else:
+        values, truth = values[chosen], truth[chosen]
     if values.size == 0:
         raise ValueError("alignment: expected at least one valid pixel, got an empty mask")
     if not np.isfinite(values).all():
@@ -327,8 +330,8 @@ def _fit_weights(
 
 
 def _scale_about_origin(values: Array, truth: Array) -> float:
-    energy = float(np.vdot(values, values))
-    scale = float(np.vdot(values, truth)) / energy if energy > 0 else 0.0
+    energy = l1_line.dot(values, values)
+    scale = l1_line.dot(values, truth) / energy if energy > 0 else 0.0
     if not (scale > 0 and np.isfinite(scale)):
         raise ValueError(f"least-squares scale: expected a best scale above 0, got {scale:g}")
     return scale
@@ -341,5 +344,5 @@ def _line(values: Array, truth: Array) -> tuple[float, float]:
     # Below the rounding of the mean the spread is noise, and its slope would be, too.
     if np.abs(offsets).max() <= 8 * np.finfo(np.float64).eps * np.abs(values).max():
         return 0.0, middle
-    scale = float(np.vdot(offsets, truth - middle) / np.vdot(offsets, offsets))
+    scale = l1_line.dot(offsets, truth - middle) / l1_line.dot(offsets, offsets)
     return scale, middle - scale * centre

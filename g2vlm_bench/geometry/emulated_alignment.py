@@ -50,7 +50,7 @@ def irls_scale(prediction: Pixels, target: Pixels, mask: Mask | None = None) -> 
     for _ in range(10):
         weights = 1.0 / (np.abs(scale * values - truth) + 1e-8)
         weighted = weights * values
-        scale = float(weighted @ truth) / float(weighted @ values)
+        scale = l1_line.dot(weighted, truth) / l1_line.dot(weighted, values)
     return DepthAlignment("irls_scale", max(scale, 1e-3), 0.0)
 
 
@@ -74,7 +74,7 @@ def adam_scale_shift(
         residual = position[0] * values + position[1] - truth
         loss = float(np.float32(np.abs(residual).sum(dtype=np.float64)))
         signs = np.sign(residual)
-        slope = np.array([np.vdot(signs, values), signs.sum(dtype=np.float64)])
+        slope = np.array([l1_line.dot(signs, values), signs.sum(dtype=np.float64)])
         first = 0.9 * first + 0.1 * slope
         second = 0.999 * second + 0.001 * slope**2
         root = np.sqrt(second / (1 - 0.999**step)) + 1e-8
@@ -172,10 +172,10 @@ def mean_distance_scale(
     values, truth = fit_pixels(prediction, target, mask)
     lengths = np.asarray(rays, dtype=np.float64)
     lengths = lengths.ravel() if mask is None else lengths[mask]
-    predicted = float(np.abs(values) @ lengths)
+    predicted = l1_line.dot(np.abs(values), lengths)
     if predicted <= 0:
         raise ValueError("mean distance: expected predicted depths other than 0")
-    return DepthAlignment("mean_distance_scale", float(truth @ lengths) / predicted, 0.0)
+    return DepthAlignment("mean_distance_scale", l1_line.dot(truth, lengths) / predicted, 0.0)
 
 
 class _Anchors:
@@ -195,7 +195,7 @@ class _Anchors:
         scale, shift = l1_line.l1_line(self.values, self.truth, self.weights)
         if len(self.starts) == 1:
             return scale, shift
-        least = float(self.weights @ np.abs(scale * self.values + shift - self.truth))
+        least = l1_line.dot(self.weights, np.abs(scale * self.values + shift - self.truth))
         free = self._largest_tie_costs()
         # A line of the optimum passes through some anchor: ties that cost nothing are one bound.
         best, lowest = (scale, shift), least
@@ -208,16 +208,14 @@ class _Anchors:
         return best
 
     def _largest_tie_costs(self) -> Array:
-        costs = np.zeros(len(self.starts))
-        for group in np.flatnonzero(self.ends - self.starts > 1):
-            tied = slice(self.starts[group], self.ends[group])
-            truth, weights = self.truth[tied], self.weights[tied]
-            # Convex in the anchor's height, hence largest at the lowest or the highest.
-            costs[group] = max(
-                float(weights @ np.abs(truth - truth.min())),
-                float(weights @ np.abs(truth - truth.max())),
-            )
-        return costs
+        weight = np.add.reduceat(self.weights, self.starts)
+        moment = np.add.reduceat(self.weights * self.truth, self.starts)
+        # Convex in the anchor's height, hence largest at the lowest or the highest.
+        above_lowest = moment - weight * np.minimum.reduceat(self.truth, self.starts)
+        below_highest = weight * np.maximum.reduceat(self.truth, self.starts) - moment
+        costs: Array = np.maximum(above_lowest, below_highest)
+        # Of a single pixel that is rounding, not 0.
+        return np.where(self.ends - self.starts > 1, costs, 0.0)
 
     def _best_of_group(self, group: int) -> tuple[float, tuple[float, float]]:
         heights = np.unique(self.truth[self.starts[group] : self.ends[group]])
@@ -240,7 +238,10 @@ class _Anchors:
         rises = np.delete(self.truth, slice(start, end)) - height
         weights = np.delete(self.weights, slice(start, end))
         scale = l1_line.l1_scale(offsets, rises, weights)
-        return float(weights @ np.abs(scale * offsets - rises)), (scale, height - scale * centre)
+        return l1_line.dot(weights, np.abs(scale * offsets - rises)), (
+            scale,
+            height - scale * centre,
+        )
 
 
 def _lower_median(values: Array) -> float:
@@ -250,7 +251,8 @@ def _lower_median(values: Array) -> float:
 
 def _ridge_line(values: Array, truth: Array, ridge: float) -> tuple[float, float]:
     normal = np.array(
-        [[values @ values + ridge, values.sum()], [values.sum(), values.size + ridge]]
+        [[l1_line.dot(values, values) + ridge, values.sum()], [values.sum(), values.size + ridge]]
     )
-    scale, shift = np.linalg.solve(normal, np.array([values @ truth, truth.sum()]))
+    right = np.array([l1_line.dot(values, truth), truth.sum()])
+    scale, shift = np.linalg.solve(normal, right)
     return float(scale), float(shift)

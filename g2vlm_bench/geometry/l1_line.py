@@ -11,6 +11,8 @@ theirs may stop early where several points lie on the line; here every one of th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,15 @@ _TURNED_AT_ONCE = 8192
 _ZERO = 1e-12
 
 
+def dot(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return sum a b of two vectors, by one thread.
+
+    BLAS shares long ones among threads: on a machine that does something else, too, that costs
+    many times what it saves, and the last digit would depend on their number.
+    """
+    return float(np.einsum("i,i->", a, b))
+
+
 def weighted_median(values: Array, weights: Array) -> float:
     """Return the lower weighted median: the least value with half the weight at or below it.
 
@@ -34,10 +45,10 @@ def weighted_median(values: Array, weights: Array) -> float:
     while values.size > _SORTED_AT_ONCE:
         low, high = _bracket(values, weights)
         kept = values < low
-        weight = float(weights @ kept)
+        weight = dot(weights, kept)
         if weight < remaining:
             within = ~kept & (values <= high)
-            weight_within = float(weights @ within)
+            weight_within = dot(weights, within)
             if weight + weight_within >= remaining:
                 if low == high:
                     return low
@@ -102,7 +113,7 @@ def _centred_line(values: Array, truth: Array, weights: Array) -> tuple[float, f
         return 0.0, weighted_median(truth, weights)
     if values.size <= _TURNED_AT_ONCE:
         weighted = weights * values
-        start = float(weighted @ truth) / float(weighted @ values)
+        start = dot(weighted, truth) / dot(weighted, values)
         return _turned_line(values, truth, weights, start)
     some = slice(None, None, values.size // (_TURNED_AT_ONCE // 2))
     scale, shift = _centred_line(values[some], truth[some], weights[some])
@@ -133,7 +144,7 @@ def _with_means(
         weighted = weights * side
         total = float(weighted.sum())
         if total > 0:
-            mean = weighted @ values / total, weighted @ truth / total, total
+            mean = dot(weighted, values) / total, dot(weighted, truth) / total, total
             parts.append((np.array([mean[0]]), np.array([mean[1]]), np.array([mean[2]])))
     columns = zip(*parts, strict=True)
     joined = [np.concatenate(column) for column in columns]
@@ -180,7 +191,7 @@ def _helpful_turns(
     on_line = np.flatnonzero(np.abs(residual) <= zero)
     pulls[on_line] = 0.0
     # -(pull_values, pull) is the gradient of the loss off the line.
-    pull_values, pull = float(np.dot(pulls, values)), float(pulls.sum())
+    pull_values, pull = dot(pulls, values), float(pulls.sum())
     centres, first, inverse = np.unique(values[on_line], return_index=True, return_inverse=True)
     held = np.bincount(inverse, weights=weights[on_line])
     # sum over points on the line of w |v - centre|, for every centre at once.

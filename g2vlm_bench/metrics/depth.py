@@ -120,13 +120,16 @@ def masked_pixels(
     """
     values = np.asarray(prediction, dtype=np.float64)
     truth = np.asarray(target, dtype=np.float64)
-    chosen = np.ones(truth.shape, dtype=bool) if mask is None else np.asarray(mask)
+    chosen = np.broadcast_to(True, truth.shape) if mask is None else np.asarray(mask)
     if not values.shape == truth.shape == chosen.shape or chosen.dtype != bool:
         raise ValueError(
             "depth metric: expected prediction, target and a bool mask of one shape, "
             f"got {values.shape}, {truth.shape} and {chosen.dtype} {chosen.shape}"
         )
-    values, truth = values[chosen], truth[chosen]
+    if mask is None:
+        values, truth = values.ravel(), truth.ravel()
+    else:
+        values, truth = values[chosen], truth[chosen]
     if values.size == 0:
         raise ValueError("depth metric: expected at least one valid pixel, got an empty mask")
     if not np.isfinite(values).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +15,9 @@ from g2vlm_bench.metrics.depth import Array, Mask, masked_pixels
 
 # MoGe's thresholds, which it holds in single precision; they are the weights, too.
 _EDGES = np.linspace(0.05, 0.25, 10, dtype=np.float32).astype(np.float64)
-# Steps below this are no edges, whatever the rounding of their ratio.
-_LOW = (1 + _EDGES[0]) * (1 - 1e-12)
+# Ratios are compared in single precision as there, so that steps of just an edge's height fall on
+# the same side.
+_RATIOS = (1 + _EDGES).astype(np.float32)
 
 Levels = NDArray[np.int8]
 
@@ -36,12 +37,23 @@ class DepthEdges:
     shape: tuple[int, int]
     radius: int
     levels: Mapping[tuple[int, int], Levels]
+    _counts: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
 
     def any_within(self, radius: int) -> bool:
         """Whether there is an edge of any height; not where the map is too small for the radius."""
-        return radius <= self.radius and any(
-            before.max() > 0 or behind.min() < 0 for before, behind in self.within(radius)
-        )
+        return radius <= self.radius and bool(self.reached(radius).any())
+
+    def reached(self, radius: int) -> Array:
+        """How many pairs of pixels no more than a radius apart reach each edge height."""
+        if radius not in self._counts:
+            self._counts[radius] = sum(
+                (
+                    _reached(before, 1) + _reached(behind, -1)
+                    for before, behind in self.within(radius)
+                ),
+                start=np.zeros(len(_EDGES)),
+            )
+        return self._counts[radius]
 
     def within(self, radius: int) -> Iterator[tuple[Levels, Levels]]:
         """Yield, offset by offset, the levels of centres before and behind a neighbour.
@@ -72,24 +84,19 @@ def find_edges(depth: NDArray[Any], radius: int = 1) -> DepthEdges:
     Raises:
         ValueError: for something not (H, W).
     """
-    values = np.asarray(depth, dtype=np.float64)
+    values = np.asarray(depth, dtype=np.float32)
     if values.ndim != 2:
         raise ValueError(f"depth metric: expected a map (H, W), got {values.shape}")
     radius = min(radius, (min(values.shape) - 1) // 2)
     # Comparisons with NaN are false, so that neither end of an edge has to be looked up in a mask.
-    values = np.where(values > 0, values, np.nan)
-    raised = _LOW * values
+    values = np.where(values > 0, values, np.float32(np.nan))
     height, width = values.shape
-    levels = {}
+    levels: dict[tuple[int, int], Levels] = {}
     for down, right in _half_disc(radius):
-        here = slice(0, height - down), slice(max(0, -right), width - max(0, right))
-        there = slice(down, height), slice(max(0, right), width - max(0, -right))
-        step = np.zeros((height - down, width - abs(right)), dtype=np.int8)
-        for near, far, sign in ((here, there, 1), (there, here, -1)):
-            higher = values[far] > raised[near]
-            ratios = values[far][higher] / values[near][higher]
-            step[higher] = sign * np.searchsorted(1 + _EDGES, ratios, side="left")
-        levels[down, right] = step
+        here = values[: height - down, max(0, -right) : width - max(0, right)]
+        there = values[down:, max(0, right) : width - max(0, -right)]
+        levels[down, right] = _levels(np.maximum(here, there) / np.minimum(here, there))
+        levels[down, right] *= 1 - 2 * (here > there).view(np.int8)
     return DepthEdges((height, width), radius, levels)
 
 
@@ -101,13 +108,11 @@ def edge_f1(
     Raises:
         ValueError: where the truth has no edge of any height.
     """
-    both, found, wanted = (np.zeros(len(_EDGES)) for _ in range(3))
+    found, wanted, both = predicted.reached(radius), true.reached(radius), np.zeros(len(_EDGES))
     for ours, theirs in zip(predicted.within(radius), true.within(radius), strict=True):
-        for (a, b), higher in zip(zip(ours, theirs, strict=True), (1, -1), strict=True):
-            found += _reached(a, higher)
-            wanted += _reached(b, higher)
-            # The lower of two levels of one sign; where signs differ the result has the other one.
-            both += _reached(np.minimum(a, b) if higher > 0 else np.maximum(a, b), higher)
+        # The lower of two levels of one sign; where signs differ the result has the other one.
+        both += _reached(np.minimum(ours[0], theirs[0]), 1)
+        both += _reached(np.maximum(ours[1], theirs[1]), -1)
     if not wanted.any():
         raise ValueError("boundary: expected an edge in the target, got none")
     scores = np.divide(2 * both, found + wanted, out=np.zeros(len(_EDGES)), where=wanted > 0)
@@ -178,12 +183,20 @@ def _half_disc(radius: int) -> list[tuple[int, int]]:
     return sorted(inside, key=lambda one: one[0] ** 2 + one[1] ** 2)
 
 
+def _levels(ratios: NDArray[Any]) -> Levels:
+    """How many edge heights each ratio is above."""
+    # Height by height is twice as fast as a search for each pixel, whatever the map.
+    levels = np.zeros(ratios.shape, dtype=np.int8)
+    for ratio in _RATIOS:
+        levels += (ratios > ratio).view(np.int8)
+    return levels
+
+
 def _reached(levels: Levels, sign: int) -> Array:
     """How many steps of a sign reach each edge height."""
-    heights = np.abs(levels[levels > 0 if sign > 0 else levels < 0])
-    counts = np.bincount(heights, minlength=len(_EDGES) + 1)
-    reached: Array = np.cumsum(counts[::-1])[::-1][1:].astype(np.float64)
-    return reached
+    heights = range(1, len(_EDGES) + 1)
+    counts = [np.count_nonzero(levels >= k if sign > 0 else levels <= -k) for k in heights]
+    return np.array(counts, dtype=np.float64)
 
 
 MAP_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType(
