@@ -155,6 +155,7 @@ class Body:
         inside: Whether it is in its support, not on it.
         path_m: Where its base is at equally spaced times from the first frame to the last, straight
             between them; empty for a thing that stands still.
+        scale: Factor of its kind's size bands: on a table top, "large" means large for one.
     """
 
     id: int
@@ -168,6 +169,7 @@ class Body:
     support: int
     inside: bool = False
     path_m: tuple[Vector, ...] = ()
+    scale: float = 1.0
 
     @property
     def noun(self) -> str:
@@ -178,6 +180,12 @@ class Body:
     def name(self) -> str:
         """What people call it, unique in its scene, such as `red box`."""
         return f"{self.color} {self.noun}"
+
+    @property
+    def band_m(self) -> tuple[float, float]:
+        """Between which lengths its largest extent is, being of its size."""
+        low, high = KINDS[self.kind].sizes_m[self.size]
+        return self.scale * low, self.scale * high
 
     @property
     def center_m(self) -> NDArray[np.float64]:
@@ -194,7 +202,7 @@ class Body:
     def footprint_radius_m(self) -> float:
         """Radius of the circle about its vertical axis that holds all of it."""
         width, depth, _ = self.extent_m
-        is_round = self.kind in ("sphere", "cylinder", "cone", "torus", "lamp", "tree")
+        is_round = self.kind in ("sphere", "cylinder", "cone", "torus", "lamp", "person", "tree")
         return max(width, depth) / 2 if is_round else math.hypot(width, depth) / 2
 
     @property

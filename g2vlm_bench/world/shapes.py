@@ -80,7 +80,9 @@ class Kind:
         sizes_m: Largest extent of a small, medium and large one in a room; the gaps between the
             bands keep the words apart.
         build: Extent -> parts.
-        surfaces: Extent -> where others can stand; the first is its top.
+        surfaces: Extent -> where others can stand.
+        foot: Extent -> where it stands itself; a sphere's foot is what must be underneath for it
+            not to look as if it rolled off.
         has_front: Whether people agree on its front.
     """
 
@@ -88,7 +90,28 @@ class Kind:
     sizes_m: Mapping[str, tuple[float, float]]
     build: Callable[[Vector], tuple[Part, ...]]
     surfaces: Callable[[Vector], tuple[Surface, ...]] = lambda extent: ()
+    foot: Callable[[Vector], Surface] = lambda extent: _rectangle(extent[0] / 2, extent[1] / 2)
     has_front: bool = False
+
+
+def _rectangle(half_x: float, half_y: float) -> Surface:
+    return Surface((0.0, 0.0, 0.0), (half_x, half_y))
+
+
+def _disc(share: float) -> Callable[[Vector], Surface]:
+    """A foot as wide as a share of the thing."""
+
+    def foot(extent: Vector) -> Surface:
+        radius = share * extent[0] / 2
+        return Surface((0.0, 0.0, 0.0), (radius, radius), round=True)
+
+    return foot
+
+
+def _ring(extent: Vector) -> Surface:
+    """The circle on which a lying ring touches the ground."""
+    radius = (extent[0] - extent[2]) / 2
+    return Surface((0.0, 0.0, 0.0), (radius, radius), round=True)
 
 
 def _primitive(name: str) -> Callable[[Vector], tuple[Part, ...]]:
@@ -129,10 +152,15 @@ def _chair(extent: Vector) -> tuple[Part, ...]:
     return (plate, back, *_legs(x / 2, y / 2, seat - board, 0.14 * min(x, y)))
 
 
+def _wall(share: float, width: float) -> float:
+    """An even number of millimetres: what stands on boards has whole millimetres then, too."""
+    return 2 * round(share * width / 2, 3)
+
+
 def _shelf(extent: Vector) -> tuple[Part, ...]:
     """Open to the front, with one board half-way up."""
     x, y, z = extent
-    wall = _SHELF_WALL * y
+    wall = _wall(_SHELF_WALL, y)
     sides = tuple(
         _box((-x / 2, sign * y / 2 - max(sign, 0) * wall, 0.0),
              (x / 2, sign * y / 2 - min(sign, 0) * wall, z))
@@ -149,7 +177,7 @@ def _shelf(extent: Vector) -> tuple[Part, ...]:
 def _crate(extent: Vector) -> tuple[Part, ...]:
     """A box without a lid."""
     x, y, z = extent
-    wall = _CRATE_WALL * min(x, y)
+    wall = _wall(_CRATE_WALL, min(x, y))
     floor = _box((-x / 2, -y / 2, 0.0), (x / 2, y / 2, wall))
     ends = tuple(
         _box((sign * x / 2 - max(sign, 0) * wall, -y / 2, wall),
@@ -235,7 +263,7 @@ def _seat(extent: Vector) -> tuple[Surface, ...]:
 
 def _boards(extent: Vector) -> tuple[Surface, ...]:
     x, y, z = extent
-    wall = _SHELF_WALL * y
+    wall = _wall(_SHELF_WALL, y)
     half, clear = ((x - wall) / 2, y / 2 - wall), z / 2 - 1.5 * wall
     return (
         *_top(extent),
@@ -246,7 +274,7 @@ def _boards(extent: Vector) -> tuple[Surface, ...]:
 
 def _crate_floor(extent: Vector) -> tuple[Surface, ...]:
     x, y, _ = extent
-    wall = _CRATE_WALL * min(x, y)
+    wall = _wall(_CRATE_WALL, min(x, y))
     return (Surface((0.0, 0.0, wall), (x / 2 - wall, y / 2 - wall), inside=True),)
 
 
@@ -258,19 +286,21 @@ def _bands(small: float, medium: float, large: float) -> dict[str, tuple[float, 
 
 KINDS: Mapping[str, Kind] = {
     "box": Kind("boxes", _bands(0.32, 0.54, 0.81), _primitive("box"), _top),
-    "sphere": Kind("spheres", _bands(0.32, 0.54, 0.81), _primitive("sphere")),
-    "cylinder": Kind("cylinders", _bands(0.32, 0.54, 0.81), _primitive("cylinder"), _round_top),
-    "cone": Kind("cones", _bands(0.32, 0.54, 0.81), _primitive("cone")),
-    "torus": Kind("rings", _bands(0.36, 0.54, 0.81), _primitive("torus")),
+    "sphere": Kind("spheres", _bands(0.32, 0.54, 0.81), _primitive("sphere"), foot=_disc(0.5)),
+    "cylinder": Kind(
+        "cylinders", _bands(0.32, 0.54, 0.81), _primitive("cylinder"), _round_top, _disc(1.0)
+    ),
+    "cone": Kind("cones", _bands(0.32, 0.54, 0.81), _primitive("cone"), foot=_disc(1.0)),
+    "torus": Kind("rings", _bands(0.36, 0.54, 0.81), _primitive("torus"), foot=_ring),
     "table": Kind("tables", _bands(0.90, 1.20, 1.55), _table, _top),
     "chair": Kind("chairs", _bands(0.72, 0.90, 1.12), _chair, _seat, has_front=True),
     "shelf": Kind("shelves", _bands(1.00, 1.35, 1.80), _shelf, _boards, has_front=True),
     "crate": Kind("crates", _bands(0.42, 0.60, 0.85), _crate, _crate_floor),
-    "lamp": Kind("lamps", _bands(0.55, 0.90, 1.40), _lamp),
+    "lamp": Kind("lamps", _bands(0.55, 0.90, 1.40), _lamp, foot=_disc(0.7)),
     "car": Kind("cars", _bands(3.00, 3.90, 5.00), _car, has_front=True),
     "sign": Kind("signs", _bands(1.80, 2.30, 2.90), _sign, has_front=True),
-    "person": Kind("people", _bands(1.25, 1.60, 1.95), _person),
-    "tree": Kind("trees", _bands(2.60, 3.60, 4.80), _tree),
+    "person": Kind("people", _bands(1.25, 1.60, 1.95), _person, foot=_disc(0.62)),
+    "tree": Kind("trees", _bands(2.60, 3.60, 4.80), _tree, foot=_disc(0.22)),
 }
 # What people call a thing of a kind, where the kind's own name is the mathematicians'.
 SPOKEN: Mapping[str, str] = {"torus": "ring"}

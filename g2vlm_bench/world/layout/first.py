@@ -39,7 +39,7 @@ _GAP_M = 0.10
 _WALKWAY_M = 1.25
 
 
-def make_scene(seed: int, split: str) -> Scene:
+def make_first_scene(seed: int, split: str) -> Scene:
     """Make a room with 3 to 6 bodies and 8 cameras.
 
     The split's number is part of the seed sequence's key, so that no seed of one split can give a

@@ -1,0 +1,165 @@
+"""Makes scenes from seeds: a place, things that could stand there, cameras that see them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.world.layout.cameras import Sight, film, walk_around
+from g2vlm_bench.world.layout.first import make_first_scene
+from g2vlm_bench.world.layout.motion import MOMENTS, MOVERS, set_in_motion, solids_over_time
+from g2vlm_bench.world.layout.recipe import (
+    HELD_OUT_COLORS,
+    HELD_OUT_PAIRS,
+    MAX_FAMILIAR_BODIES,
+    Recipe,
+    default_recipe,
+    novelty,
+)
+from g2vlm_bench.world.layout.roads import make_road
+from g2vlm_bench.world.layout.rooms import make_room, make_table_top
+from g2vlm_bench.world.layout.stage import Stage
+from g2vlm_bench.world.scene import PLACES, SPLITS, WORLD_VERSION, Body, Camera, Scene
+from g2vlm_bench.world.shapes import Vector
+
+__all__ = [
+    "HELD_OUT_COLORS",
+    "HELD_OUT_PAIRS",
+    "MAX_FAMILIAR_BODIES",
+    "Recipe",
+    "default_recipe",
+    "make_scene",
+    "novelty",
+]
+
+_MAKERS: Mapping[str, Callable[[np.random.Generator, Recipe, bool], Stage | None]] = {
+    "room": make_room,
+    "table_top": make_table_top,
+    "road": make_road,
+}
+_ATTEMPTS = 2000
+# More than this would make seeds of different splits meet in numpy's seed sequence.
+_MAX_SEED = 2**63
+
+
+def make_scene(
+    seed: int, split: str, place: str = "first", frames: int = 1, recipe: Recipe | None = None
+) -> Scene:
+    """Make a still scene with 8 cameras, or a moving one with a camera for each frame.
+
+    Split, place and whether it moves are part of the seed sequence's key, so that no seed of one
+    split can give a scene of another. What moves, and along which way, does not depend on the
+    number of frames. Lengths are rounded to millimetres and angles to a tenth of a degree, which
+    keeps the record short and exact.
+
+    Args:
+        seed: Any number from 0; the same seed gives the same scene on every machine.
+        split: One of `SPLITS`.
+        place: One of `PLACES`.
+        frames: 1, or the number of frames of a moving scene.
+        recipe: What the scene is drawn from; none for what the split shows, see `default_recipe`.
+
+    Raises:
+        BenchError: The split or place is unknown, the seed negative, the number of frames less than
+            1, or the recipe asks for what its split or its place cannot have.
+    """
+    if place == "first":
+        return make_first_scene(seed, split)
+    _check(seed, split, place, frames)
+    name = f"world{WORLD_VERSION}-{place}-{split}{f'-{frames}f' if frames > 1 else ''}"
+    if recipe is None:
+        recipe = default_recipe(split, place, seed)
+    else:
+        _check_recipe(recipe, split, place, frames > 1)
+        name += f"-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:6]}"
+    key = (WORLD_VERSION, SPLITS.index(split), PLACES.index(place), int(frames > 1))
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    for _ in range(_ATTEMPTS):
+        stage = _MAKERS[place](rng, recipe, frames > 1)
+        made = stage and (_shoot(rng, stage) if frames == 1 else _film(rng, stage, frames))
+        if stage and made:
+            bodies, cameras = made
+            name = f"{name}-{seed:06d}"
+            return Scene(name, split, seed, stage.place, bodies, stage.lights, cameras, frames)
+    raise BenchError(
+        "scene recipe",
+        expected=f"things that find a place in a {place}",
+        got=f"none in {_ATTEMPTS} attempts",
+        fix="Ask for fewer bodies or for more kinds.",
+    )
+
+
+def _shoot(
+    rng: np.random.Generator, stage: Stage
+) -> tuple[tuple[Body, ...], tuple[Camera, ...]] | None:
+    """A still scene's bodies and the cameras around them."""
+    arrangement = stage.arrangement
+    bodies = tuple(arrangement.bodies)
+    solids = [solid for body in bodies for solid in arrangement.solids(body.id)]
+    sight = Sight(_middles(bodies, stage), solids, stage.clearance_m, stage.musts)
+    start = None
+    if stage.musts:
+        x, y, _ = stage.musts[0]
+        # From across the room what must be seen is behind the things, not beside the camera.
+        start = math.atan2(-y, -x) + rng.random() - 0.5
+    cameras = walk_around(rng, stage.draw_camera, sight, start)
+    return (bodies, cameras) if cameras else None
+
+
+def _film(
+    rng: np.random.Generator, stage: Stage, frames: int
+) -> tuple[tuple[Body, ...], tuple[Camera, ...]] | None:
+    """A moving scene's bodies and the cameras that film them."""
+    bodies = set_in_motion(rng, stage.arrangement)
+    if bodies is None:
+        return None
+    over_time = [solids_over_time(body) for body in bodies]
+    sights = []
+    for moment in range(MOMENTS):
+        there = tuple(body.at(moment / (MOMENTS - 1)) for body in bodies)
+        solids = [solid for moments in over_time for solid in moments[moment]]
+        # Half as much again at these moments leaves enough between them.
+        sights.append(Sight(_middles(there, stage), solids, 1.5 * stage.clearance_m))
+    cameras = film(rng, stage.draw_camera, sights, frames)
+    return (bodies, cameras) if cameras else None
+
+
+def _middles(bodies: tuple[Body, ...], stage: Stage) -> list[Vector]:
+    shown = bodies[stage.backdrop :]
+    return [(b.base_m[0], b.base_m[1], b.base_m[2] + b.extent_m[2] / 2) for b in shown]
+
+
+def _check(seed: int, split: str, place: str, frames: int) -> None:
+    if split not in SPLITS:
+        raise BenchError("world split", expected=" or ".join(SPLITS), got=f"'{split}'")
+    if place not in PLACES:
+        fix = nearest(place, PLACES)
+        raise BenchError("world place", expected=" or ".join(PLACES), got=f"'{place}'", fix=fix)
+    if not 0 <= seed < _MAX_SEED:
+        raise BenchError("world seed", expected="0 to 2^63 - 1", got=seed)
+    if frames < 1:
+        raise BenchError("world frames", expected="1 or more", got=frames)
+
+
+def _check_recipe(recipe: Recipe, split: str, place: str, moving: bool) -> None:
+    known = default_recipe(split, place, 0).kinds
+    for kind in recipe.kinds:
+        if kind not in known:
+            fix = nearest(kind, known)
+            raise BenchError(
+                "scene recipe, kinds", expected=f"kinds of a {place}", got=f"'{kind}'", fix=fix
+            )
+    if split != "test" and recipe.novelty:
+        raise BenchError(
+            "scene recipe",
+            expected=f"no novelty in the {split} split",
+            got=" and ".join(sorted(recipe.novelty)),
+            fix=f"Ask for at most {MAX_FAMILIAR_BODIES} bodies and no novel pairs.",
+        )
+    if moving and not set(recipe.kinds) & set(MOVERS):
+        fix = f"Add one of {', '.join(MOVERS)}."
+        raise BenchError("scene recipe, kinds", expected="one that can move", got="none", fix=fix)

@@ -1,0 +1,182 @@
+"""Furnished rooms, and tables in rooms with small things on them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from g2vlm_bench.world.layout.arrange import (
+    Arrangement,
+    draw_body,
+    put_at,
+    put_on_something,
+    put_somewhere,
+)
+from g2vlm_bench.world.layout.cameras import around_hall, around_table
+from g2vlm_bench.world.layout.drawing import angle_deg, draw_extent, one_of, point, uniform
+from g2vlm_bench.world.layout.recipe import HELD_OUT_PAIRS, Recipe, draw_cast
+from g2vlm_bench.world.layout.routes import corridor, draw_door, draw_routes, point_along
+from g2vlm_bench.world.layout.stage import Stage
+from g2vlm_bench.world.scene import COLORS, WALLS, Body, Light, Place, Strip, Texture
+from g2vlm_bench.world.shapes import Vector
+
+Tones = tuple[Vector, Vector]
+
+TABLE_TOP_SCALE = 0.3
+_FLOORS: tuple[Tones, ...] = (
+    ((0.62, 0.47, 0.34), (0.74, 0.60, 0.46)),
+    ((0.52, 0.53, 0.55), (0.72, 0.72, 0.72)),
+    ((0.70, 0.64, 0.54), (0.88, 0.84, 0.76)),
+    ((0.45, 0.50, 0.53), (0.66, 0.70, 0.71)),
+)
+_WALLS: tuple[Tones, ...] = (
+    ((0.86, 0.83, 0.77), (0.82, 0.78, 0.72)),
+    ((0.78, 0.83, 0.86), (0.73, 0.79, 0.83)),
+    ((0.82, 0.85, 0.78), (0.77, 0.81, 0.73)),
+    ((0.88, 0.81, 0.78), (0.84, 0.76, 0.73)),
+)
+_ROUTES_CHANCE = 0.35
+# Between the highest top and the ceiling: lamps hang there.
+_LAMP_ROOM_M = 0.4
+# Bodies keep away from the walls, where the cameras walk.
+_WALKWAY_M = 0.8
+# What blocks a path: nobody would walk under or through it.
+_BLOCKERS = ("box", "sphere", "cylinder", "cone", "crate", "lamp", "shelf")
+# These come first more often, so that others find something to stand on.
+_CARRIERS = ("table", "shelf", "crate", "box", "cylinder", "chair")
+
+
+def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage | None:
+    """Draw a furnished room, painted paths in some; None where not all find a place."""
+    count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
+    cast = draw_cast(rng, recipe, count)
+    with_routes = not moving and rng.random() < _ROUTES_CHANCE
+    place = _draw_place(rng, doors=1 if with_routes else int(rng.integers(1, 3)))
+    ceiling = place.height_m - _LAMP_ROOM_M
+    arrangement = Arrangement(place.half_m, ceiling, gap_m=0.03, walkway_m=_WALKWAY_M)
+    cast.sort(key=lambda pair: rng.random() - 0.5 * (pair[1] in _CARRIERS))
+    musts: tuple[Vector, ...] = ()
+    if with_routes:
+        strips, fates = draw_routes(rng, place)
+        place = dataclasses.replace(place, strips=tuple(strips))
+        arrangement.keep_clear.extend(corridor(strips[fates.index("door")]))
+        blocked = [strip for strip, fate in zip(strips, fates, strict=True) if fate == "blocked"]
+        if not all(_block(rng, arrangement, cast, strip, recipe) for strip in blocked):
+            return None
+        foot_x, foot_y = strips[fates.index("door")].points_m[-1]
+        musts = ((foot_x, foot_y, 0.0), (foot_x, foot_y, 1.0))
+    for pair in cast:
+        body = draw_body(rng, arrangement, pair, recipe)
+        put = _put_at_wall if body.kind == "shelf" and rng.random() < 0.6 else put_somewhere
+        if not put(rng, arrangement, body):
+            return None
+    return Stage(
+        place,
+        arrangement,
+        _draw_lamps(rng, place),
+        around_hall(
+            rng,
+            place.half_m,
+            middle=arrangement.middle_m,
+            heights=((0.95, 1.75), (0.1, 0.6)),
+            margin_m=(0.3, 0.8),
+        ),
+        clearance_m=0.5,
+        musts=musts,
+    )
+
+
+def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage | None:
+    """Draw a room with one large table and small things on it; None where not all find a place."""
+    count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
+    cast = draw_cast(rng, recipe, max(count - 1, 1))
+    place = _draw_place(rng, doors=int(rng.integers(1, 3)))
+    ceiling = place.height_m - _LAMP_ROOM_M
+    arrangement = Arrangement(place.half_m, ceiling, gap_m=0.01)
+    colors = [color for color in COLORS if (color, "table") not in HELD_OUT_PAIRS]
+    table = Body(
+        id=1,
+        kind="table",
+        color=one_of(rng, colors),
+        material=one_of(rng, recipe.materials),
+        size="large",
+        extent_m=draw_extent(rng, "table", "large", 1.0),
+        base_m=point(uniform(rng, -0.25, 0.25), uniform(rng, -0.25, 0.25), 0.0),
+        yaw_deg=angle_deg(rng, 0, 90),
+        support=0,
+    )
+    put_at(arrangement, table)
+    arrangement.scale = TABLE_TOP_SCALE
+    cast.sort(key=lambda pair: rng.random() - 0.5 * (pair[1] in _CARRIERS))
+    for pair in cast:
+        if not put_on_something(rng, arrangement, draw_body(rng, arrangement, pair, recipe)):
+            return None
+    middle_x, middle_y = arrangement.middle_m
+    draw = around_table(rng, (middle_x, middle_y, table.top_m + 0.06))
+    lamps = _draw_lamps(rng, place)
+    return Stage(place, arrangement, lamps, draw, clearance_m=0.25, backdrop=1)
+
+
+def _draw_place(rng: np.random.Generator, doors: int) -> Place:
+    floor = Texture(one_of(rng, _FLOORS), uniform(rng, 0.4, 0.6), angle_deg(rng, 0, 90))
+    walls = Texture(one_of(rng, _WALLS), uniform(rng, 0.25, 0.4), 0.0)
+    width, depth = uniform(rng, 4.6, 7.0), uniform(rng, 4.6, 7.0)
+    place = Place("room", width, depth, uniform(rng, 2.5, 3.2), floor, walls)
+    where = [WALLS[i] for i in rng.permutation(len(WALLS))[:doors]]
+    return dataclasses.replace(place, doors=tuple(draw_door(rng, place, wall) for wall in where))
+
+
+def _draw_lamps(rng: np.random.Generator, place: Place) -> tuple[Light, ...]:
+    """One lamp under the ceiling, or two weaker ones."""
+    half_x, half_y = place.half_m
+    count = 1 + int(rng.random() < 0.4)
+    return tuple(
+        Light(
+            point(
+                uniform(rng, -half_x / 2, half_x / 2),
+                uniform(rng, -half_y / 2, half_y / 2),
+                place.height_m - uniform(rng, 0.15, 0.35),
+            ),
+            strength=1.55 if count == 1 else 0.85,
+            reach_m=3.162,
+        )
+        for _ in range(count)
+    )
+
+
+def _block(
+    rng: np.random.Generator,
+    arrangement: Arrangement,
+    cast: list[tuple[str, str]],
+    strip: Strip,
+    recipe: Recipe,
+) -> bool:
+    """Take a thing from the cast and put it on a path; whether one could stand there."""
+    able = [pair for pair in cast if pair[1] in _BLOCKERS]
+    if not able:
+        return False
+    pair = one_of(rng, able)
+    cast.remove(pair)
+    for _ in range(8):
+        body = draw_body(rng, arrangement, pair, recipe)
+        x, y = point_along(strip, uniform(rng, 0.25, 0.85))
+        if put_at(arrangement, dataclasses.replace(body, base_m=(x, y, 0.0))):
+            return True
+    return False
+
+
+def _put_at_wall(rng: np.random.Generator, arrangement: Arrangement, body: Body) -> bool:
+    """Put a body with its back to a wall; whether there was a place."""
+    half_x, half_y = arrangement.half_m
+    for _ in range(8):
+        turn = int(rng.integers(4))
+        wall, side = (half_x, half_y) if turn % 2 == 0 else (half_y, half_x)
+        out = wall - body.extent_m[0] / 2 - arrangement.gap_m - 0.001
+        along = uniform(rng, -1.0, 1.0) * (side - body.extent_m[1] / 2 - 0.3)
+        # Its front looks along its own x, its back to the wall behind.
+        x, y = ((-out, along), (along, -out), (out, along), (along, out))[turn]
+        placed = dataclasses.replace(body, base_m=point(x, y, 0.0), yaw_deg=90.0 * turn)
+        if put_at(arrangement, placed):
+            return True
+    return False

@@ -1,0 +1,133 @@
+"""Painted paths on the floor, of which exactly one reaches the door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from g2vlm_bench.world.layout.drawing import mm, one_of, uniform
+from g2vlm_bench.world.layout.solids import Solid
+from g2vlm_bench.world.scene import COLORS, WALLS, Door, Place, Strip
+
+Point = tuple[float, float]
+
+# A body keeps this distance to the border of the path that reaches the door.
+CLEARANCE_M = 0.15
+WIDTH_M = 0.10
+_COUNT = 3
+# Three paths may end side by side at the foot of one door.
+_BESIDE_M = 0.27
+_APART_M = 0.9
+# Black would look like a shadow.
+_COLORS = tuple(color for color in COLORS if color != "black")
+
+
+def draw_routes(rng: np.random.Generator, place: Place) -> tuple[list[Strip], list[str]]:
+    """Draw three paths, all in the same manner, and what becomes of each.
+
+    Returns:
+        The strips, and for each `door`, `wall` (it ends at another wall) or `blocked` (it goes to
+        the door, too, and a body shall stand on it). One of them is `door`.
+    """
+    colors = [_COLORS[i] for i in rng.permutation(len(_COLORS))[:_COUNT]]
+    fates = ["door", *(one_of(rng, ("wall", "blocked")) for _ in range(_COUNT - 1))]
+    fates = [fates[i] for i in rng.permutation(_COUNT)]
+    sides = rng.permutation([-_BESIDE_M, 0.0, _BESIDE_M])
+    starts: list[Point] = []
+    strips = []
+    for color, fate, side in zip(colors, fates, sides, strict=True):
+        door = place.doors[0] if fate != "wall" else _blind_door(rng, place)
+        end, inward = _foot(place, door, float(side))
+        knee_m = uniform(rng, 0.5, 1.3)
+        knee = (end[0] + knee_m * inward[0], end[1] + knee_m * inward[1])
+        start = _draw_start(rng, place, starts, knee)
+        starts.append(start)
+        points = (start, *_bend(rng, start, knee), knee, end)
+        corners = tuple((mm(x), mm(y)) for x, y in points)
+        strips.append(Strip(color, WIDTH_M, corners, dashed=False))
+    return strips, fates
+
+
+def corridor(strip: Strip) -> Iterator[Solid]:
+    """Prisms over a path and the clearance about it."""
+    half = strip.width_m / 2 + CLEARANCE_M
+    for (ax, ay), (bx, by) in zip(strip.points_m, strip.points_m[1:], strict=False):
+        length = math.hypot(bx - ax, by - ay)
+        yield Solid(
+            False,
+            (ax + bx) / 2,
+            (ay + by) / 2,
+            length / 2 + half,
+            half,
+            (bx - ax) / length,
+            (by - ay) / length,
+            0.0,
+            math.inf,
+        )
+
+
+def point_along(strip: Strip, share: float) -> Point:
+    """The point of a path after a share of its length."""
+    legs = list(zip(strip.points_m, strip.points_m[1:], strict=False))
+    lengths = [math.dist(a, b) for a, b in legs]
+    left = share * sum(lengths)
+    for (a, b), length in zip(legs, lengths, strict=True):
+        if left <= length:
+            part = left / length
+            return mm(a[0] + part * (b[0] - a[0])), mm(a[1] + part * (b[1] - a[1]))
+        left -= length
+    return strip.points_m[-1]
+
+
+def _blind_door(rng: np.random.Generator, place: Place) -> Door:
+    """Where a door could be, on a wall that has none: the end of a path that leads nowhere."""
+    wall = one_of(rng, [wall for wall in WALLS if wall != place.doors[0].wall])
+    return draw_door(rng, place, wall)
+
+
+def draw_door(rng: np.random.Generator, place: Place, wall: str) -> Door:
+    """A door somewhere in a wall."""
+    width = uniform(rng, 0.8, 1.0)
+    half = place.half_m[1 if wall in ("east", "west") else 0]
+    reach = half - width / 2 - 0.3
+    along = mm((2 * rng.random() - 1) * reach)
+    return Door(wall, along, width, uniform(rng, 1.9, 2.1), one_of(rng, tuple(COLORS)))
+
+
+def _foot(place: Place, door: Door, side_m: float) -> tuple[Point, Point]:
+    """A point at the foot of a door, beside its middle, and the direction into the room."""
+    half_x, half_y = place.half_m
+    along = door.along_m + side_m
+    return {
+        "east": ((half_x, along), (-1.0, 0.0)),
+        "west": ((-half_x, along), (1.0, 0.0)),
+        "north": ((along, half_y), (0.0, -1.0)),
+        "south": ((along, -half_y), (0.0, 1.0)),
+    }[door.wall]
+
+
+def _draw_start(rng: np.random.Generator, place: Place, others: list[Point], knee: Point) -> Point:
+    """Somewhere in the room, apart from the other starts and not on the last leg."""
+    while True:
+        x, y = ((2 * rng.random() - 1) * (half - 0.5) for half in place.half_m)
+        if math.dist((x, y), knee) > _APART_M and all(
+            math.dist((x, y), other) > _APART_M for other in others
+        ):
+            return x, y
+
+
+def _bend(rng: np.random.Generator, start: Point, knee: Point) -> tuple[Point, ...]:
+    """A point beside the line from the start to the knee, in half of the paths."""
+    if rng.random() < 0.5:
+        return ()
+    aside = uniform(rng, -0.3, 0.3)
+    x, y = knee[0] - start[0], knee[1] - start[1]
+    length = math.hypot(x, y)
+    return (
+        (
+            start[0] + x / 2 - aside * y / length,
+            start[1] + y / 2 + aside * x / length,
+        ),
+    )
