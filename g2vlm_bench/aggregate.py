@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.statistics import LEVEL, Bootstrap, cluster_bootstrap
+from g2vlm_bench.statistics import LEVEL, Bootstrap, cluster_bootstrap, weighted_median
 from g2vlm_bench.store import MetricResult, SampleLine
 
 
@@ -49,13 +49,15 @@ class Column:
         """Resample the clusters; None where no sample, or none with weight, has truth."""
         if sum(self.weights) <= 0:
             return None
-        return cluster_bootstrap(self.values, self.weights, self.clusters, seed)
+        return cluster_bootstrap(
+            self.values, self.weights, self.clusters, seed, self.spec.statistic
+        )
 
     def all_failed(self, seed: int) -> Bootstrap | None:
         """What a model gets that fails on every one of these samples."""
         if sum(self.weights) <= 0:
             return None
-        return cluster_bootstrap(self.worst, self.weights, self.clusters, seed)
+        return cluster_bootstrap(self.worst, self.weights, self.clusters, seed, self.spec.statistic)
 
     def result(self, seed: int) -> MetricResult:
         """Reduce to a number with its interval and counts."""
@@ -69,19 +71,23 @@ class Column:
             value=value,
             low=low,
             high=high,
-            value_scored=self._mean_of_scored(),
+            value_scored=self._of_scored(),
             n_scored=self.failed.count(False),
             n_failed=self.failed.count(True),
             n_unscored=self.n_unscored,
             n_clusters=len(set(self.clusters)),
         )
 
-    def _mean_of_scored(self) -> float | None:
+    def _of_scored(self) -> float | None:
         kept = [
             (v, w) for v, w, f in zip(self.values, self.weights, self.failed, strict=True) if not f
         ]
         mass = sum(w for _, w in kept)
-        return sum(v * w for v, w in kept) / mass if mass > 0 else None
+        if mass <= 0:
+            return None
+        if self.spec.statistic == "median":
+            return weighted_median(*zip(*kept, strict=True))
+        return sum(v * w for v, w in kept) / mass
 
 
 def _interval(spec: MetricSpec, boot: Bootstrap | None) -> tuple[float, float] | tuple[None, None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -18,6 +20,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         chance: The expected value of a guess, where that is known without the data.
         weight: Key of the per-sample weight in `SampleScore.weights`; every sample counts alike
             where it is absent. Ratio-of-sums statistics are weighted means too.
+        statistic: What is reported of the samples' values. A median has no partial credit to lose,
+            so it can be reported of a metric without a bound: few failures leave it finite.
         description: One line for the table's legend, with the source of the definition.
     """
 
@@ -28,6 +32,7 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     worst: float | None
     chance: float | None = None
     weight: str | None = None
+    statistic: Literal["mean", "median"] = "mean"
     description: str = ""
 
     @property

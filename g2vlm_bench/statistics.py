@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,12 @@ FEWEST_FOR_PERCENTILES = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bootstrap:
-    """A weighted mean and its replicates under resampling of clusters.
+    """A weighted mean or median and its replicates under resampling of clusters.
 
     Attributes:
-        value: The weighted mean; infinite where a value is.
-        replicates: `(REPLICATES,)` the mean under each draw; empty for fewer than two clusters.
+        value: The statistic; a mean is infinite where a value is.
+        replicates: `(REPLICATES,)` the statistic under each draw; empty for fewer than two clusters
+            and for an infinite value.
         n_clusters: How many clusters were resampled.
     """
 
@@ -46,14 +48,16 @@ def cluster_bootstrap(
     weights: Sequence[float] | NDArray[np.float64],
     clusters: Sequence[str],
     seed: int,
+    statistic: Literal["mean", "median"] = "mean",
 ) -> Bootstrap:
-    """Resample clusters with replacement and take the weighted mean of each draw.
+    """Resample clusters with replacement and take the weighted mean or median of each draw.
 
     Args:
         values: A value per sample; may be infinite, not NaN.
         weights: A non-negative weight per sample.
         clusters: The cluster of each sample.
         seed: Where the draws start; the same clusters and seed give the same draws.
+        statistic: A median of an even number of equal weights is the mean of the middle two.
 
     Raises:
         ValueError: Nothing to average, a NaN, a negative weight, or weights that sum to zero.
@@ -72,6 +76,9 @@ def cluster_bootstrap(
             f"got {int(np.isnan(value).sum())} NaN, weights from {weight.min()} to {weight.max()}"
         )
     names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    draws = draws_seed(names.tolist(), seed)
+    if statistic == "median":
+        return _median_bootstrap(value, weight, index, draws)
     mass: NDArray[np.float64] = np.bincount(index, weight).astype(np.float64)
     # What has no weight may be infinite, and 0 times that would be NaN.
     product = np.multiply(weight, value, out=np.zeros_like(value), where=weight > 0)
@@ -79,7 +86,56 @@ def cluster_bootstrap(
     mean = float(total.sum() / mass.sum())
     if len(names) < 2 or not math.isfinite(mean):
         return Bootstrap(mean, np.empty(0), len(names))
-    return Bootstrap(mean, _replicates(total, mass, draws_seed(names.tolist(), seed)), len(names))
+    return Bootstrap(mean, _replicates(total, mass, draws), len(names))
+
+
+def _median_bootstrap(
+    value: NDArray[np.float64], weight: NDArray[np.float64], index: NDArray[np.int64], draws: int
+) -> Bootstrap:
+    """Draws differ in the weights alone, so that the values are sorted once."""
+    order = np.argsort(value, kind="stable")
+    value, weight, index = value[order], weight[order], index[order]
+    n_clusters = int(index.max()) + 1
+    median = float(_weighted_medians(value, weight[None])[0])
+    if n_clusters < 2 or not math.isfinite(median):
+        return Bootstrap(median, np.empty(0), n_clusters)
+    replicates = np.concatenate(
+        [
+            # A draw can miss every cluster that has weight; its median is that of the data.
+            np.where(
+                (drawn := times[:, index] * weight).any(axis=1),
+                _weighted_medians(value, drawn),
+                median,
+            )
+            for times in _draws(n_clusters, draws, len(value))
+        ]
+    )
+    finite = bool(np.isfinite(replicates).all())
+    return Bootstrap(median, replicates if finite else np.empty(0), n_clusters)
+
+
+def weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+    """The middle of values by weight; between two where exactly half the weight is on each side.
+
+    >>> weighted_median([3.0, 1.0, 2.0, 9.0], [1, 1, 1, 1])
+    2.5
+    """
+    value, weight = np.asarray(values, np.float64), np.asarray(weights, np.float64)
+    order = np.argsort(value, kind="stable")
+    return float(_weighted_medians(value[order], weight[None, order])[0])
+
+
+def _weighted_medians(
+    ordered: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The middle of sorted values under each row of weights, between two where half is reached."""
+    below = np.cumsum(weights, axis=1)
+    half = below[:, -1:] / 2
+    # Sums of floats that should be equal differ by rounding.
+    tolerance = 1e-9 * half
+    first = np.argmax(below >= half - tolerance, axis=1)
+    second = np.argmax(below > half + tolerance, axis=1)
+    return np.asarray((ordered[first] + ordered[second]) / 2)
 
 
 def draws_seed(clusters: Sequence[str], seed: int) -> int:
@@ -193,19 +249,25 @@ def expanded_percentile(
 def _replicates(
     total: NDArray[np.float64], mass: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
-    rng = np.random.default_rng(seed)
-    count = len(total)
-    even = np.full(count, 1 / count)
-    out = np.empty(REPLICATES)
-    # In blocks, so that memory stays small however many clusters there are.
-    block = max(1, min(REPLICATES, 4_000_000 // count))
-    for start in range(0, REPLICATES, block):
-        stop = min(start + block, REPLICATES)
-        draws = rng.multinomial(count, even, size=stop - start)
+    # A draw can miss every cluster that has weight; its mean is that of the data.
+    whole = total.sum() / mass.sum()
+    means = []
+    for draws in _draws(len(total), seed, len(total)):
         drawn = draws @ mass
-        # A draw can miss every cluster that has weight; its mean is that of the data.
-        whole = total.sum() / mass.sum()
-        out[start:stop] = np.divide(
-            draws @ total, drawn, out=np.full(stop - start, whole), where=drawn > 0
+        means.append(
+            np.divide(draws @ total, drawn, out=np.full(len(draws), whole), where=drawn > 0)
         )
-    return out
+    return np.concatenate(means)
+
+
+def _draws(count: int, seed: int, width: int) -> Iterator[NDArray[np.int64]]:
+    """How often each of `count` clusters is drawn, `(block, count)` at a time.
+
+    In blocks, so that memory stays small however many clusters there are, or however many values
+    (`width`) are computed of each draw.
+    """
+    rng = np.random.default_rng(seed)
+    even = np.full(count, 1 / count)
+    block = max(1, min(REPLICATES, 4_000_000 // width))
+    for start in range(0, REPLICATES, block):
+        yield rng.multinomial(count, even, size=min(block, REPLICATES - start))

@@ -105,7 +105,7 @@ class MetricResult(msgspec.Struct, frozen=True, kw_only=True):
         value: Mean with every failure at the metric's worst value; None where that is infinite.
         low: Lower end of the 95 % interval; None where it is undefined (fewer than two clusters).
         high: Upper end.
-        value_scored: Mean over the scored samples alone, for reading beside `value`.
+        value_scored: Mean (or median) over the scored samples alone, for reading beside `value`.
         n_clusters: Scenes that were resampled.
     """
 

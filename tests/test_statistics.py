@@ -134,6 +134,35 @@ def test_draws_follow_from_the_names_of_the_clusters() -> None:
     assert draws_seed(["a", "b"], 0) != draws_seed(["a", "c"], 0)
 
 
+# ----------------------------------------------------------------------------------------- median
+
+
+def test_a_median_is_numpys_and_its_draws_those_of_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=40)
+    clusters = [f"c{i % 8}" for i in range(40)]
+    boot = cluster_bootstrap(values, np.ones(40), clusters, 3, "median")
+    assert boot.value == pytest.approx(np.median(values))
+    # The same draws, cluster by cluster, as those that the mean takes.
+    counts = np.random.default_rng(draws_seed(clusters, 3)).multinomial(8, [1 / 8] * 8, size=2000)
+    cluster = np.arange(40) % 8
+    slow = [np.median(np.repeat(values, drawn[cluster])) for drawn in counts]
+    assert boot.replicates == pytest.approx(slow)
+
+
+def test_a_median_outlives_a_few_failures_and_weights_count() -> None:
+    values = np.array([1.0, 2.0, 3.0, np.inf, np.inf])
+    clusters = list("abcde")
+    boot = cluster_bootstrap(values, np.ones(5), clusters, 0, "median")
+    assert boot.value == 3.0
+    # Some draws have more failures than not: no interval can be given.
+    assert boot.interval() is None
+    weighted = cluster_bootstrap(values, [5, 1, 1, 1, 0], clusters, 0, "median")
+    assert weighted.value == 1.0
+    with pytest.raises(ValueError, match="NaN"):
+        cluster_bootstrap([np.nan], [1.0], ["a"], 0, "median")
+
+
 # -------------------------------------------------------------------------------------- intervals
 
 
