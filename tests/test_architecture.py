@@ -71,6 +71,7 @@ DOORS = {
 # These may stand at the top of a module; everything else heavy stands inside the function.
 TOP_LEVEL_TORCH = {
     "geometry/nearest_torch.py", "world/renderer.py", "world/raycast.py", "world/shading.py",
+    "world/pack.py", "world/paint.py", "world/primitives.py",
 }  # fmt: skip
 
 

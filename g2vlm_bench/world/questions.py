@@ -18,6 +18,7 @@ from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import AnswerType
 from g2vlm_bench.world.candidates import CANDIDATES, Candidate, Seen
 from g2vlm_bench.world.scene import COLORS, SPLITS, WORLD_VERSION, Scene
+from g2vlm_bench.world.sight import Sight
 
 FAMILIES = tuple(CANDIDATES)
 # Their answers are metres; the other numbers are counts.
@@ -110,7 +111,7 @@ class Question:
 
 def ask(
     scenes: Sequence[Scene],
-    shares: Sequence[NDArray[np.float64]],
+    sights: Sequence[Sight],
     per_scene: int,
     families: Sequence[str] = FAMILIES,
 ) -> list[tuple[Question, ...]]:
@@ -121,7 +122,7 @@ def ask(
 
     Args:
         scenes: The scenes.
-        shares: Per scene `(views, bodies)`, from `renderer.visible_shares`.
+        sights: What each scene's cameras see, from `renderer.look`.
         per_scene: How many questions a scene gets at most; fewer where no more are plain to see.
         families: Which of `FAMILIES` to ask.
 
@@ -138,10 +139,10 @@ def ask(
             )
     balance: defaultdict[str, float] = defaultdict(float)
     asked = []
-    for scene, share in zip(scenes, shares, strict=True):
+    for scene, sight in zip(scenes, sights, strict=True):
         key = (WORLD_VERSION, SPLITS.index(scene.split), _QUESTIONS_STREAM)
         rng = np.random.default_rng(np.random.SeedSequence(scene.seed, spawn_key=key))
-        asked.append(tuple(_ask_scene(scene, share, per_scene, families, balance, rng)))
+        asked.append(tuple(_ask_scene(scene, sight.share, per_scene, families, balance, rng)))
     return asked
 
 

@@ -1,263 +1,296 @@
-"""Rays against the analytic primitives of scenes, one scene a view, batched in torch.
+"""Camera and shadow rays against the scenes of V views, batched in torch.
 
-Shapes: V views, R rays a view, N body slots. Only +, -, *, /, roots and comparisons, element by
-element, so that a ray's result is the same bits whatever it is batched with.
+Rays are asked only of parts that they may meet: a camera ray of the parts whose rectangle in the
+picture holds it, a shadow ray of the parts whose ball it comes near. What remains are pairs of a
+ray and a part; a minimum over the pairs of a ray, which no order can change, is what it meets.
+
+Shapes: V views, R rays a view, P parts; pairs `(n,)`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm_bench.world.scene import COLORS, Scene
+from g2vlm_bench.world.pack import Group, Pack
+from g2vlm_bench.world.primitives import SOLIDS, TINY, Vectors
 
-SHAPES = ("box", "sphere", "cylinder")
-# Keeps a division by an exact 0 finite; less than the rounding of anything that matters.
-_TINY = 1e-9
-
-
-class Vectors(NamedTuple):
-    """Three coordinates, each `(V, R)` or broadcastable to it; apart, they are faster."""
-
-    x: Tensor
-    y: Tensor
-    z: Tensor
-
-    def dot(self, other: Vectors) -> Tensor:
-        """Scalar product, `(V, R)`."""
-        return self.x * other.x + self.y * other.y + self.z * other.z
-
-    def along(self, direction: Vectors, t: Tensor) -> Vectors:
-        """The points `self + t * direction`."""
-        return Vectors(*(o + t * d for o, d in zip(self, direction, strict=True)))
-
-    def minus(self, other: Vectors) -> Vectors:
-        """The differences `self - other`."""
-        return Vectors(*(a - b for a, b in zip(self, other, strict=True)))
+# Ground farther ahead than this is lost in the haze: sky.
+HORIZON_M = 200.0
+# Balls are taken a little larger than they are, so that rounding loses no shadow.
+_LARGER = 1.02
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """The scenes of V views as tensors; bodies are grouped into slots of one shape each.
+class Pairs(NamedTuple):
+    """Rays that may meet parts of one group.
 
     Attributes:
-        shapes: The shape that each of the N slots holds in every view.
-        center: `(V, N, 3)` centres, metres.
-        half: `(V, N, 3)` half extents, metres; 0 where a view leaves the slot empty.
-        turn: `(V, N, 2)` cosine and sine of the yaw.
-        ids: `(V, N)` int32 instance ids.
-        albedo: `(V, N, 3)` RGB in [0, 1].
-        room: `(V, 3)` half width, half depth, height, metres.
-        light: `(V, 3)` position of the lamp, metres.
+        ray: `(n,)` int64, `view * R + ray`.
+        part: `(n,)` int64.
     """
 
-    shapes: tuple[str, ...]
-    center: Tensor
-    half: Tensor
-    turn: Tensor
-    ids: Tensor
-    albedo: Tensor
-    room: Tensor
-    light: Tensor
+    ray: Tensor
+    part: Tensor
 
 
 class Hits(NamedTuple):
     """What rays met first.
 
     Attributes:
-        t: `(V, R)` ray parameter.
-        slot: `(V, R)` int64 body slot, -1 for the room.
-        normal: Unit normals in the world, towards the ray.
-        point: The points met, world.
+        t: `(V, R)` ray parameter, infinite for the sky.
+        part: `(V, R)` int64 part, -1 for the place and the sky.
+        body: `(V, R)` int64 body `view * N + slot`, -1 for the place and the sky.
+        normal: Unit normals in the world, towards the ray; 0 for the sky.
+        point: The points met, world; for the sky, far away.
     """
 
     t: Tensor
-    slot: Tensor
+    part: Tensor
+    body: Tensor
     normal: Vectors
     point: Vectors
 
 
-def pack_scenes(scenes: Sequence[Scene], device: torch.device | str) -> Pack:
-    """Gather the scenes of V views into tensors on a device."""
-    most = {s: max(sum(b.kind == s for b in scene.bodies) for scene in scenes) for s in SHAPES}
-    shapes = tuple(shape for shape in SHAPES for _ in range(most[shape]))
-    table = np.zeros((len(scenes), len(shapes), 12))
-    for row, scene in zip(table, scenes, strict=True):
-        for shape in SHAPES:
-            slot = shapes.index(shape) if shape in shapes else 0
-            for body in (b for b in scene.bodies if b.kind == shape):
-                yaw = math.radians(body.yaw_deg)
-                half = np.array(body.extent_m) / 2
-                turn = (math.cos(yaw), math.sin(yaw))
-                row[slot] = [*body.center_m, *half, *turn, body.id, *COLORS[body.color]]
-                slot += 1
-    rooms = [(*scene.place.half_m, scene.place.height_m) for scene in scenes]
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Pairs that do meet, before the place does: where."""
 
-    def tensor(values: object) -> Tensor:
-        return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=device)
+    group: Group
+    ray: Tensor
+    part: Tensor
+    t: Tensor
 
-    return Pack(
-        shapes=shapes,
-        center=tensor(table[..., 0:3]),
-        half=tensor(table[..., 3:6]),
-        turn=tensor(table[..., 6:8]),
-        ids=tensor(table[..., 8]).to(torch.int32),
-        albedo=tensor(table[..., 9:12]),
-        room=tensor(rooms),
-        light=tensor([scene.lights[0].position_m for scene in scenes]),
+
+def camera_pairs(pack: Pack) -> list[Pairs]:
+    """Pairs of each group for the rays of whole pictures, ray = `row * W + column`."""
+    device = pack.focal.device
+    pairs = []
+    for spans in pack.spans:
+        first, length, part = (
+            torch.as_tensor(a, device=device) for a in (spans.first, spans.length, spans.part)
+        )
+        total = int(spans.length.sum())
+        shift = first - (length.cumsum(0) - length)
+        ray = shift.repeat_interleave(length, output_size=total)
+        ray = ray + torch.arange(total, device=device)
+        pairs.append(Pairs(ray, part.repeat_interleave(length, output_size=total)))
+    return pairs
+
+
+def trace(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs]) -> Hits:
+    """Find the first surface of each ray among the place and its pairs.
+
+    Args:
+        pack: The views.
+        origin: `(V, 1)` inside the place and outside every body.
+        direction: `(V, R)` of any length.
+        pairs: Per group, the parts that each ray may meet.
+    """
+    t = _leave_place(pack, origin, direction)
+    shape, t = t.shape, t.reshape(-1)
+    met = list(_meet(pack, origin, direction, pairs, t))
+    part = torch.full_like(t, -1, dtype=torch.int64)
+    near = origin.along(direction, t.view(shape).clamp_max(2 * HORIZON_M))
+    normal = [c.reshape(-1) for c in _place_normals(pack, near, t.view(shape))]
+    if met:
+        ray = torch.cat([m.ray for m in met])
+        parts, times = (torch.cat([getattr(m, name) for m in met]) for name in ("part", "t"))
+        t = t.scatter_reduce(0, ray, times, "amin")
+        # Of parts that meet the ray at the same place, the first one.
+        first = times == t.index_select(0, ray)
+        none = len(pack.parts.body)
+        best = torch.full_like(part, none)
+        best = best.scatter_reduce(0, ray, torch.where(first, parts, none), "amin")
+        part = torch.where(best == none, -1, best)
+        for m in met:
+            wins = (best.index_select(0, m.ray) == m.part).nonzero().view(-1)
+            rays, members = m.ray.index_select(0, wins), m.part.index_select(0, wins)
+            ahead = direction.at(rays)
+            start = _pick(origin, rays, shape)
+            point = start.along(ahead, m.t.index_select(0, wins))
+            found = _part_normals(pack, m.group, members, point)
+            normal = [c.index_copy(0, rays, f) for c, f in zip(normal, found, strict=True)]
+    body = torch.full_like(part, -1)
+    if met:
+        body = torch.where(part < 0, -1, pack.parts.body.index_select(0, part.clamp_min(0)))
+    t = t.view(shape)
+    point = origin.along(direction, t.clamp_max(2 * HORIZON_M))
+    return Hits(
+        t, part.view(shape), body.view(shape), Vectors(*(c.view(shape) for c in normal)), point
     )
 
 
-def trace(pack: Pack, origin: Vectors, direction: Vectors) -> Hits:
-    """Find the first surface of each ray; directions need no unit length.
+def silhouettes(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs]) -> Tensor:
+    """Where each body would be seen alone, `(V, N, R)` bool."""
+    t = _leave_place(pack, origin, direction)
+    views, rays = t.shape
+    slots = pack.bodies.ids.shape[1]
+    masks = torch.zeros(views * slots * rays, dtype=torch.bool, device=t.device)
+    for met in _meet(pack, origin, direction, pairs, t.reshape(-1)):
+        body = pack.parts.body.index_select(0, met.part)
+        masks[body * rays + met.ray % rays] = True
+    return masks.view(views, slots, rays)
 
-    Origins must be inside the room and outside every body, so that every ray hits something.
+
+def shadowed(pack: Pack, origin: Vectors, direction: Vectors, lamp: int, asked: Tensor) -> Tensor:
+    """Whether a body stands between `origin` and a lamp, `(V, R)` bool.
+
+    Args:
+        pack: The views.
+        origin: `(V, R)` points, lifted off the surfaces they are on.
+        direction: `(V, R)` from there to the lamp.
+        lamp: Which of the lights.
+        asked: `(V, R)` bool, which rays matter; the others are not shadowed.
     """
-    t = _leave_room(pack, origin, direction)
-    slot = torch.full_like(t, -1, dtype=torch.int64)
-    for number in range(len(pack.shapes)):
-        entry = _enter_body(pack, number, origin, direction)
-        nearer = entry < t
-        t = torch.where(nearer, entry, t)
-        slot = torch.where(nearer, number, slot)
-    point = origin.along(direction, t)
-    return Hits(t, slot, _normals(pack, slot, point), point)
+    shape = direction.x.shape
+    blocked = torch.zeros(direction.x.numel(), dtype=torch.bool, device=direction.x.device)
+    for pairs, group in zip(
+        _shadow_pairs(pack, direction, lamp, asked), pack.parts.groups, strict=True
+    ):
+        if not len(pairs.ray):
+            continue
+        enter, leave = _through(pack, group, pairs, origin.at(pairs.ray), direction.at(pairs.ray))
+        stops = (enter < leave) & (enter < 1) & (leave > 0)
+        blocked[pairs.ray[stops]] = True
+    return blocked.view(shape)
 
 
-def root(values: Tensor) -> Tensor:
-    """Square root by way of rsqrt, which torch does not cut into threads for small tensors.
+def _shadow_pairs(pack: Pack, direction: Vectors, lamp: int, asked: Tensor) -> Iterator[Pairs]:
+    """Per group, the parts whose balls the rays to a lamp come near."""
+    lights = Vectors(*(pack.lights[:, lamp, i, None] for i in range(3)))
+    square = direction.dot(direction)
+    rays, bodies = [], []
+    count, slots = direction.x.shape[1], pack.bodies.ids.shape[1]
+    starts = torch.arange(len(square), device=square.device)[:, None]
+    for slot in range(slots):
+        to_ball = Vectors(*(c[:, slot, None] for c in pack.bodies.center)).minus(lights)
+        near = _comes_near(to_ball, pack.bodies.radius[:, slot, None], direction, square)
+        found = (near & asked).view(-1).nonzero().view(-1)
+        rays.append(found)
+        bodies.append((starts * slots + slot).expand(-1, count).reshape(-1).index_select(0, found))
+    ray, body = torch.cat(rays), torch.cat(bodies)
+    number = pack.bodies.part_count.index_select(0, body)
+    ray = ray.repeat_interleave(number)
+    place = pack.bodies.first_part.index_select(0, body) - (number.cumsum(0) - number)
+    place = place.repeat_interleave(number) + torch.arange(len(ray), device=ray.device)
+    part = pack.bodies.part_order.index_select(0, place)
+    center = pack.parts.center.at(part)
+    view = ray // count
+    to_ball = center.minus(Vectors(*(c.view(-1).index_select(0, view) for c in lights)))
+    near = (
+        _comes_near(
+            to_ball,
+            pack.parts.radius.index_select(0, part),
+            direction.at(ray),
+            square.view(-1).index_select(0, ray),
+        )
+        .nonzero()
+        .view(-1)
+    )
+    ray, part = ray.index_select(0, near), part.index_select(0, near)
+    for group in pack.parts.groups:
+        chosen = ((part >= group.start) & (part < group.stop)).nonzero().view(-1)
+        yield Pairs(ray.index_select(0, chosen), part.index_select(0, chosen))
 
-    Handing a few thousand numbers to a second thread, as torch's sqrt, floor and index do, costs
-    more than it saves, and a thousand times more on a machine whose cores are all busy.
+
+def _comes_near(to_ball: Vectors, radius: Tensor, to_lamp: Vectors, square: Tensor) -> Tensor:
+    """Whether a segment to a lamp may meet a ball.
+
+    Args:
+        to_ball: From the lamp to the ball's centre.
+        radius: Of the ball; 0 is met by nothing.
+        to_lamp: From the segment's start to the lamp.
+        square: Its square.
     """
-    return values * values.clamp_min(1e-30).rsqrt()
+    radius = _LARGER * radius
+    back = -to_ball.dot(to_lamp)
+    outside = to_ball.dot(to_ball) - radius * radius
+    ahead = (back > 0) | (outside < 0)
+    # Beyond the start by more than the radius: a square root is saved by squaring both sides.
+    excess = back - square
+    within = (excess < 0) | (excess * excess < radius * radius * square)
+    return ahead & within & (back * back >= outside * square) & (radius > 0)
 
 
-def shadowed(pack: Pack, origin: Vectors, direction: Vectors) -> Tensor:
-    """Whether a body stands between `origin` and `origin + direction`, `(V, R)` bool."""
-    blocked = torch.zeros_like(direction.x, dtype=torch.bool)
-    for number in range(len(pack.shapes)):
-        blocked |= _enter_body(pack, number, origin, direction) < 1
-    return blocked
+def _meet(
+    pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs], limit: Tensor
+) -> Iterator[_Met]:
+    """Which pairs meet before the place does; a group without any is left out."""
+    for group, asked in zip(pack.parts.groups, pairs, strict=True):
+        ahead = direction.at(asked.ray)
+        start = _pick(origin, asked.ray, direction.x.shape)
+        enter, leave = _through(pack, group, asked, start, ahead)
+        near = torch.minimum(leave, limit.index_select(0, asked.ray))
+        found = ((enter < near) & (enter > 0)).nonzero().view(-1)
+        if len(found):
+            yield _Met(
+                group,
+                asked.ray.index_select(0, found),
+                asked.part.index_select(0, found),
+                enter.index_select(0, found),
+            )
 
 
-def _leave_room(pack: Pack, origin: Vectors, direction: Vectors) -> Tensor:
+def _pick(origin: Vectors, ray: Tensor, shape: torch.Size) -> Vectors:
+    """Origins `(V, 1)` of flat rays."""
+    view = ray // shape[1]
+    return Vectors(*(c.view(-1).index_select(0, view) for c in origin))
+
+
+def _through(
+    pack: Pack, group: Group, pairs: Pairs, origin: Vectors, direction: Vectors
+) -> tuple[Tensor, Tensor]:
+    """Where rays enter and leave their parts."""
+    start = origin.minus(pack.parts.center.at(pairs.part))
+    return SOLIDS[group.primitive].through(
+        _to_own(pack, group, pairs.part, start),
+        _to_own(pack, group, pairs.part, direction),
+        pack.parts.half.at(pairs.part),
+    )
+
+
+def _to_own(pack: Pack, group: Group, part: Tensor, vectors: Vectors) -> Vectors:
+    """World vectors in the parts' own axes."""
+    cosine, sine = (c.index_select(0, part) for c in (pack.parts.cosine, pack.parts.sine))
+    turned = vectors.turned(cosine, sine)
+    return Vectors(*(turned[(group.axis + turn) % 3] for turn in (1, 2, 3)))
+
+
+def _part_normals(pack: Pack, group: Group, part: Tensor, point: Vectors) -> Vectors:
+    """Outward normals at points on parts of a group, world."""
+    local = _to_own(pack, group, part, point.minus(pack.parts.center.at(part)))
+    own = SOLIDS[group.primitive].normal(local, pack.parts.half.at(part))
+    thing = Vectors(*(own[(axis - group.axis - 1) % 3] for axis in range(3)))
+    cosine, sine = (c.index_select(0, part) for c in (pack.parts.cosine, pack.parts.sine))
+    return thing.turned(cosine, -sine)
+
+
+def _leave_place(pack: Pack, origin: Vectors, direction: Vectors) -> Tensor:
+    """Where rays meet walls, floor and ceiling; infinite for the sky."""
     half_x, half_y, height = (pack.room[:, i, None] for i in range(3))
-    middle = Vectors(origin.x, origin.y, origin.z - height / 2)
-    times = [
-        (half - start * speed.sign()) / speed.abs().clamp_min(_TINY)
-        for half, start, speed in zip((half_x, half_y, height / 2), middle, direction, strict=True)
+    reach = [
+        (half - start * speed.sign()) / speed.abs().clamp_min(TINY)
+        for half, start, speed in zip((half_x, half_y), origin[:2], direction[:2], strict=True)
     ]
-    return torch.minimum(torch.minimum(times[0], times[1]), times[2])
+    vertical = torch.where(direction.z < 0, origin.z, height - origin.z)
+    up = vertical / direction.z.abs().clamp_min(TINY)
+    t = torch.minimum(torch.minimum(reach[0], reach[1]), up)
+    return torch.where(t > HORIZON_M, torch.inf, t)
 
 
-def _enter_body(pack: Pack, slot: int, origin: Vectors, direction: Vectors) -> Tensor:
-    """Ray parameter at which a ray enters the body of a slot; infinite where it never does."""
-    center, half, turn = (
-        part[:, slot, :, None].unbind(1) for part in (pack.center, pack.half, pack.turn)
-    )
-    local = origin.minus(Vectors(*center))
-    if pack.shapes[slot] == "sphere":
-        enter, leave = _through_round(local, direction, half[0])
-    elif pack.shapes[slot] == "cylinder":
-        zero = torch.zeros_like(half[0])
-        flat = Vectors(local.x, local.y, zero), Vectors(direction.x, direction.y, zero)
-        enter, leave = _through_round(*flat, half[0])
-        enter, leave = _clip(enter, leave, local.z, direction.z, half[2])
-    else:
-        enter, leave = _through_box(_turned(local, turn), _turned(direction, turn), half)
-    # A ray that starts on a surface (a shadow ray) must not meet that surface again.
-    return torch.where((enter < leave) & (enter > 0), enter, torch.inf)
-
-
-def _through_round(local: Vectors, direction: Vectors, radius: Tensor) -> tuple[Tensor, Tensor]:
-    """Entry and exit of a sphere about 0, or of an endless cylinder where all z are 0.
-
-    From the foot of the perpendicular, which loses no digits where b^2 - 4ac would (float32).
-    """
-    square = direction.dot(direction).clamp_min(_TINY)
-    middle = -local.dot(direction) / square
-    foot = local.along(direction, middle)
-    reach = root(((radius * radius - foot.dot(foot)) / square).clamp_min(0))
-    return middle - reach, middle + reach
-
-
-def _through_box(
-    local: Vectors, direction: Vectors, half: Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
-    enter = torch.full_like(direction.x, -torch.inf)
-    leave = torch.full_like(direction.x, torch.inf)
-    for axis in range(3):
-        enter, leave = _clip(enter, leave, local[axis], direction[axis], half[axis])
-    return enter, leave
-
-
-def _clip(
-    enter: Tensor, leave: Tensor, start: Tensor, speed: Tensor, half: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Narrow an interval of the ray to where one coordinate is within +-half."""
-    inverse = 1 / (speed + _TINY)
-    middle, reach = -start * inverse, half * inverse.abs()
-    return torch.maximum(enter, middle - reach), torch.minimum(leave, middle + reach)
-
-
-def _normals(pack: Pack, slot: Tensor, point: Vectors) -> Vectors:
-    """Outward normals of bodies and inward normals of the room at points on them."""
-    inside = _room_normals(pack, point)
-    if not pack.shapes:
-        return inside
-    which = slot.clamp_min(0)
-    center, half, turn = (
-        [part[..., i].gather(1, which) for i in range(part.shape[-1])]
-        for part in (pack.center, pack.half, pack.turn)
-    )
-    local = point.minus(Vectors(*center))
-    numbers = torch.tensor([[SHAPES.index(s) for s in pack.shapes]], device=which.device)
-    kinds = numbers.expand(len(which), -1).gather(1, which)
-    round_ = Vectors(*(c / half[0].clamp_min(_TINY) for c in local))
-    is_cap = local.z.abs() - half[2] > root(local.x * local.x + local.y * local.y) - half[0]
-    cap = Vectors(torch.zeros_like(local.x), torch.zeros_like(local.x), local.z.sign())
-    tube = Vectors(round_.x, round_.y, torch.zeros_like(local.x))
-    faces = _turned(_face(_turned(local, turn), half), (turn[0], -turn[1]))
-    chosen = []
-    for axis in range(3):
-        cylinder = torch.where(is_cap, cap[axis], tube[axis])
-        body = torch.where(kinds == SHAPES.index("sphere"), round_[axis], cylinder)
-        body = torch.where(kinds == SHAPES.index("box"), faces[axis], body)
-        chosen.append(torch.where(slot < 0, inside[axis], body))
-    return _unit(Vectors(*chosen))
-
-
-def _room_normals(pack: Pack, point: Vectors) -> Vectors:
+def _place_normals(pack: Pack, point: Vectors, t: Tensor) -> Vectors:
+    """Inward normals of floor, ceiling and walls; 0 for the sky."""
     half_x, half_y, height = (pack.room[:, i, None] for i in range(3))
-    middle = Vectors(point.x, point.y, point.z - height / 2)
-    outward = _face(middle, (half_x, half_y, height / 2))
-    return Vectors(*(-c for c in outward))
-
-
-def _face(local: Vectors, half: Sequence[Tensor]) -> Vectors:
-    """The outward axis of the box face that a point is on."""
-    out = [c.abs() - h for c, h in zip(local, half, strict=True)]
-    on_x = (out[0] >= out[1]) & (out[0] >= out[2])
-    on_y = ~on_x & (out[1] >= out[2])
-    masks = (on_x, on_y, ~on_x & ~on_y)
-    return Vectors(*(c.sign() * mask for c, mask in zip(local, masks, strict=True)))
-
-
-def _turned(vectors: Vectors, turn: Sequence[Tensor]) -> Vectors:
-    """World axes to a body's own; with the sine negated, back."""
-    cosine, sine = turn
-    x = cosine * vectors.x + sine * vectors.y
-    y = cosine * vectors.y - sine * vectors.x
-    return Vectors(x, y, vectors.z)
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    length = root(vectors.dot(vectors)).clamp_min(_TINY)
-    return Vectors(*(c / length for c in vectors))
+    ground = torch.where(torch.isinf(t), 0.0, 1.0)
+    out_x, out_y = point.x.abs() - half_x, point.y.abs() - half_y
+    # In the open, both are minus infinity or, for the sky, no number: no wall.
+    out_z = torch.maximum(-point.z, point.z - height)
+    on_x = (out_x >= out_y) & (out_x >= out_z)
+    on_y = ~on_x & (out_y >= out_z)
+    on_z = ~(on_x | on_y)
+    up = torch.where(point.z - height > -point.z, -1.0, 1.0)
+    return Vectors(-point.x.sign() * on_x, -point.y.sign() * on_y, up * on_z * ground)

@@ -133,16 +133,16 @@ class WorldReader(Reader):
         return [make_scene(seed, split) for seed in range(self.n)]
 
     def _make_questions(self, split: str) -> list[tuple[Question, ...]]:
-        from g2vlm_bench.world.renderer import visible_shares
+        from g2vlm_bench.world.renderer import look
 
         scenes = self._scenes(split)
-        shares = visible_shares(scenes, self.views, self.width / self.height)
-        return ask(scenes, shares, self.questions_per_scene, self.families)
+        sights = look(scenes, self.views, self.width / self.height)
+        return ask(scenes, sights, self.questions_per_scene, self.families)
 
     def _make_views(self, scene: Scene) -> Views:
         from g2vlm_bench.world.renderer import render
 
-        shots = [(scene, camera) for camera in scene.cameras[: self.views]]
+        shots = [scene.shot(view) for view in range(self.views)]
         return render(shots, self.height, self.width)
 
     def _id(self, scene: Scene) -> str:

@@ -10,11 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from g2vlm_bench.world.raycast import Hits, Pack, Vectors, pack_scenes, root, trace
-from g2vlm_bench.world.scene import Camera, Scene
-from g2vlm_bench.world.shading import Paint, Rgb, paint_scenes, shade
-
-Shot = tuple[Scene, Camera]
+from g2vlm_bench.world.pack import Pack, Shot, pack_shots
+from g2vlm_bench.world.paint import Rgb
+from g2vlm_bench.world.primitives import Vectors, root
+from g2vlm_bench.world.raycast import Hits, Pairs, camera_pairs, silhouettes, trace
+from g2vlm_bench.world.scene import Scene
+from g2vlm_bench.world.shading import Looks, looks_of, shade
+from g2vlm_bench.world.sight import Sight
 
 # Rays of a chunk. On a CPU a chunk stays below the size that torch cuts into threads: two threads
 # gain little here, and on a machine whose cores are all busy waiting for each other costs tenfold.
@@ -31,9 +33,12 @@ class Views:
 
     Attributes:
         rgb: `(V, H, W, 3)` uint8.
-        depth_m: `(V, H, W)` float32 z-depth in metres; every pixel is valid.
-        normals_world: `(V, H, W, 3)` float32 unit normals in the world frame, towards the camera.
-        instance_ids: `(V, H, W)` int32; 0 is the room, a body has its id.
+        depth_m: `(V, H, W)` float32 z-depth in metres; NaN for the sky of an open place.
+        normals_world: `(V, H, W, 3)` float32 unit normals in the world frame, towards the camera; 0
+            for the sky.
+        instance_ids: `(V, H, W)` int32; 0 is the place and the sky, a body has its id.
+        visibility: Per view `(bodies,)` in [0, 1]: the visible share of the pixels that each body
+            would fill alone; NaN where it would fill none.
         intrinsics: `(V, 3, 3)` float64, pixels.
         world_from_camera: `(V, 4, 4)` float64.
     """
@@ -42,6 +47,7 @@ class Views:
     depth_m: Tensor
     normals_world: Tensor
     instance_ids: Tensor
+    visibility: tuple[NDArray[np.float64], ...]
     intrinsics: NDArray[np.float64]
     world_from_camera: NDArray[np.float64]
 
@@ -51,60 +57,82 @@ def render(
 ) -> Views:
     """Render V pictures in one go.
 
-    Geometry is sampled once a pixel, at its centre (+0.5), in float32 (errors under 1e-5 m).
-    Colour is averaged over four samples where the picture has an edge. The same shot gives the
-    same bytes whatever it is batched with.
+    Geometry is sampled once a pixel, at its centre (+0.5), in float32 (errors under 1e-5 m in
+    rooms). Colour is averaged over four samples where the picture has an edge. Ground farther than
+    `raycast.HORIZON_M` is sky. The same shot gives the same bytes whatever it is batched with.
 
     Args:
-        shots: The scene and the camera of each view.
+        shots: The still scene and the camera of each view, as `Scene.shot` gives them.
         height: Rows.
         width: Columns.
         device: Where to compute and to leave the result.
 
     Raises:
-        ValueError: There is no shot, or the picture has no pixel.
+        ValueError: There is no shot or no pixel; a camera looks nowhere, or is inside a body or
+            outside its place; a round part is not as wide as it is deep.
     """
-    if not shots or height < 1 or width < 1:
-        got = f"{len(shots)} shots of {height} x {width}"
-        raise ValueError(f"expected at least one shot and one pixel, got {got}")
-    parts = zip(*(stage.picture() for stage in _stages(shots, height, width, device)), strict=True)
-    rgb, depth, normals, ids = (torch.cat(part) for part in parts)
+    stages = list(_stages(shots, height, width, device))
+    parts = zip(*(stage.picture() for stage in stages), strict=True)
+    rgb, depth, normals, ids, sights = parts
     return Views(
-        rgb=rgb,
-        depth_m=depth,
-        normals_world=normals,
-        instance_ids=ids,
+        rgb=torch.cat(rgb),
+        depth_m=torch.cat(depth),
+        normals_world=torch.cat(normals),
+        instance_ids=torch.cat(ids),
+        visibility=tuple(sight.visibility[0] for found in sights for sight in found),
         intrinsics=np.stack([camera.intrinsics(height, width) for _, camera in shots]),
         world_from_camera=np.stack([camera.world_from_camera for _, camera in shots]),
     )
 
 
-def visible_shares(
+def amodal_masks(
+    shots: Sequence[Shot], height: int, width: int, device: torch.device | str = "cpu"
+) -> list[Tensor]:
+    """Per view `(bodies, H, W)` bool: where each body would be seen if it were alone.
+
+    Raises:
+        ValueError: As in `render`.
+    """
+    found = []
+    for stage in _stages(shots, height, width, device):
+        masks = stage.silhouettes().view(len(stage.pack.shots), -1, height, width)
+        for (scene, _), mask in zip(stage.pack.shots, masks, strict=True):
+            found.append(mask[: len(scene.bodies)])
+    return found
+
+
+def look(
     scenes: Sequence[Scene], views: int, aspect: float = 1.0, device: torch.device | str = "cpu"
-) -> list[NDArray[np.float64]]:
-    """Measure how much of each picture each body fills, without shading it.
+) -> list[Sight]:
+    """Measure what each scene's first cameras see of each body, without shading it.
 
     The probe has 64 rows or columns on its shorter side whatever size is rendered later, so that
     questions do not depend on the resolution.
 
     Args:
-        scenes: The scenes.
+        scenes: The scenes; of moving ones, each view sees its own frame.
         views: How many of a scene's cameras, from the first.
         aspect: Width over height of the picture.
         device: Where to compute.
 
-    Returns:
-        Per scene `(views, bodies)`, the share of the picture's pixels in [0, 1].
+    Raises:
+        ValueError: There are no views, the aspect is not positive, or as in `render`.
     """
+    if views < 1 or not 0 < aspect < np.inf:
+        raise ValueError(f"expected views and a positive aspect, got {views} and {aspect}")
+    if not scenes:
+        return []
     height = round(_PROBE_SIDE / min(aspect, 1))
     width = round(_PROBE_SIDE * max(aspect, 1))
-    shots = [(scene, camera) for scene in scenes for camera in scene.cameras[:views]]
-    seen = [stage.ids().cpu().numpy() for stage in _stages(shots, height, width, device)]
-    ids = np.concatenate([np.zeros((0, height * width)), *seen])
-    ids = ids.reshape(len(scenes), views, height * width)
+    shots = [scene.shot(view) for scene in scenes for view in range(views)]
+    seen = [sight for stage in _stages(shots, height, width, device) for sight in stage.sights()]
     return [
-        np.stack([(maps == body.id).mean(axis=-1) for body in scene.bodies], axis=-1)
-        for scene, maps in zip(scenes, ids, strict=True)
+        Sight(
+            share=np.concatenate([s.share for s in own]),
+            amodal_share=np.concatenate([s.amodal_share for s in own]),
+            hidden_by=np.concatenate([s.hidden_by for s in own]),
+        )
+        for own in (seen[i : i + views] for i in range(0, len(seen), views))
     ]
 
 
@@ -113,37 +141,39 @@ class _Stage:
     """A few shots on a device, ready to shoot rays."""
 
     pack: Pack
-    paint: Paint
-    axes: Tensor
-    """`(V, 3, 3)`, world_from_camera rotations."""
-    position: Tensor
-    """`(V, 3)`, metres."""
-    focal: Tensor
-    """`(V, 1)`, pixels."""
+    pairs: list[Pairs]
     height: int
     width: int
 
-    def ids(self) -> Tensor:
-        """`(V, H*W)` int32 instance ids."""
-        return self._ids(trace(self.pack, *self._rays(*self._pixel_centers())))
+    def sights(self) -> list[Sight]:
+        """What each view sees of each body, one view a sight."""
+        hits = trace(self.pack, *self._rays(*self._pixel_centers()), self.pairs)
+        return self._sights(hits)
 
-    def picture(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Rgb, depth, normals and ids of every pixel."""
+    def silhouettes(self) -> Tensor:
+        """`(V, N, H*W)` bool, where each body would be seen alone."""
+        return silhouettes(self.pack, *self._rays(*self._pixel_centers()), self.pairs)
+
+    def picture(self) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Sight]]:
+        """Rgb, depth, normals and ids of every pixel, and what is seen of the bodies."""
         x, y = self._pixel_centers()
-        hits = trace(self.pack, *self._rays(x, y))
-        light = self._smoothed(shade(self.pack, self.paint, hits), x, y)
-        shape = (len(self.focal), self.height, self.width)
+        origin, direction = self._rays(x, y)
+        hits = trace(self.pack, origin, direction, self.pairs)
+        looks = looks_of(self.pack)
+        light = self._smoothed(looks, shade(self.pack, looks, direction, hits), x, y)
+        shape = (len(self.pack.shots), self.height, self.width)
         rgb = torch.stack([(_shown(part) * 255 + 0.5).to(torch.uint8) for part in light], dim=-1)
         normals = torch.stack(list(hits.normal), dim=-1)
         return (
             rgb.reshape(*shape, 3),
-            hits.t.reshape(shape),
+            torch.where(torch.isinf(hits.t), torch.nan, hits.t).reshape(shape),
             normals.reshape(*shape, 3),
             self._ids(hits).reshape(shape),
+            self._sights(hits),
         )
 
     def _pixel_centers(self) -> tuple[Tensor, Tensor]:
-        device = self.focal.device
+        device = self.pack.focal.device
         rows = torch.arange(self.height, dtype=torch.float32, device=device) + 0.5
         columns = torch.arange(self.width, dtype=torch.float32, device=device) + 0.5
         y, x = torch.meshgrid(rows, columns, indexing="ij")
@@ -151,18 +181,35 @@ class _Stage:
 
     def _rays(self, x: Tensor, y: Tensor) -> tuple[Vectors, Vectors]:
         """Rays through image points `(V or 1, R)`, as long as z = 1, so that t is z-depth."""
-        right = (x - self.width / 2) / self.focal
-        down = (y - self.height / 2) / self.focal
-        axes = self.axes[..., None]
+        right = (x - self.width / 2) / self.pack.focal
+        down = (y - self.height / 2) / self.pack.focal
+        axes = self.pack.axes[..., None]
         direction = (axes[:, i, 0] * right + axes[:, i, 1] * down + axes[:, i, 2] for i in range(3))
-        return Vectors(*self.position[..., None].unbind(1)), Vectors(*direction)
+        return Vectors(*self.pack.position[..., None].unbind(1)), Vectors(*direction)
 
     def _ids(self, hits: Hits) -> Tensor:
-        if not self.pack.shapes:
-            return torch.zeros_like(hits.slot, dtype=torch.int32)
-        return torch.where(hits.slot < 0, 0, self.pack.ids.gather(1, hits.slot.clamp_min(0)))
+        ids = self.pack.bodies.ids.view(-1).index_select(0, hits.body.clamp_min(0).view(-1))
+        return torch.where(hits.body < 0, 0, ids.view(hits.body.shape))
 
-    def _smoothed(self, light: Rgb, x: Tensor, y: Tensor) -> Rgb:
+    def _sights(self, hits: Hits) -> list[Sight]:
+        slots = self.pack.bodies.ids.shape[1]
+        pixels = self.height * self.width
+        views = torch.arange(len(hits.body), device=hits.body.device)[:, None]
+        number = torch.arange(slots, device=hits.body.device)[:, None]
+        seen = (hits.body - views * slots)[:, None] == number
+        alone = self.silhouettes() | seen
+        # Sums of ones and zeros are exact in float32 up to 2^24 pixels.
+        both = torch.bmm(seen.float(), alone.float().transpose(1, 2)).cpu().double().numpy()
+        amodal = alone.sum(dim=2).cpu().double().numpy() / pixels
+        sights = []
+        for (scene, _), pair, whole in zip(self.pack.shots, both / pixels, amodal, strict=True):
+            n = len(scene.bodies)
+            pair = pair[:n, :n]
+            share = np.diagonal(pair).copy()
+            sights.append(Sight(share[None], whole[None, :n], (pair - np.diag(share))[None]))
+        return sights
+
+    def _smoothed(self, looks: Looks, light: Rgb, x: Tensor, y: Tensor) -> Rgb:
         """Average four samples where neighbours differ."""
         edges = self._edges(light)
         most = int(edges.sum(dim=1).max())
@@ -170,18 +217,43 @@ class _Stage:
             return light
         # Views have different numbers of edge pixels: all get as many slots as the busiest one.
         chosen = torch.argsort(edges.to(torch.uint8), dim=1, descending=True, stable=True)[:, :most]
+        pairs = self._of_pixels(chosen)
         x, y = (part.expand_as(edges).gather(1, chosen) for part in (x, y))
-        centers = [part.gather(1, chosen) for part in light]
-        sums = [center.clamp(0, 1) for center in centers]
-        for dx, dy in _SUBPIXELS:
-            hits = trace(self.pack, *self._rays(x + dx, y + dy))
-            parts = shade(self.pack, self.paint, hits)
-            sums = [total + part.clamp(0, 1) for total, part in zip(sums, parts, strict=True)]
-        is_edge = edges.gather(1, chosen)
-        return tuple(
-            part.scatter(1, chosen, torch.where(is_edge, total / (len(_SUBPIXELS) + 1), center))
-            for part, center, total in zip(light, centers, sums, strict=True)
+        x, y = (
+            torch.cat([part + offset[axis] for offset in _SUBPIXELS], dim=1)
+            for axis, part in enumerate((x, y))
         )
+        origin, direction = self._rays(x, y)
+        hits = trace(self.pack, origin, direction, pairs)
+        parts = shade(self.pack, looks, direction, hits)
+        is_edge = edges.gather(1, chosen)
+        smooth = []
+        for part, more in zip(light, parts, strict=True):
+            center = part.gather(1, chosen)
+            total = center.clamp(0, 1)
+            for sample in more.clamp(0, 1).view(len(more), -1, most).unbind(1):
+                total = total + sample
+            mean = total / (len(_SUBPIXELS) + 1)
+            smooth.append(part.scatter(1, chosen, torch.where(is_edge, mean, center)))
+        return tuple(smooth)
+
+    def _of_pixels(self, chosen: Tensor) -> list[Pairs]:
+        """The camera's pairs for the subpixels of chosen pixels `(V, most)`."""
+        views, most = chosen.shape
+        pixels, samples = self.height * self.width, len(_SUBPIXELS)
+        starts = torch.arange(views, device=chosen.device)[:, None]
+        slots = torch.arange(most, device=chosen.device)
+        # Where a chosen pixel's first subpixel stands among the new rays; -1 for other pixels.
+        place = torch.full((views * pixels,), -1, dtype=torch.int64, device=chosen.device)
+        place[(starts * pixels + chosen).view(-1)] = (starts * most * samples + slots).view(-1)
+        found = []
+        for pairs in self.pairs:
+            first = place.index_select(0, pairs.ray)
+            kept = (first >= 0).nonzero().view(-1)
+            first, part = first.index_select(0, kept), pairs.part.index_select(0, kept)
+            ray = torch.cat([first + sample * most for sample in range(samples)])
+            found.append(Pairs(ray, part.repeat(samples)))
+        return found
 
     def _edges(self, light: Rgb) -> Tensor:
         """Pixels `(V, H*W)` that differ visibly from a neighbour."""
@@ -201,21 +273,13 @@ class _Stage:
 def _stages(
     shots: Sequence[Shot], height: int, width: int, device: torch.device | str
 ) -> Iterator[_Stage]:
+    if not shots or height < 1 or width < 1:
+        got = f"{len(shots)} shots of {height} x {width}"
+        raise ValueError(f"expected at least one shot and one pixel, got {got}")
     step = max(1, _RAYS_AT_ONCE[torch.device(device).type] // (height * width))
     for start in range(0, len(shots), step):
-        chunk = shots[start : start + step]
-        scenes = [scene for scene, _ in chunk]
-        poses = np.stack([camera.world_from_camera for _, camera in chunk])
-        focal = [[camera.intrinsics(height, width)[0, 0]] for _, camera in chunk]
-        yield _Stage(
-            pack=pack_scenes(scenes, device),
-            paint=paint_scenes(scenes, device),
-            axes=torch.tensor(poses[:, :3, :3], dtype=torch.float32, device=device),
-            position=torch.tensor(poses[:, :3, 3], dtype=torch.float32, device=device),
-            focal=torch.tensor(focal, dtype=torch.float32, device=device),
-            height=height,
-            width=width,
-        )
+        pack = pack_shots(shots[start : start + step], height, width, device)
+        yield _Stage(pack, camera_pairs(pack), height, width)
 
 
 def _shown(light: Tensor) -> Tensor:

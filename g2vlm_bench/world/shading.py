@@ -1,155 +1,119 @@
-"""What surfaces look like: textures, one lamp with shadows, and soft contact shade."""
+"""How surfaces are lit: lamps with shadows, highlights, and soft contact shade."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm_bench.world.raycast import Hits, Pack, Vectors, root, shadowed
-from g2vlm_bench.world.scene import Scene
+from g2vlm_bench.world.pack import Pack
+from g2vlm_bench.world.paint import Finish, Paint, Rgb, finish, paint_scenes, with_sky
+from g2vlm_bench.world.primitives import Vectors
+from g2vlm_bench.world.raycast import Hits, shadowed
+from g2vlm_bench.world.scene import Body
+from g2vlm_bench.world.shapes import KINDS
 
 _LIFT_M = 1e-3
-_SKIRTING_M = 0.10
-_GROUT_M = 0.008
-_CEILING = 0.93
-_PANEL_M = 0.75
-_BIAS = 1 << 10
-
-# Red, green and blue, each `(V, R)`; apart like `Vectors`.
-Rgb = tuple[Tensor, ...]
+# A highlight is the cosine from the mirrored ray to the lamp, to the power of 2^6.
+_HIGHLIGHT_SQUARINGS = 6
+_HIGHLIGHT, _MIRROR = 1.3, 0.55
+# How much of its box a thing must fill to keep the light away like a ball.
+_FULL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Paint:
-    """The surfaces of V rooms as tensors.
+class Looks:
+    """What the surfaces of V views look like.
 
     Attributes:
-        floor: `(V, 2, 3)` the two RGB tones of the tiles.
-        tiles: `(V, 3)` cosine and sine of the tiles' turn, over the edge of a tile; the edge.
-        walls: `(V, 2, 3)` the two RGB tones of the stripes.
-        stripe: `(V, 1)` width of a stripe in metres.
+        paint: Colours and materials.
+        ball: `(V, N)` radius of the ball that each body is to the ambient light.
+        opaque: `(V, N)` how much of the light that ball keeps away, in [0, 1].
+        base: `(V * N,)` height of each body's underside.
     """
 
-    floor: Tensor
-    tiles: Tensor
-    walls: Tensor
-    stripe: Tensor
+    paint: Paint
+    ball: Tensor
+    opaque: Tensor
+    base: Tensor
 
 
-def paint_scenes(scenes: Sequence[Scene], device: torch.device | str) -> Paint:
-    """Gather the surfaces of V rooms into tensors on a device."""
-    floors = [scene.place.floor for scene in scenes]
-    turns = [math.radians(floor.angle_deg) for floor in floors]
-    tiles = [
-        (math.cos(turn) / floor.scale_m, math.sin(turn) / floor.scale_m, floor.scale_m)
-        for turn, floor in zip(turns, floors, strict=True)
-    ]
+def looks_of(pack: Pack) -> Looks:
+    """Gather the looks of a pack's scenes on its device."""
+    slots, device = pack.bodies.ids.shape[1], pack.focal.device
+    scenes = [scene for scene, _ in pack.shots]
+    table = np.zeros((len(scenes), slots, 3))
+    for row, scene in zip(table, scenes, strict=True):
+        for slot, body in enumerate(scene.bodies):
+            row[slot] = (sum(body.extent_m) / 6, _opaque(body), body.base_m[2])
+    ball, opaque, base = torch.as_tensor(table, dtype=torch.float32, device=device).unbind(-1)
+    return Looks(paint_scenes(scenes, slots, device), ball, opaque, base.reshape(-1))
 
-    def tensor(values: object) -> Tensor:
-        return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=device)
 
-    return Paint(
-        floor=tensor([floor.colors for floor in floors]),
-        tiles=tensor(tiles),
-        walls=tensor([scene.place.walls.colors for scene in scenes]),
-        stripe=tensor([[scene.place.walls.scale_m] for scene in scenes]),
+def _opaque(body: Body) -> float:
+    parts = KINDS[body.kind].build(body.extent_m)
+    filled = sum(math.prod(part.extent_m) for part in parts) / math.prod(body.extent_m)
+    return min(1.0, filled / _FULL)
+
+
+def shade(pack: Pack, looks: Looks, direction: Vectors, hits: Hits) -> Rgb:
+    """Linear light that comes along rays from the points hit; 1 is white, more may come."""
+    surface = finish(pack, looks.paint, hits)
+    light = (0.41 + 0.05 * hits.normal.z) * _openness(pack, looks, hits)
+    start = hits.point.along(hits.normal, torch.full_like(hits.t, _LIFT_M))
+    mirrored = _mirrored(direction, hits, surface)
+    shine = _surroundings(mirrored.z) * light.reshape(-1).index_select(0, surface.shiny)
+    for lamp in range(pack.lights.shape[1]):
+        x, y, z, strength, reach = pack.lights[:, lamp, :, None].unbind(1)
+        to_lamp = Vectors(x, y, z).minus(hits.point)
+        square = to_lamp.dot(to_lamp)
+        facing = hits.normal.dot(to_lamp) * square.rsqrt()
+        asked = (facing > 0) & (strength > 0)
+        dark = shadowed(pack, start, to_lamp, lamp, asked).to(facing.dtype)
+        arrives = (1 - dark) * strength / (1 + square / (reach * reach))
+        light = light + facing.clamp_min(0) * arrives
+        glint = mirrored.dot(to_lamp.unit().at(surface.shiny)).clamp_min(0)
+        for _ in range(_HIGHLIGHT_SQUARINGS):
+            glint = glint * glint
+        shine = shine + _HIGHLIGHT * glint * arrives.reshape(-1).index_select(0, surface.shiny)
+    shine = shine * surface.gloss
+    lit = tuple(
+        (albedo * albedo * light).view(-1).index_add(0, surface.shiny, shine).view(light.shape)
+        for albedo in surface.albedo
     )
+    return with_sky(pack, lit, hits, direction)
 
 
-def shade(pack: Pack, paint: Paint, hits: Hits) -> Rgb:
-    """Linear light that comes from the points hit; 1 is white, more may come."""
-    point, normal = hits.point, hits.normal
-    to_lamp = Vectors(*pack.light[..., None].unbind(1)).minus(point)
-    square = to_lamp.dot(to_lamp)
-    facing = (normal.dot(to_lamp) / root(square)).clamp_min(0)
-    start = point.along(normal, torch.full_like(hits.t, _LIFT_M))
-    lit = ~shadowed(pack, start, to_lamp)
-    lamp = facing * lit * (1.55 / (1 + 0.10 * square))
-    sky = (0.41 + 0.05 * normal.z) * _openness(pack, hits)
-    light = lamp + sky
-    return tuple(albedo * albedo * light for albedo in _albedo(pack, paint, hits))
+def _mirrored(direction: Vectors, hits: Hits, surface: Finish) -> Vectors:
+    """Unit directions in which the surfaces that mirror see, flat."""
+    ahead, normal = direction.at(surface.shiny).unit(), hits.normal.at(surface.shiny)
+    return ahead.along(normal, -2 * ahead.dot(normal))
 
 
-def _openness(pack: Pack, hits: Hits) -> Tensor:
+def _surroundings(up: Tensor) -> Tensor:
+    """Light from around by the height of the direction: bright above, dim below."""
+    above = (up + 0.25).clamp(0, 1)
+    return _MIRROR * (0.08 + above * above)
+
+
+def _openness(pack: Pack, looks: Looks, hits: Hits) -> Tensor:
     """Share of the ambient light that reaches a point past the bodies, each taken as a ball."""
-    # Bodies darken towards the floor they stand on; the room darkens towards the bodies.
-    low = (0.55 + 1.5 * hits.point.z).clamp(max=1)
-    open_share = torch.where(hits.slot < 0, torch.ones_like(low), low)
-    for number in range(len(pack.shapes)):
-        center, half = (part[:, number, :, None] for part in (pack.center, pack.half))
-        radius = half.mean(dim=1)
-        away = Vectors(*center.unbind(1)).minus(hits.point)
+    body = hits.body.clamp_min(0).view(-1)
+    base = looks.base.index_select(0, body).view(hits.t.shape)
+    # Bodies darken towards what they stand on; the place darkens towards the bodies.
+    low = (0.55 + 1.5 * (hits.point.z - base)).clamp(max=1)
+    open_share = torch.where(hits.body < 0, 1.0, low)
+    slots = pack.bodies.ids.shape[1]
+    own = torch.where(hits.body < 0, -1, hits.body % slots)
+    for slot in range(slots):
+        radius = looks.ball[:, slot, None]
+        away = Vectors(*(c[:, slot, None] for c in pack.bodies.center)).minus(hits.point)
         square = away.dot(away).clamp_min(1e-6)
-        above = (hits.normal.dot(away) / root(square)).clamp_min(0)
+        above = (hits.normal.dot(away) * square.rsqrt()).clamp_min(0)
         hidden = (1.4 * above * radius * radius / square).clamp(max=0.75)
-        open_share = open_share * (1 - torch.where(hits.slot == number, 0, hidden))
+        hidden = hidden * looks.opaque[:, slot, None]
+        open_share = open_share * (1 - hidden * (own != slot))
     return open_share
-
-
-def _albedo(pack: Pack, paint: Paint, hits: Hits) -> Rgb:
-    """Colour of the surfaces hit."""
-    is_floor, is_ceiling = hits.normal.z > 0.5, hits.normal.z < -0.5
-    tiles, stripes, panels = _tiles(paint, hits.point), _stripes(paint, hits), _panels(hits.point)
-    slot = hits.slot.clamp_min(0)
-    colors = []
-    for channel in range(3):
-        color = torch.where(is_floor, tiles[channel], stripes[channel])
-        color = torch.where(is_ceiling, panels, color)
-        if pack.shapes:
-            body = pack.albedo[..., channel].gather(1, slot)
-            color = torch.where(hits.slot < 0, color, body)
-        colors.append(color)
-    return tuple(colors)
-
-
-def _tiles(paint: Paint, point: Vectors) -> Rgb:
-    cosine, sine, edge = (paint.tiles[:, i, None] for i in range(3))
-    column, to_column = _cell(cosine * point.x + sine * point.y)
-    row, to_row = _cell(cosine * point.y - sine * point.x)
-    grout = torch.minimum(to_column, to_row) * edge < _GROUT_M
-    brightness = (0.92 + 0.12 * _speckle(column, row)) * torch.where(grout, 0.82, 1.0)
-    return _two_tone(paint.floor, column + row, brightness)
-
-
-def _stripes(paint: Paint, hits: Hits) -> Rgb:
-    along = torch.where(hits.normal.x.abs() > 0.5, hits.point.y, hits.point.x)
-    # Each wall has a brightness of its own, so that the corners of the room show.
-    side = 0.97 + 0.03 * hits.normal.x + 0.05 * hits.normal.y
-    skirting = torch.where(hits.point.z < _SKIRTING_M, 0.62, 1.0)
-    return _two_tone(paint.walls, _cell(along / paint.stripe)[0], side * skirting)
-
-
-def _panels(point: Vectors) -> Tensor:
-    _, to_column = _cell(point.x / _PANEL_M)
-    _, to_row = _cell(point.y / _PANEL_M)
-    joint = torch.minimum(to_column, to_row) < 0.03
-    return torch.where(joint, 0.95 * _CEILING, _CEILING)
-
-
-def _two_tone(tones: Tensor, number: Tensor, brightness: Tensor) -> Rgb:
-    """The first tone in even cells, the second in odd ones."""
-    odd = (number & 1).bool()
-    return tuple(
-        torch.where(odd, tones[:, 1, channel, None], tones[:, 0, channel, None]) * brightness
-        for channel in range(3)
-    )
-
-
-def _cell(u: Tensor) -> tuple[Tensor, Tensor]:
-    """The whole number below, int64, and the distance to the nearest whole number."""
-    # Truncation of a positive number is its floor; see `root` for why floor itself is avoided.
-    below = (u + _BIAS).long() - _BIAS
-    part = u - below
-    return below, torch.minimum(part, 1 - part)
-
-
-def _speckle(column: Tensor, row: Tensor) -> Tensor:
-    """A fixed number in [0, 1) for each tile, from an integer hash."""
-    mixed = column * 374761393 + row * 668265263
-    mixed = (mixed ^ (mixed >> 13)) * 1274126177
-    return ((mixed ^ (mixed >> 16)) & 0xFFFF).float() / 65536

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import invert_pose, project, transform
 from g2vlm_bench.world.candidates import SHAPES
 from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.questions import FAMILIES, Question, ask
-from g2vlm_bench.world.renderer import render, visible_shares
+from g2vlm_bench.world.renderer import look, render
 from g2vlm_bench.world.scene import SPLITS, Body, Scene
+from g2vlm_bench.world.sight import Sight
 
 COUNT = 300
 PER_SCENE = 8
@@ -25,7 +25,7 @@ PER_SCENE = 8
 @dataclass(frozen=True)
 class Asked:
     scenes: list[Scene]
-    shares: list[NDArray[np.float64]]
+    sights: list[Sight]
     questions: list[tuple[Question, ...]]
 
     def family(self, family: str) -> list[Question]:
@@ -34,8 +34,8 @@ class Asked:
 
 def ask_of(split: str, count: int, views: int = 1) -> Asked:
     scenes = [make_scene(seed, split) for seed in range(count)]
-    shares = visible_shares(scenes, views)
-    return Asked(scenes, shares, ask(scenes, shares, PER_SCENE))
+    sights = look(scenes, views)
+    return Asked(scenes, sights, ask(scenes, sights, PER_SCENE))
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +176,10 @@ def test_form_of_every_question(test_set: Asked, multi_view_set: Asked) -> None:
 
 
 def test_named_bodies_are_plain_to_see(test_set: Asked) -> None:
-    for shares, questions in zip(test_set.shares, test_set.questions, strict=True):
+    for sight, questions in zip(test_set.sights, test_set.questions, strict=True):
         for question in questions:
             if question.family != "support":
-                assert all(shares[0, number - 1] >= 0.004 for number in question.bodies)
+                assert all(sight.share[0, number - 1] >= 0.004 for number in question.bodies)
 
 
 def test_relations_hold_by_a_margin(test_set: Asked) -> None:
@@ -205,8 +205,8 @@ def test_no_fact_is_asked_twice_of_a_scene(test_set: Asked) -> None:
 
 
 def test_same_questions_again_and_for_a_longer_list(test_set: Asked) -> None:
-    scenes, shares = test_set.scenes[:50], test_set.shares[:50]
-    assert ask(scenes, shares, PER_SCENE) == test_set.questions[:50]
+    scenes, sights = test_set.scenes[:50], test_set.sights[:50]
+    assert ask(scenes, sights, PER_SCENE) == test_set.questions[:50]
 
 
 def test_families_are_asked_equally_often(test_set: Asked) -> None:
@@ -217,7 +217,7 @@ def test_families_are_asked_equally_often(test_set: Asked) -> None:
 
 def test_unknown_family_is_refused(test_set: Asked) -> None:
     with pytest.raises(BenchError, match="Did you mean 'support'"):
-        ask(test_set.scenes[:1], test_set.shares[:1], 1, ["suport"])
+        ask(test_set.scenes[:1], test_set.sights[:1], 1, ["suport"])
 
 
 @pytest.mark.parametrize("split", SPLITS[:1] + SPLITS[2:])

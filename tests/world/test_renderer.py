@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.cameras import pixel_grid, transform, unproject
 from g2vlm_bench.world.layout import make_scene
-from g2vlm_bench.world.renderer import Shot, Views, render, visible_shares
+from g2vlm_bench.world.pack import Shot
+from g2vlm_bench.world.renderer import Views, look, render
 from g2vlm_bench.world.scene import Body, Camera, Light, Place, Scene, Texture
 
 SIDE = 96
@@ -184,15 +185,15 @@ def test_nothing_to_render_is_refused(
         render(shots[:count], height, width)
 
 
-def test_visible_shares_agree_with_the_rendered_ids(shots: list[Shot], views: Views) -> None:
-    shares = visible_shares([scene for scene, _ in shots[::2]], views=2)
+def test_probe_agrees_with_the_rendered_ids(shots: list[Shot], views: Views) -> None:
+    sights = look([scene for scene, _ in shots[::2]], views=2)
     for index, (scene, _) in enumerate(shots):
         exact = [(views.instance_ids[index] == b.id).float().mean() for b in scene.bodies]
-        np.testing.assert_allclose(shares[index // 2][index % 2], exact, atol=0.01)
+        np.testing.assert_allclose(sights[index // 2].share[index % 2], exact, atol=0.01)
 
 
-def test_visible_shares_of_no_scene() -> None:
-    assert visible_shares([], views=2) == []
+def test_probe_of_no_scene() -> None:
+    assert look([], views=2) == []
 
 
 def test_agrees_with_open3d(shots: list[Shot], views: Views) -> None:
