@@ -1,0 +1,53 @@
+"""Descriptions of scenes: the facts that they state, and how near their wording is to others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+
+
+def precision_recall(
+    stated: Collection[Hashable], true: Collection[Hashable]
+) -> tuple[float, float]:
+    """Share of the stated facts that are true, and of the true facts that are stated.
+
+    A text that states nothing has a precision of 0, not an undefined one: silence is no care.
+
+    Raises:
+        ValueError: There is no true fact.
+
+    >>> precision_recall({"a", "b"}, {"a", "c", "d", "e"})
+    (0.5, 0.25)
+    """
+    said, there = set(stated), set(true)
+    if not there:
+        raise ValueError("expected at least one true fact, got none")
+    right = len(said & there)
+    return (right / len(said) if said else 0.0), right / len(there)
+
+
+def harmonic_mean(precision: float, recall: float) -> float:
+    """`2 P R / (P + R)`, 0 where both are 0.
+
+    >>> harmonic_mean(0.5, 0.25)
+    0.3333333333333333
+    """
+    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
+
+
+def chrf(text: str, references: Sequence[str]) -> float:
+    """Character n-gram F-score against the best of the references, in [0, 1].
+
+    n up to 6, beta 2, as sacrebleu computes it (there times 100).
+
+    Raises:
+        ValueError: There is no reference.
+
+    Source: Popovic, "chrF: character n-gram F-score for automatic MT evaluation" (2015); sacrebleu
+    (Post 2018), `sentence_chrf`.
+    """
+    if not references:
+        raise ValueError("expected at least one reference, got none")
+    from sacrebleu.metrics import CHRF
+
+    # Of an empty text sacrebleu makes 0 already; rounding may make a perfect one 100.00000000000001
+    return min(CHRF().sentence_score(text, list(references)).score / 100, 1.0)

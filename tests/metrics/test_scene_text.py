@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from g2vlm_bench.metrics.scene_text import chrf, harmonic_mean, precision_recall
+
+
+def test_precision_and_recall_by_hand() -> None:
+    assert precision_recall({1, 2, 3, 4}, {1, 2}) == (0.5, 1.0)
+    assert precision_recall([], {1}) == (0.0, 0.0)
+    assert precision_recall({1, 2}, {1, 2}) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="at least one true fact"):
+        precision_recall({1}, set())
+
+
+def test_harmonic_mean() -> None:
+    assert harmonic_mean(1.0, 0.5) == pytest.approx(2 / 3)
+    assert harmonic_mean(0.0, 0.0) == 0.0
+
+
+def test_chrf_is_sacrebleus_best_reference() -> None:
+    text = "a red box on the table"
+    assert chrf(text, ["something else", text]) == 1.0
+    assert chrf("", [text]) == 0.0
+    assert 0.3 < chrf("the red box is on a table", [text]) < 0.9
+    with pytest.raises(ValueError, match="at least one reference"):
+        chrf(text, [])
+
+
+def test_chrf_of_single_characters_by_hand() -> None:
+    # "ab" against "ac": 1-grams 1 of 2 both ways, 2-grams 0 of 1: P = R = 1/4.
+    assert chrf("ab", ["ac"]) == pytest.approx(0.25)
