@@ -82,6 +82,10 @@ def test_bonn_and_kitti_video() -> None:
     ("name", "lengths"),
     [
         ("bonn", [438] * 5),
+        ("co3dv2_pose", [202] * 2506),
+        ("da3bench_dtu", [49] * 22),
+        ("da3bench_dtu64", [64] * 13),
+        ("dtu_spann3r", [49] * 22),
         # Less the scenes and images that the benchmark leaves out.
         ("da3bench_eth3d", [38, 44 - 4, 45 - 6, 76, 31, 26, 14, 38 - 6, 31 - 12, 31 - 11, 42]),
         ("da3bench_7scenes", [1000] * 6 + [500]),
@@ -103,5 +107,9 @@ def test_counts_of_the_catalogue_add_up() -> None:
     assert kitti["test"] == kitti["listed"] - 45  # those without annotated depth
     assert nyu["test"] + nyu["train"] == nyu["labelled"]
     assert find_entry("eth3d").counts["test"] == sum(ETH3D)
+    # Ten frames make 45 pairs.
+    co3d, clips = find_entry("co3dv2_pose").counts, find_entry("realestate10k").counts
+    assert co3d["pairs"] == 45 * co3d["test"]
+    assert clips["pairs of Pi3"] == 45 * clips["clips of Pi3"]
     sintel = find_entry("sintel")
     assert (len(sintel.options["sequences"]), sintel.counts["test"]) == (len(SINTEL), sum(SINTEL))

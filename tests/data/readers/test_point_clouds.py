@@ -173,10 +173,10 @@ def test_utm_clouds_keep_their_coordinates(realdata: Path, name: str, mean_m: fl
     """Trap 5: the ground is a subset of all points; all -> ground has a known mean."""
     pytest.importorskip("open3d")
     clouds = PointClouds(
-        realdata / "pointclouds",
+        realdata,
         items=[
-            {"id": "all", "target": f"isprs_{name}/{name}-utm.pcd"},
-            {"id": "ground", "target": f"isprs_{name}/{name}-utm-ground.pcd"},
+            {"id": "all", "target": f"pointclouds/isprs_{name}/{name}-utm.pcd"},
+            {"id": "ground", "target": f"pointclouds/isprs_{name}/{name}-utm-ground.pcd"},
         ],
     )
     every, ground = (sample.load_target().points_world for sample in clouds.samples("test"))

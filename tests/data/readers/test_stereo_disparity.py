@@ -163,9 +163,9 @@ def test_disparity_warps_right_onto_left(
 
 def test_scene_flow(realdata: Path) -> None:
     found = StereoDisparity(
-        realdata / "stereo",
-        image="sceneflow_{id}/left.png",
-        disparity="sceneflow_{id}/disparity_left.pfm",
+        realdata,
+        image="stereo/sceneflow_{id}/left.png",
+        disparity="stereo/sceneflow_{id}/disparity_left.pfm",
         focal_px=1050,
         baseline_m=1,
         principal_point=[479.5, 269.5],
