@@ -215,6 +215,19 @@ def _taken(scenes: Sequence[Scene], sampling: Sampling) -> list[tuple[Scene, lis
     ]
 
 
+def grouped(frames: Iterable[tuple[str, Frame]], shared: Sequence[Path] = ()) -> list[Scene]:
+    """Make scenes of frames that bear the names of theirs, both in the order in which they come.
+
+    Args:
+        frames: The name of the scene, and the frame.
+        shared: Files that every sample depends on.
+    """
+    scenes: dict[str, list[Frame]] = {}
+    for name, frame in frames:
+        scenes.setdefault(name, []).append(frame)
+    return [Scene(name=name, frames=some, shared=tuple(shared)) for name, some in scenes.items()]
+
+
 def load_scan(path: Path, unit_m: float = 1.0) -> Callable[[], Array]:
     """Make what opens a scan, `(N, 3)` metres, float64.
 

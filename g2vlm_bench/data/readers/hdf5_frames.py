@@ -10,15 +10,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, Sampling, grouped
 from g2vlm_bench.data.hdf5 import load_hdf5
-from g2vlm_bench.data.layout import Match, fill, find, hash_content
-from g2vlm_bench.data.reader import Reader
-from g2vlm_bench.data.views import View, pinhole, sample_of_views
+from g2vlm_bench.data.layout import Match, fill, find
+from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.sample import Sample
 
 
-class Hdf5Frames(Reader):
+class Hdf5Frames(FrameReader):
     """Files with `rgb` (3, H, W) uint8 and `depth` (H, W) in metres.
 
     Layout: `val/official/{id}.h5` and `train/{scene}/{id}.h5`, 640 x 480 for NYU, whose depth is
@@ -35,6 +34,7 @@ class Hdf5Frames(Reader):
         train: Pattern of the files of the split `train`; such a split is empty where it is empty.
         cluster: Pattern of the scene's name, such as `{scene}`; each sample is one where empty.
         intrinsics: `[fx, fy, cx, cy]` of the images, pixel centres at whole numbers.
+        sampling: Which frames of a scene make samples.
         given: `intrinsics`, if a model is given them besides the image.
     """
 
@@ -48,35 +48,31 @@ class Hdf5Frames(Reader):
         train: str = "",
         cluster: str = "",
         intrinsics: Sequence[float] | None = None,
+        sampling: Sampling = EACH_FRAME,
         given: Sequence[str] = (),
     ) -> None:
-        self.root = root.resolve()
-        self.cluster, self.given = cluster, given
-        self.intrinsics = None
+        root = root.resolve()
+        camera = None
         if intrinsics is not None:
-            self.intrinsics = pinhole(intrinsics, 0.0, f"{self.root}, key 'intrinsics'")
-        self.found = {
-            split: find(self.root, pattern) if pattern else []
-            for split, pattern in (("test", test), ("train", train))
-        }
-
-    def samples(self, split: str) -> Sequence[Sample]:
-        """List one sample a file."""
-        return [self._sample(match) for match in self.found[split]]
-
-    def content_hash(self, split: str) -> str:
-        """Hash the files of the split."""
-        return hash_content(self.root, [match.path for match in self.found[split]])
-
-    def _sample(self, match: Match) -> Sample:
-        view = View(
-            id=match.id,
-            image=partial(_image, match.path),
-            load_depth=partial(_depth, match.path),
-            intrinsics=self.intrinsics,
+            camera = pinhole(intrinsics, 0.0, f"{root}, key 'intrinsics'")
+        scored, training = (
+            grouped(_frame(match, cluster, camera) for match in find(root, pattern))
+            if pattern
+            else []
+            for pattern in (test, train)
         )
-        names = {"id": match.id, **match.names}
-        return sample_of_views([view], fill(self.cluster, names, "key 'cluster'"), self.given)
+        self.take(root, scored, sampling, given, train=training)
+
+
+def _frame(match: Match, cluster: str, camera: NDArray[np.float64] | None) -> tuple[str, Frame]:
+    view = View(
+        id=match.id,
+        image=partial(_image, match.path),
+        load_depth=partial(_depth, match.path),
+        intrinsics=camera,
+    )
+    names = {"id": match.id, **match.names}
+    return fill(cluster, names, "key 'cluster'"), Frame(view, (match.path,))
 
 
 def _image(path: Path) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, Scene
+from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, grouped
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import image_size, load_png16, load_text, png_text, safe_join
@@ -57,17 +57,12 @@ class MogePack(FrameReader):
         listing = safe_join(root, index)
         if every < 1:
             raise BenchError("key 'every'", expected="at least 1", got=every)
-        scenes: dict[str, list[Frame]] = {}
-        for name in [line.strip() for line in load_text(listing).splitlines() if line.strip()][
-            ::every
-        ]:
-            folder = safe_join(root, name)
-            cluster = "/".join(Path(name).parts[:cluster_folders]) if cluster_folders else ""
-            scenes.setdefault(cluster, []).append(_frame(name, folder))
-        found = [
-            Scene(name=name, frames=frames, shared=(listing,)) for name, frames in scenes.items()
+        names = [line.strip() for line in load_text(listing).splitlines() if line.strip()]
+        frames = [
+            ("/".join(Path(name).parts[:cluster_folders]), _frame(name, safe_join(root, name)))
+            for name in names[::every]
         ]
-        self.take(root, found, EACH_FRAME, given)
+        self.take(root, grouped(frames, [listing]), EACH_FRAME, given)
 
 
 def _frame(name: str, folder: Path) -> Frame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene
+from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, grouped
 from g2vlm_bench.data.layout import Match, fill, find
 from g2vlm_bench.data.views import Camera, View, load_pose, numbers_of, read_pinhole, rigid
 from g2vlm_bench.errors import BenchError
@@ -86,15 +86,13 @@ class RgbdPairs(FrameReader):
         chosen = set(map(str, train))
         training = [(scene, f) for scene, f in pairs if chosen & {scene, f.view.id}]
         scored = [(scene, f) for scene, f in pairs if not chosen & {scene, f.view.id}]
-        self.take(self.root, self._scenes(scored), sampling, given, train=self._scenes(training))
-
-    def _scenes(self, pairs: Iterable[tuple[str, Frame]]) -> list[Scene]:
-        frames: dict[str, list[Frame]] = {}
-        for scene, frame in pairs:
-            frames.setdefault(scene, []).append(frame)
-        return [
-            Scene(name=name, frames=found, shared=self._shared) for name, found in frames.items()
-        ]
+        self.take(
+            self.root,
+            grouped(scored, self._shared),
+            sampling,
+            given,
+            train=grouped(training, self._shared),
+        )
 
     def _frame(self, match: Match) -> tuple[str, Frame]:
         names = {"id": match.id, **match.names}

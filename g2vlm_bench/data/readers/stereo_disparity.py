@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene
+from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, grouped
 from g2vlm_bench.data.kitti import read_kitti_camera
 from g2vlm_bench.data.layout import fill, find
 from g2vlm_bench.data.views import View, pinhole
@@ -99,7 +99,7 @@ class StereoDisparity(FrameReader):
             rig = _rig(focal_px, baseline_m, doffs_px, principal_point)
         opener = _load_grey8 if grey8 else load_depth
         open_disparity = partial(opener, scale=disparity_scale, invalid=tuple(invalid))
-        scenes: dict[str, list[Frame]] = {}
+        frames = []
         for match in find(root, image):
             names = {"id": match.id, **match.names}
             paths = [
@@ -117,9 +117,8 @@ class StereoDisparity(FrameReader):
                 intrinsics=its_rig.intrinsics,
             )
             name = fill(cluster, names, "key 'cluster'")
-            scenes.setdefault(name, []).append(Frame(view, (match.path, *paths)))
-        found = [Scene(name=name, frames=frames) for name, frames in scenes.items()]
-        self.take(root, found, sampling, given)
+            frames.append((name, Frame(view, (match.path, *paths))))
+        self.take(root, grouped(frames), sampling, given)
 
 
 def read_rig(path: Path) -> Rig:
