@@ -3,13 +3,13 @@
     python scripts/conformance_depth.py --peers DIR
 
 DIR holds the peers' checkouts by their repository's name (MoGe, CUT3R, Pi3, monst3r, Marigold,
-UniDepth, UniK3D, Depth-Anything-V2, robustmvd, map-anything, and utils3d at 3fab839 for MoGe), each
-at the commit that its profile names, which a file COMMIT may hold. They are run, not copied. What
-is not there, or does not run, is skipped with its reason. It needs torch.
+UniDepth, UniK3D, Depth-Anything-V2, robustmvd, map-anything, Video-Depth-Anything, and utils3d at
+3fab839 for MoGe), each at the commit that its profile names, which a file COMMIT may hold. They are
+run, not copied. What is not there, or does not run, is skipped with its reason. It needs torch.
 
 `largest` is the largest relative difference of any metric; `its own` is how far the peer is from
 itself when the same pixels come in another order, and `double` how far we are from it when it is
-given double precision. The last two are not asked of peers that look at where a pixel stands.
+given double precision. The last two are not asked where it matters where a pixel stands.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import importlib
 import importlib.util
 import sys
+import tempfile
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,12 +33,16 @@ from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import TaskDefinition, load_profile
 
 SIZE = (48, 64)
+SIZES = {"nyu": (480, 640), "kitti": (352, 1216), "wide": (40, 1500)}
 INTRINSICS = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])
 
 
 @dataclass(frozen=True)
 class Case:
-    """A prediction and the truth, float32 in metres, (H, W) each."""
+    """A prediction and the truth, float32, (H, W) each, or (N, H, W) for a video.
+
+    The prediction is in metres, or in 1 / metres where it is disparity.
+    """
 
     name: str
     predicted: np.ndarray
@@ -55,22 +60,50 @@ def random_case(seed: int, size: tuple[int, int] = SIZE, ties: bool = False) -> 
     return Case(f"seed {seed}", predicted.astype(np.float32), true.astype(np.float32))
 
 
-def ours(profile: str, name: str, metrics: list[str], case: Case) -> dict[str, float]:
+def poses(count: int) -> list[np.ndarray]:
+    """Cameras that step to the right and turn to the left."""
+    found = []
+    for index in range(count):
+        angle, pose = 0.02 * index, np.eye(4)
+        pose[[0, 0, 2, 2], [0, 2, 0, 2]] = (
+            np.cos(angle),
+            -np.sin(angle),
+            np.sin(angle),
+            np.cos(angle),
+        )
+        pose[:3, 3] = 0.05 * index, 0, 0.01 * index
+        found.append(pose)
+    return found
+
+
+def ours(
+    profile: str, name: str, metrics: list[str], case: Case, ambiguity: Ambiguity
+) -> dict[str, float]:
     """Score one case under one protocol of a profile, as a task would."""
     plugins = Plugins.find()
     fields = load_profile(plugins.path("profile", profile)).expand("depth", name or None, profile)
     label = fields[0]["profile"]
+    asked = sorted({"tae" if metric == "tae_published" else metric for metric in metrics})
     definition = TaskDefinition(
-        name="depth/conformance", version=1, family="depth", data={}, metrics=metrics,
+        name="depth/conformance", version=1, family="depth", data={}, metrics=asked,
         headline=f"delta1@{label}", protocols=fields,
     )  # fmt: skip
     family = plugins.family(definition)
-    scored = family.score(
-        Target(depth_m=(case.true,), intrinsics=(INTRINSICS,)),
-        Prediction(depth=(case.predicted,), ambiguity=Ambiguity.METRIC),
-        Ambiguity.METRIC,
+    true = case.true if case.true.ndim == 3 else case.true[None]
+    predicted = case.predicted if case.true.ndim == 3 else case.predicted[None]
+    score = family.score(
+        Target(
+            depth_m=tuple(true),
+            intrinsics=(INTRINSICS,) * len(true),
+            world_from_camera=tuple(poses(len(true))),
+        ),
+        Prediction(depth=tuple(predicted), ambiguity=ambiguity),
+        ambiguity,
     )
-    return {key.partition("@")[0]: value for key, value in scored.values.items()}
+    values = {key.partition("@")[0]: value for key, value in score.values.items()}
+    if "tae_published" in score.details:
+        values["tae_published"] = score.details["tae_published"][label]["prediction"]
+    return values
 
 
 def load(peers: Path, path: str) -> Any:
@@ -93,14 +126,28 @@ def load(peers: Path, path: str) -> Any:
     return module
 
 
+def load_from(folder: Path, name: str) -> Any:
+    """Import one file of a peer's package, whose neighbours it imports in turn."""
+    if not (folder / f"{name}.py").is_file():
+        raise FileNotFoundError(f"no {folder / name}.py")
+    package = "peer_" + "_".join(folder.parts[-3:]).replace("-", "_")
+    stand_in(package)
+    sys.modules[package].__path__ = [str(folder)]
+    return importlib.import_module(f"{package}.{name}")
+
+
 def stand_in(name: str, **contents: Any) -> None:
     """Stand in for a module that a peer's file imports and the functions run here do not use."""
-    module = types.ModuleType(name)
-    module.__dict__.update(contents)
-    module.__path__ = []
-    # Others ask whether it is there by its specification.
-    module.__spec__ = ModuleSpec(name, None)
-    sys.modules.setdefault(name, module)
+    if name not in sys.modules:
+        module = types.ModuleType(name)
+        module.__path__ = []
+        # Others ask whether it is there by its specification.
+        module.__spec__ = ModuleSpec(name, None)
+        sys.modules[name] = module
+    # Several peers want something of one name.
+    specification = sys.modules[name].__spec__
+    if specification is not None and specification.loader is None:
+        sys.modules[name].__dict__.update(contents)
 
 
 LINEAGE = {
@@ -135,6 +182,7 @@ def moge(key: str) -> Callable[[Path, Case], dict[str, float]]:
 
         # The pinned utils3d has this function under another name.
         utils3d.pt.sliding_window_2d = utils3d.pt.sliding_window
+        stand_in("cv2")
         stand_in("moge.utils.tools", key_average=None, timeit=None)
         metrics = importlib.import_module("moge.test.metrics")
         true = torch.tensor(case.true)
@@ -152,8 +200,14 @@ def moge(key: str) -> Callable[[Path, Case], dict[str, float]]:
     return run
 
 
-def marigold(low: float, high: float) -> Callable[[Path, Case], dict[str, float]]:
-    """Marigold's alignment, the clips of its script, and its metrics."""
+def marigold(
+    low: float,
+    high: float,
+    crop: str | None = None,
+    max_resolution: int | None = None,
+    disparity: bool = False,
+) -> Callable[[Path, Case], dict[str, float]]:
+    """Marigold's mask, its alignment, the clips of its script, and its metrics."""
     names = {
         "abs_rel": "abs_relative_difference", "sq_rel": "squared_relative_difference",
         "rmse": "rmse_linear", "rmse_log": "rmse_log", "log10": "log10", "i_rmse": "i_rmse",
@@ -164,19 +218,46 @@ def marigold(low: float, high: float) -> Callable[[Path, Case], dict[str, float]
     def run(peers: Path, case: Case) -> dict[str, float]:
         import torch
 
-        mask = (case.true > low) & (case.true < high)
-        align = load(peers, "Marigold/src/util/alignment.py").align_depth_least_square
+        alignment = load(peers, "Marigold/src/util/alignment.py")
         metric = load(peers, "Marigold/src/util/metric.py")
-        aligned = align(gt_arr=case.true, pred_arr=case.predicted, valid_mask_arr=mask)[0]
+        mask = marigold_mask(peers, torch.tensor(case.true), low, high, crop)
+        true = alignment.depth2disparity(case.true) if disparity else case.true
+        aligned = alignment.align_depth_least_square(
+            gt_arr=true, pred_arr=case.predicted, valid_mask_arr=mask.numpy(),
+            max_resolution=max_resolution,
+        )[0]  # fmt: skip
+        if disparity:
+            aligned = alignment.disparity2depth(np.clip(aligned, 1e-3, None))
         aligned = np.clip(np.clip(aligned, low, high), 1e-6, None)
-        arrays = torch.tensor(aligned), torch.tensor(case.true), torch.tensor(mask)
+        arrays = torch.tensor(aligned), torch.tensor(case.true), mask
         found = {ours: getattr(metric, theirs)(*arrays).item() for ours, theirs in names.items()}
         return found | {"si_log": found["si_log"] / 100}
 
     return run
 
 
-def unidepth(repository: str, package: str, kind: str) -> Callable[[Path, Case], dict[str, float]]:
+def marigold_mask(peers: Path, true: Any, low: float, high: float, crop: str | None) -> Any:
+    """The mask of Marigold's own datasets."""
+    stand_in("torchvision")
+    stand_in("torchvision.transforms", InterpolationMode=None, Resize=None)
+    stand_in("src")
+    stand_in("src.util")
+    stand_in("src.util.depth_transform", DepthNormalizerBase=None)
+    folder = peers / "Marigold/src/dataset"
+    kinds = {None: "BaseDepthDataset", "nyu": "NYUDepthDataset", "eigen": "KITTIDepthDataset"}
+    files = {None: "base_depth_dataset", "nyu": "nyu_dataset", "eigen": "kitti_dataset"}
+    if crop == "nyu":
+        stand_in("peer_Marigold_src_dataset.base_normals_dataset", BaseNormalsDataset=object)
+    dataset = object.__new__(getattr(load_from(folder, files[crop]), kinds[crop]))
+    dataset.__dict__ |= {
+        "min_depth": low, "max_depth": high, "eigen_valid_mask": True, "valid_mask_crop": crop,
+    }  # fmt: skip
+    return dataset._get_valid_mask(true)
+
+
+def unidepth(
+    repository: str, package: str, kind: str, max_depth: float = 25, crop: str | None = None
+) -> Callable[[Path, Case], dict[str, float]]:
     """UniDepth's and UniK3D's `eval_depth`."""
     plain = {
         "abs_rel": "arel", "sq_rel": "sqrel", "rmse": "rmse", "rmse_log": "rmselog",
@@ -196,7 +277,10 @@ def unidepth(repository: str, package: str, kind: str) -> Callable[[Path, Case],
             stand_in(f"torchvision{name}", functional=None)
         module = load(peers, f"{repository}/{package}/utils/evaluation_depth.py")
         arrays = [torch.tensor(a)[None, None] for a in (case.true, case.predicted)]
-        found = module.eval_depth(*arrays, arrays[0] > 0, max_depth=25)
+        mask = arrays[0] > 0
+        if crop is not None:
+            mask = unidepth_mask(peers, repository, package, mask, crop)
+        found = module.eval_depth(*arrays, mask, max_depth=max_depth)
         names = plain if kind == "metric" else aligned
         values = {ours: float(found[theirs]) for ours, theirs in names.items()}
         if "si_log_sample" in values:
@@ -204,6 +288,22 @@ def unidepth(repository: str, package: str, kind: str) -> Callable[[Path, Case],
         return values
 
     return run
+
+
+def unidepth_mask(peers: Path, repository: str, package: str, mask: Any, crop: str) -> Any:
+    """The mask of UniDepth's and UniK3D's own datasets."""
+    stand_in("h5py")
+    stand_in(f"{package}.datasets")
+    parts = {
+        "datasets.image_dataset": ["ImageDataset"], "datasets.utils": ["DatasetFromList"],
+        "datasets.pipelines": ["AnnotationMask", "Compose", "KittiCrop"], "utils": ["identity"],
+        "datasets.sequence_dataset": ["SequenceDataset"],
+    }  # fmt: skip
+    for name, contents in parts.items():
+        stand_in(f"{package}.{name}", **dict.fromkeys(contents, object))
+    file, kind = {"garg": ("kitti", "KITTI"), "nyu": ("nyuv2", "NYUv2Depth")}[crop]
+    module = load(peers, f"{repository}/{package}/datasets/{file}.py")
+    return getattr(module, kind).eval_mask(types.SimpleNamespace(crop=crop), mask)
 
 
 def depth_anything(peers: Path, case: Case) -> dict[str, float]:
@@ -217,19 +317,67 @@ def depth_anything(peers: Path, case: Case) -> dict[str, float]:
     return {renamed.get(name, name): value for name, value in found.items()}
 
 
-def robustmvd(peers: Path, case: Case) -> dict[str, float]:
-    """Robustmvd's metrics, after the median ratio and the clip of its evaluation."""
-    module = load(peers, "robustmvd/rmvd/eval/metrics.py")
-    # Written for NumPy 1, whose `copy=False` is a wish and no demand.
-    numpy_1 = {**vars(np), "nan_to_num": lambda a, copy=None, **more: np.nan_to_num(a, **more)}
-    module.np = types.SimpleNamespace(**numpy_1)
-    valid = case.true > 0
-    ratio = np.median(case.true[valid]) / np.median(case.predicted[valid])
-    predicted = np.clip(case.predicted * ratio, 0.1, 100)
-    return {
-        "abs_rel": float(module.m_rel_ae(case.true, predicted)),
-        "inlier_1.03": float(module.thresh_inliers(case.true, predicted, 1.03)),
-    }
+def robustmvd(alignment: str | None) -> Callable[[Path, Case], dict[str, float]]:
+    """Robustmvd's alignment, clip and metrics."""
+
+    def run(peers: Path, case: Case) -> dict[str, float]:
+        for name in ("pandas", "rmvd", "rmvd.data"):
+            stand_in(name)
+        # Maps of one size: nothing is resized.
+        stand_in("skimage.transform", resize=lambda array, *_, **__: array)
+        stand_in("skimage", transform=sys.modules["skimage.transform"])
+        utils = ("numpy_collate", "vis", "select_by_index", "get_full_class_name")
+        stand_in("rmvd.utils", **dict.fromkeys(utils))
+        stand_in("rmvd.data.layout", Layout=object, Visualization=object)
+        stand_in("rmvd.data.updates", Update=object)
+        module = load_from(peers / "robustmvd/rmvd/eval", "multi_view_depth_evaluation")
+        # Written for NumPy 1, whose `copy=False` is a wish and no demand.
+        numpy_1 = {**vars(np), "nan_to_num": lambda a, copy=None, **more: np.nan_to_num(a, **more)}
+        metrics: Any = sys.modules[module.m_rel_ae.__module__]
+        metrics.np = types.SimpleNamespace(**numpy_1)
+        evaluation = object.__new__(module.MultiViewDepthEvaluation)
+        evaluation.__dict__ |= {
+            "alignment": alignment, "clip_pred_depth": True, "sparse_pred": False,
+        }  # fmt: skip
+        truth, predicted = {"depth": case.true[None, None]}, {"depth": case.predicted[None, None]}
+        evaluation._postprocess_sample_and_output({}, truth, predicted)
+        found = evaluation._compute_metrics({}, truth, predicted)
+        return {
+            "abs_rel": float(found["absrel"]) / 100,
+            "inlier_1.03": float(found["inliers103"]) / 100,
+        }
+
+    return run
+
+
+def video_depth_anything(peers: Path, case: Case) -> dict[str, float]:
+    """Video Depth Anything's `eval_depthcrafter` and `eval_TAE`, which read files."""
+    for name in ("cv2", "tqdm", "matplotlib", "matplotlib.pyplot"):
+        stand_in(name, tqdm=0, pyplot=0)
+    folder = "Video-Depth-Anything/benchmark/eval"
+    sys.modules["metric"] = load(peers, f"{folder}/metric.py")
+    options = types.SimpleNamespace(
+        a=0, b=None, c=0, d=None, hard_crop=False, mask=False, max_depth_eval=10.0,
+        max_eval_len=90,
+    )  # fmt: skip
+    # Their first pixel's centre is at 0.
+    camera = INTRINSICS - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+    frames = len(case.true)
+    with tempfile.TemporaryDirectory() as place:
+        paths: dict[str, list[str]] = {"predicted": [], "true": []}
+        for kind, maps in (("predicted", case.predicted), ("true", case.true)):
+            for index, one in enumerate(maps):
+                paths[kind].append(f"{place}/{kind}{index}.npy")
+                np.save(paths[kind][-1], one)
+        video = load(peers, f"{folder}/eval.py")
+        video.device = "cpu"
+        given = paths["predicted"], paths["true"], [1.0] * frames
+        found = video.eval_depthcrafter(*given, options)
+        tae = load(peers, f"{folder}/eval_tae.py").eval_TAE(
+            *given, [], [camera] * frames, poses(frames), options
+        )
+    names = zip(("abs_rel", "rmse", "delta1"), found, strict=True)
+    return dict(names) | {"tae_published": float(tae) / 100}
 
 
 def mapanything(peers: Path, case: Case) -> dict[str, float]:
@@ -251,36 +399,97 @@ CUT3R, PI3, MONST3R = "CUT3R/eval/monodepth/tools.py", "Pi3/utils/depth.py", (
     "monst3r/dust3r/depth_eval.py"
 )  # fmt: skip
 SINTEL = {"max_depth": 70, "post_clip_max": 70}
-# Profile, its protocol, the peer's folder, and the peer's own scoring.
-PEERS: list[tuple[str, str, str, Callable[[Path, Case], dict[str, float]]]] = [
-    ("cut3r", "mono", "CUT3R", lineage(CUT3R, max_depth=None)),
-    ("cut3r", "mono_sintel", "CUT3R", lineage(CUT3R, **SINTEL)),
-    ("cut3r", "video_scale", "CUT3R", lineage(CUT3R, max_depth=None, align_with_scale=True)),
-    ("cut3r", "video_scale_shift", "CUT3R", lineage(CUT3R, max_depth=None, align_with_lad2=True)),
-    ("cut3r", "video_metric", "CUT3R", lineage(CUT3R, max_depth=None, metric_scale=True)),
-    ("monst3r", "mono", "monst3r", lineage(MONST3R, max_depth=None)),
-    (
-        "monst3r",
-        "video_scale_shift_sintel",
-        "monst3r",
+
+
+@dataclass(frozen=True)
+class Row:
+    """One protocol of a profile, and the peer's own scoring of it.
+
+    Attributes:
+        profile: Its name.
+        protocol: Of the profile, empty where it has but one.
+        repository: The peer's folder.
+        run: The peer's scoring.
+        kind: Of the cases: `map`, `video`, `nyu`, `kitti` and `wide` for their sizes.
+        ambiguity: What the prediction is.
+        positional: Whether it matters where a pixel stands.
+    """
+
+    profile: str
+    protocol: str
+    repository: str
+    run: Callable[[Path, Case], dict[str, float]]
+    kind: str = "map"
+    ambiguity: Ambiguity = Ambiguity.METRIC
+    positional: bool = False
+
+
+def pi3(**options: Any) -> Callable[[Path, Case], dict[str, float]]:
+    """Pi3's copy of CUT3R's evaluation."""
+    return lineage(PI3, **options)
+
+
+DISPARITY = Ambiguity.AFFINE_DISPARITY
+ROWS = [
+    Row("cut3r", "mono", "CUT3R", lineage(CUT3R, max_depth=None)),
+    Row("cut3r", "mono_sintel", "CUT3R", lineage(CUT3R, **SINTEL)),
+    Row("cut3r", "video_scale", "CUT3R", lineage(CUT3R, max_depth=None, align_with_scale=True)),
+    Row(
+        "cut3r", "video_scale_shift", "CUT3R",
+        lineage(CUT3R, max_depth=None, align_with_lad2=True),
+    ),
+    Row("cut3r", "video_metric", "CUT3R", lineage(CUT3R, max_depth=None, metric_scale=True)),
+    Row("monst3r", "mono", "monst3r", lineage(MONST3R, max_depth=None)),
+    Row(
+        "monst3r", "video_scale_shift_sintel", "monst3r",
         lineage(MONST3R, **SINTEL, align_with_lad2=True),
     ),
-    ("pi3", "mono", "Pi3", lineage(PI3, max_depth=None, align_with_scale=True)),
-    ("g2vlm", "mono_sintel", "Pi3", lineage(PI3, **SINTEL, align_with_scale=True)),
-    ("moge", "metric", "MoGe", moge("depth_metric")),
-    ("moge", "scale", "MoGe", moge("depth_scale_invariant")),
-    ("moge", "affine", "MoGe", moge("depth_affine_invariant")),
-    ("moge", "affine_disparity", "MoGe", moge("disparity_affine_invariant")),
-    ("marigold", "scannet", "Marigold", marigold(0.001, 10)),
+    Row("pi3", "mono", "Pi3", pi3(max_depth=None, align_with_scale=True)),
+    Row("pi3", "video_scale", "Pi3", pi3(max_depth=None, align_with_scale=True), "video"),
+    Row("pi3", "video_scale_shift", "Pi3", pi3(max_depth=None, align_with_lad2=True), "video"),
+    Row("pi3", "video_metric", "Pi3", pi3(max_depth=None, metric_scale=True), "video"),
+    Row("pi3", "video_scale_sintel", "Pi3", pi3(**SINTEL, align_with_scale=True), "video"),
+    Row("pi3", "video_scale_shift_bonn", "Pi3", pi3(max_depth=70, align_with_lad2=True), "video"),
+    Row("g2vlm", "mono_sintel", "Pi3", pi3(**SINTEL, align_with_scale=True)),
+    Row("moge", "metric", "MoGe", moge("depth_metric"), positional=True),
+    Row("moge", "scale", "MoGe", moge("depth_scale_invariant"), positional=True),
+    Row("moge", "affine", "MoGe", moge("depth_affine_invariant"), positional=True),
+    Row("moge", "affine_disparity", "MoGe", moge("disparity_affine_invariant"), positional=True),
+    Row("marigold", "scannet", "Marigold", marigold(0.001, 10)),
+    Row("marigold", "nyu", "Marigold", marigold(0.001, 10, "nyu"), "nyu", positional=True),
+    Row("marigold", "kitti", "Marigold", marigold(1e-5, 80, "eigen"), "kitti", positional=True),
+    Row("marigold", "eth3d", "Marigold", marigold(1e-5, np.inf)),
+    Row(
+        "marigold", "eth3d_1024", "Marigold", marigold(1e-5, np.inf, None, 1024),
+        "wide", positional=True,
+    ),
+    Row(
+        "marigold", "disparity_nyu", "Marigold", marigold(0.001, 10, "nyu", None, True),
+        "nyu", DISPARITY, positional=True,
+    ),
     *(
-        (profile, f"ibims_{kind}", repository, unidepth(repository, profile, kind))
+        Row(profile, f"ibims_{kind}", repository, unidepth(repository, profile, kind))
         for profile, repository in (("unidepth", "UniDepth"), ("unik3d", "UniK3D"))
         for kind in ("metric", "si", "ssi")
     ),
-    ("depth_anything_v2", "kitti", "Depth-Anything-V2", depth_anything),
-    ("robustmvd", "median", "robustmvd", robustmvd),
-    ("mapanything", "", "map-anything", mapanything),
-]
+    *(
+        Row(
+            profile, f"{data}_si", repository, unidepth(repository, profile, "si", far, crop),
+            data, positional=True,
+        )
+        for profile, repository in (("unidepth", "UniDepth"), ("unik3d", "UniK3D"))
+        for data, far, crop in (("nyu", 10, "nyu"), ("kitti", 80, "garg"))
+    ),
+    Row("depth_anything_v2", "kitti", "Depth-Anything-V2", depth_anything),
+    Row("robustmvd", "none", "robustmvd", robustmvd(None)),
+    Row("robustmvd", "median", "robustmvd", robustmvd("median")),
+    Row("robustmvd", "scale_shift", "robustmvd", robustmvd("least_squares_scale_shift")),
+    Row("mapanything", "", "map-anything", mapanything, positional=True),
+    Row(
+        "video_depth_anything", "scannet", "Video-Depth-Anything", video_depth_anything,
+        "video", DISPARITY, positional=True,
+    ),
+]  # fmt: skip
 
 
 def shuffled(case: Case) -> Case:
@@ -316,13 +525,22 @@ def real_case(path: Path, unit: float) -> Case:
     return Case(path.name, predicted.astype(np.float32), true.astype(np.float32))
 
 
-def cases(seeds: int, frame: Path | None, unit: float) -> Iterator[Case]:
+def cases(row: Row, seeds: int, frame: Path | None, unit: float) -> Iterator[Case]:
     """Random maps without and with tied predictions; the larger ones have a grid to fit on."""
-    if frame is not None:
+    if frame is not None and row.kind == "map" and row.profile != "mapanything":
         yield real_case(frame, unit)
     for seed in range(seeds):
-        size = (96, 131) if seed % 2 else SIZE
-        yield random_case(seed, size, ties=seed % 3 == 2)
+        size = (96, 131) if seed % 2 and row.profile != "mapanything" else SIZE
+        case = random_case(seed, SIZES.get(row.kind, size), ties=seed % 3 == 2)
+        if row.kind == "video":
+            frames = [random_case(10 * seed + i, ties=seed % 3 == 2) for i in range(3)]
+            stacks = (
+                np.stack([getattr(f, part) for f in frames]) for part in ("predicted", "true")
+            )
+            case = Case(case.name, *stacks)
+        if row.ambiguity is DISPARITY:
+            case = Case(case.name, 1 / case.predicted, case.true)
+        yield case
 
 
 def commit(folder: Path) -> str:
@@ -339,36 +557,40 @@ def main() -> None:
     parser.add_argument("--frame", type=Path, help="a 16-bit PNG of true depth, as one more case")
     parser.add_argument("--unit", type=float, default=1000, help="its steps in a metre")
     parser.add_argument("--values", action="store_true", help="print the peers' values of seed 0")
+    parser.add_argument("--only", nargs="*", help="profiles, instead of all")
     arguments = parser.parse_args()
-    print(f"{'profile':18}{'protocol':26}{'commit':9}cases  largest  its own  double   where")
-    for profile, name, repository, run in PEERS:
-        gaps: list[tuple[float, str]] = []
-        spreads, precise = [0.0], [0.0]
-        try:
-            for case in cases(arguments.seeds, arguments.frame, arguments.unit):
-                if profile == "mapanything" and case.true.shape != SIZE:
-                    continue
-                theirs = run(arguments.peers, case)
-                found = ours(profile, name, sorted({*theirs, "delta1"}), case)
-                if arguments.values and not gaps:
-                    print(f"# {profile}.{name}: {theirs}")
-                gap, metric = largest_gap(found, theirs)
-                gaps.append((gap, f"{metric}, {case.name}"))
-                # These two look at where a pixel stands.
-                if profile not in ("moge", "mapanything"):
-                    spreads.append(largest_gap(run(arguments.peers, shuffled(case)), theirs)[0])
-                    in_double = run(arguments.peers, doubled(case))
-                    precise.append(largest_gap(found, in_double)[0])
-        except Exception as error:
-            print(f"{profile:18}{name:26}skipped: {type(error).__name__}: {error}")
+    print(f"{'profile':22}{'protocol':26}{'commit':9}cases  largest  its own  double   where")
+    for row in ROWS:
+        if arguments.only and row.profile not in arguments.only:
             continue
-        if not gaps:
-            print(f"{profile:18}{name:26}skipped: no case of the size that its rays are made for")
-            continue
-        at = commit(arguments.peers / repository)
-        gap, where = max(gaps)
-        numbers = "  ".join(f"{number:7.1e}" for number in (gap, max(spreads), max(precise)))
-        print(f"{profile:18}{name:26}{at:9}{len(gaps):5}  {numbers}  {where}")
+        print(measured(row, arguments))
+
+
+def measured(row: Row, arguments: argparse.Namespace) -> str:
+    """Run one row on all its cases and write it."""
+    gaps: list[tuple[float, str]] = []
+    spreads, precise = [0.0], [0.0]
+    heading = f"{row.profile:22}{row.protocol:26}"
+    try:
+        for case in cases(row, arguments.seeds, arguments.frame, arguments.unit):
+            theirs = row.run(arguments.peers, case)
+            found = ours(
+                row.profile, row.protocol, sorted({*theirs, "delta1"}), case, row.ambiguity
+            )
+            if arguments.values and not gaps:
+                print(f"# {row.profile}.{row.protocol}: {theirs}")
+            gap, metric = largest_gap(found, theirs)
+            gaps.append((gap, f"{metric}, {case.name}"))
+            if not row.positional:
+                own = row.run(arguments.peers, shuffled(case))
+                spreads.append(largest_gap(own, theirs)[0])
+                precise.append(largest_gap(found, row.run(arguments.peers, doubled(case)))[0])
+    except Exception as error:
+        return f"{heading}skipped: {type(error).__name__}: {error}"
+    gap, where = max(gaps)
+    numbers = "  ".join(f"{number:7.1e}" for number in (gap, max(spreads), max(precise)))
+    at = commit(arguments.peers / row.repository)
+    return f"{heading}{at:9}{len(gaps):5}  {numbers}  {where}"
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def adam_scale_shift(
         residual = position[0] * values + position[1] - truth
         loss = float(np.float32(np.abs(residual).sum(dtype=np.float64)))
         signs = np.sign(residual)
-        slope = np.array([l1_line.dot(signs, values), signs.sum(dtype=np.float64)])
+        slope = np.array([(signs * values).sum(dtype=np.float64), signs.sum(dtype=np.float64)])
         first = 0.9 * first + 0.1 * slope
         second = 0.999 * second + 0.001 * slope**2
         root = np.sqrt(second / (1 - 0.999**step)) + 1e-8
