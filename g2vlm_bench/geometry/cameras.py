@@ -143,10 +143,13 @@ def unproject(depth_m: NDArray[Any], intrinsics: NDArray[Any]) -> Array:
         raise ValueError(f"depth: expected shape (H, W), got {depth.shape}")
     # An infinite depth times a zero ray component would be NaN in one coordinate only.
     depth = np.where(np.isfinite(depth), depth, np.nan)
-    grid = pixel_grid(*depth.shape)
-    homogeneous = np.concatenate([grid, np.ones((*depth.shape, 1))], axis=-1)
-    rays = homogeneous @ np.linalg.inv(check_intrinsics(intrinsics)).T
-    points: Array = depth[..., None] * rays
+    inverse = np.linalg.inv(check_intrinsics(intrinsics))
+    x, y = np.arange(depth.shape[1]) + 0.5, np.arange(depth.shape[0])[:, None] + 0.5
+    points = np.empty((*depth.shape, 3))
+    # The inverse is upper triangular: axis by axis, a third of the time of a matrix product.
+    points[..., 0] = depth * (inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2])
+    points[..., 1] = depth * (inverse[1, 1] * y + inverse[1, 2])
+    points[..., 2] = depth
     return points
 
 

@@ -41,7 +41,9 @@ class PointAlignment:
 
     def apply(self, points: Points) -> Array:
         """Return the aligned points (..., 3) in metres, float64; NaN stays NaN."""
-        aligned: Array = self.scale * np.asarray(points, np.float64) + np.array(self.shift)
+        aligned: Array = self.scale * np.asarray(points, np.float64)
+        for axis, shift in enumerate(self.shift):
+            aligned[..., axis] += shift
         return aligned
 
     def record(self) -> dict[str, str | float | list[float]]:

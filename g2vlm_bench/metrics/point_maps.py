@@ -39,12 +39,15 @@ class PointPairs:
     target_norms: Array
 
 
-def compare(prediction: NDArray[Any], target: NDArray[Any]) -> PointPairs:
+def compare(
+    prediction: NDArray[Any], target: NDArray[Any], target_norms: Array | None = None
+) -> PointPairs:
     """Measure predicted points against the true ones.
 
     Args:
         prediction: (N, 3) aligned, metres; row i belongs to row i of the target.
         target: (N, 3) metres, the camera at the origin.
+        target_norms: |g|, (N,), where they are known already.
 
     Raises:
         ValueError: for shapes that differ or are no points, no point at all, values that are not
@@ -57,16 +60,16 @@ def compare(prediction: NDArray[Any], target: NDArray[Any]) -> PointPairs:
         )
     if len(points) == 0:
         raise ValueError("point metric: expected at least one valid pixel, got none")
-    if not np.isfinite(points).all():
-        wrong = int((~np.isfinite(points)).any(axis=1).sum())
+    predicted_norms = norms_of(points)
+    if not np.isfinite(predicted_norms).all():
         raise ValueError(
             "point metric: expected finite predictions at the valid pixels, "
-            f"got {wrong} non-finite of {len(points)}"
+            f"got {int((~np.isfinite(predicted_norms)).sum())} non-finite of {len(points)}"
         )
-    norms = _norms(truth)
+    norms = norms_of(truth) if target_norms is None else target_norms
     if not (np.isfinite(norms) & (norms > 0)).all():
         raise ValueError("point metric: expected finite true points off the camera, got others")
-    return PointPairs(points, truth, _norms(points - truth), _norms(points), norms)
+    return PointPairs(points, truth, norms_of(points - truth), predicted_norms, norms)
 
 
 def abs_rel(pairs: PointPairs, epsilon: float = 0.0) -> float:
@@ -142,7 +145,7 @@ def ray_auc(pairs: PointPairs, limit_deg: float) -> float:
         raise ValueError(f"ray AUC: expected a limit above 0.5 degrees, got {limit_deg}")
     points, truth = pairs.prediction, pairs.target
     # Exact at small angles, where the arc cosine has lost half of its digits.
-    across = _norms(np.cross(points, truth))
+    across = norms_of(np.cross(points, truth))
     along = np.einsum("ni,ni->n", points, truth)
     angles = np.degrees(np.arctan2(across, along))
     angles[pairs.prediction_norms == 0] = 180.0
@@ -168,6 +171,7 @@ POINT_METRICS: Mapping[str, PointMetric] = MappingProxyType(
 )
 
 
-def _norms(points: Array) -> Array:
+def norms_of(points: Array) -> Array:
+    """Return the distances of points (N, 3) from the origin, (N,)."""
     norms: Array = np.sqrt(np.einsum("ni,ni->n", points, points))
     return norms

@@ -1,0 +1,380 @@
+"""Score the same point maps with published code and with ours, and print the largest difference.
+
+    python scripts/conformance_point_maps.py --peers DIR
+
+DIR holds the peers' checkouts by their repository's name (MoGe with utils3d at 3fab839, UniDepth,
+UniK3D, map-anything), each at the commit that its profile names, which a file COMMIT may hold. They
+are run, not copied. What is not there, or does not run, is skipped with its reason. It needs torch.
+
+`largest` is the largest relative difference to the peer in single precision, as it computes, of any
+metric or fitted number; `double` that to the same code in double precision, where it takes it. For
+a fit, `loss` is how much its loss differs, relatively: neighbouring fits may cost the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm_bench.geometry import point_alignment as fits
+from g2vlm_bench.geometry.cameras import unproject
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.sample import Ambiguity, Prediction, Target
+from g2vlm_bench.task import TaskDefinition, load_profile
+
+Values = dict[str, float]
+SIZE = (24, 32)
+LARGE = (300, 400)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A predicted point map (H, W, 3) float32, true depth (H, W) float32, and its camera."""
+
+    name: str
+    predicted: np.ndarray
+    depth: np.ndarray
+    intrinsics: np.ndarray
+
+    @property
+    def true(self) -> np.ndarray:
+        """The true point map, float32, NaN where there is none."""
+        return unproject(self.depth, self.intrinsics).astype(np.float32)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The valid pixels."""
+        return np.isfinite(self.depth)
+
+
+def random_case(seed: int, size: tuple[int, int] = SIZE, ties: bool = False) -> Case:
+    """Piecewise planes with steps and holes, seen by a camera that is not quite the true one."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: size[0], : size[1]] / np.array(size)[:, None, None]
+    depth = 2 + 3 * rows + 1.5 * np.floor(4 * columns) * rng.uniform(0.5, 1)
+    depth[rng.random(size) < 0.05] = np.nan
+    camera = camera_of(size)
+    seen_by = camera * np.array([[1.15, 1, 1.02], [1, 1.15, 0.97], [1, 1, 1]])
+    guess = (0.6 * np.nan_to_num(depth, nan=3.0) + 0.4) * rng.lognormal(0, 0.08, size)
+    predicted = unproject(guess, seen_by) + np.array([0.05, -0.03, 0.1])
+    if ties:
+        predicted = np.round(predicted / 0.1037) * 0.1037
+        predicted[..., 2] = np.maximum(predicted[..., 2], 2.0)
+    return Case(f"seed {seed}", predicted.astype(np.float32), depth.astype(np.float32), camera)
+
+
+def camera_of(size: tuple[int, int]) -> np.ndarray:
+    """A pinhole whose focal length is the picture's width."""
+    height, width = size
+    return np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+
+
+def ours(profile: str, name: str | None, metrics: list[str], case: Case) -> Values:
+    """Score one case under one protocol of a profile, as a task would."""
+    plugins = Plugins.find()
+    fields = load_profile(plugins.path("profile", profile)).expand("point_map", name, profile)
+    definition = TaskDefinition(
+        name="point_map/conformance", version=1, family="point_map", data={}, metrics=metrics,
+        headline="", protocols=fields,
+    )  # fmt: skip
+    scored = plugins.family(definition, check_headline=False).score(
+        Target(depth_m=(case.depth,), intrinsics=(case.intrinsics,)),
+        Prediction(point_maps=(case.predicted,)),
+        Ambiguity.METRIC,
+    )
+    return {key.partition("@")[0]: value for key, value in scored.values.items()}
+
+
+# --------------------------------------------------------------------------------------- peers
+
+
+def load(peers: Path, path: str) -> Any:
+    """Import one file of a peer, without the package around it."""
+    name = "peer_" + path.replace("/", "_").replace("-", "_").removesuffix(".py")
+    if name in sys.modules:
+        return sys.modules[name]
+    if not (peers / path).is_file():
+        raise FileNotFoundError(f"no {path}")
+    spec = importlib.util.spec_from_file_location(name, peers / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def stand_in(name: str, **contents: Any) -> None:
+    """Stand in for a module that a peer's file imports and the functions run here do not use."""
+    module = types.ModuleType(name)
+    module.__dict__.update(contents)
+    module.__path__ = []
+    module.__spec__ = ModuleSpec(name, None)
+    sys.modules.setdefault(name, module)
+
+
+def import_moge(peers: Path, module: str) -> Any:
+    """Import a module of MoGe, with the utils3d that it pins."""
+    if not (peers / "MoGe").is_dir():
+        raise FileNotFoundError("no MoGe")
+    sys.path[:0] = [str(peers / "MoGe"), str(peers / "utils3d")]
+    stand_in("moge.utils.tools", key_average=None, timeit=None)
+    return importlib.import_module(module)
+
+
+def moge(key: str) -> Callable[[Path, Case, Any], Values]:
+    """MoGe's `compute_metrics` of points."""
+
+    def run(peers: Path, case: Case, dtype: Any) -> Values:
+        import torch
+
+        metrics = import_moge(peers, "moge.test.metrics")
+        mask = case.mask
+        truth = {
+            "depth": torch.tensor(case.depth.astype(dtype)),
+            "points": torch.tensor(np.where(mask[..., None], case.true, 1).astype(dtype)),
+            "depth_mask": torch.tensor(mask), "is_metric": True, "has_sharp_boundary": False,
+        }  # fmt: skip
+        # Offered in the key's own name: what is metric would be fitted in all three ways.
+        found = metrics.compute_metrics({key: torch.tensor(case.predicted.astype(dtype))}, truth)
+        return {
+            "point_abs_rel": found[0][key]["rel"],
+            "point_delta1": found[0][key]["delta1"],
+        }
+
+    return run
+
+
+def eval_3d(repository: str, package: str) -> Callable[[Path, Case, Any], Values]:
+    """UniDepth's and UniK3D's `eval_3d`; its neighbours, a CUDA extension, are not asked for."""
+    names = {"point_error": "MSE_3d"}
+    if package == "unik3d":
+        names |= {
+            "point_abs_rel": "arel_3d",
+            "point_inlier_1.25": "tau_3d",
+            "ray_auc_15": "rays",
+        }
+
+    def run(peers: Path, case: Case, dtype: Any) -> Values:
+        import torch
+
+        def no_neighbours(one: Any, other: Any, **_: Any) -> tuple[Any, ...]:
+            return torch.zeros(one.shape[:2]), torch.zeros(other.shape[:2]), None, None
+
+        stand_in(package)
+        stand_in(f"{package}.utils")
+        stand_in(f"{package}.utils.chamfer_distance", ChamferDistance=lambda: no_neighbours)
+        stand_in(f"{package}.utils.constants", DEPTH_BINS=None)
+        for name in ("", ".transforms", ".transforms.v2", ".transforms.v2.functional"):
+            stand_in(f"torchvision{name}", functional=None)
+        module = load(peers, f"{repository}/{package}/utils/evaluation_depth.py")
+        maps = [
+            torch.tensor(np.where(case.mask[..., None], a, 1).astype(dtype)).permute(2, 0, 1)[None]
+            for a in (case.true, case.predicted)
+        ]
+        mask = torch.tensor(case.mask)[None, None]
+        found = module.eval_3d(*maps, mask, thresholds=torch.tensor([0.1]))
+        return {ours: float(found[theirs]) for ours, theirs in names.items()}
+
+    return run
+
+
+def mapanything(peers: Path, case: Case, dtype: Any) -> Values:
+    """MapAnything's normalisation and metrics, for one view."""
+    import torch
+
+    sys.path.insert(0, str(peers / "map-anything"))
+    stand_in("einops")
+    geometry = load(peers, "map-anything/mapanything/utils/geometry.py")
+    module = load(peers, "map-anything/mapanything/utils/metrics.py")
+    mask = case.mask
+    normed = []
+    for points in (case.true, case.predicted):
+        filled = np.where(mask[..., None], points, 0).astype(dtype)
+        views, masks = [torch.tensor(filled)[None]], [torch.tensor(mask)[None]]
+        normed.append(geometry.normalize_multiple_pointclouds(views, masks)[0][0].numpy())
+    return {
+        "point_abs_rel": float(module.m_rel_ae(gt=normed[0], pred=normed[1], mask=mask)),
+        "point_inlier_1.03": float(
+            module.thresh_inliers(gt=normed[0], pred=normed[1], thresh=1.03, mask=mask)
+        ),
+    }
+
+
+# Profile, its protocol, the peer's folder, and the peer's own scoring.
+PEERS: list[tuple[str, str | None, str, Callable[[Path, Case, Any], Values]]] = [
+    ("moge", "metric", "MoGe", moge("points_metric")),
+    ("moge", "scale", "MoGe", moge("points_scale_invariant")),
+    ("moge", "affine", "MoGe", moge("points_affine_invariant")),
+    ("unidepth", None, "UniDepth", eval_3d("UniDepth", "unidepth")),
+    ("unik3d", None, "UniK3D", eval_3d("UniK3D", "unik3d")),
+    ("mapanything", None, "map-anything", mapanything),
+]
+
+# Our fit and MoGe's, which gives a scale and a shift, or one of them.
+FITS = {
+    "l1_scale": "align_points_scale",
+    "l1_z_shift": "align_points_z_shift",
+    "l1_xyz_shift": "align_points_xyz_shift",
+    "anchored_scale_z_shift": "align_points_scale_z_shift",
+    "anchored_scale_xyz_shift": "align_points_scale_xyz_shift",
+}
+
+
+def moge_fit(peers: Path, name: str, case: Case, dtype: Any) -> tuple[float, np.ndarray]:
+    """Scale and shift by MoGe's solver of a name, weights 1 / |g|."""
+    import torch
+
+    mask = case.mask
+    points, truth = (torch.tensor(a[mask].astype(dtype)) for a in (case.predicted, case.true))
+    solver = getattr(import_moge(peers, "moge.utils.alignment"), FITS[name])
+    found = solver(points, truth, 1 / truth.norm(dim=-1))
+    if isinstance(found, tuple):
+        return float(found[0]), found[1].numpy().astype(np.float64)
+    if found.ndim:
+        return 1.0, found.numpy().astype(np.float64)
+    return float(found), np.zeros(3)
+
+
+def our_fit(name: str, case: Case) -> tuple[float, np.ndarray]:
+    """Scale and shift by our fit of a name, weights 1 / |g|."""
+    points, truth = (a[case.mask].astype(np.float64) for a in (case.predicted, case.true))
+    found = getattr(fits, name)(points, truth, 1 / np.linalg.norm(truth, axis=1))
+    return found.scale, np.array(found.shift)
+
+
+def anchored_loss(name: str, case: Case, scale: float, shift: np.ndarray) -> float:
+    """What a fit costs, as the peer counts it: what lies exactly beside the anchor is free."""
+    points, truth = (a[case.mask].astype(np.float64) for a in (case.predicted, case.true))
+    weights = 1 / np.linalg.norm(truth, axis=1)
+    residual = np.abs(scale * points + shift - truth)
+    if name.startswith("anchored"):
+        shifted = [name.endswith("xyz_shift")] * 2 + [True]
+        anchor = int(np.argmin(residual[:, shifted].sum(axis=1)))
+        beside = points == np.where(shifted, points[anchor], 0.0)
+        residual = np.where(beside, 0.0, residual)
+    return float(weights @ residual.sum(axis=1))
+
+
+# --------------------------------------------------------------------------------------- tables
+
+
+def largest_gap(found: Values, expected: Values) -> tuple[float, str]:
+    """The largest relative difference, and the metric that has it."""
+    return max(
+        (abs(found[metric] - value) / max(abs(value), 1e-12), metric)
+        for metric, value in expected.items()
+    )
+
+
+def real_case(path: Path, unit: float) -> Case:
+    """A sensor's true map, 0 where it saw nothing, every eighth pixel; the prediction is made."""
+    from PIL import Image
+
+    depth = np.asarray(Image.open(path), dtype=np.float64)[::8, ::8] / unit
+    depth[depth <= 0] = np.nan
+    made = random_case(0, (depth.shape[0], depth.shape[1]))
+    noise = np.random.default_rng(0).lognormal(0, 0.08, depth.shape)
+    predicted = unproject((0.6 * np.nan_to_num(depth, nan=1.0) + 0.4) * noise, made.intrinsics)
+    return Case(path.name, predicted.astype(np.float32), depth.astype(np.float32), made.intrinsics)
+
+
+def cases(seeds: int, frame: Path | None, unit: float) -> Iterator[Case]:
+    """Random maps, every third with tied predictions, and a sensor's."""
+    if frame is not None:
+        yield real_case(frame, unit)
+    for seed in range(seeds):
+        yield random_case(seed, ties=seed % 3 == 2)
+
+
+def commit(folder: Path) -> str:
+    """The commit of a checkout, as its file COMMIT says."""
+    said = folder / "COMMIT"
+    return said.read_text().strip()[:7] if said.is_file() else "unknown"
+
+
+def profile_rows(arguments: argparse.Namespace) -> None:
+    """Print how far each profile is from its peer."""
+    print(f"{'profile':14}{'protocol':10}{'commit':9}cases  largest   double   where")
+    for profile, name, repository, run in PEERS:
+        gaps: list[tuple[float, str]] = []
+        doubles: list[float] = []
+        many = list(cases(arguments.seeds, arguments.frame, arguments.unit))
+        if profile.startswith("uni"):
+            # Large enough for them to be thinned.
+            many.append(random_case(99, LARGE))
+        try:
+            for case in many:
+                theirs = run(arguments.peers, case, np.float32)
+                found = ours(profile, name, list(theirs), case)
+                if arguments.values and not gaps:
+                    print(f"# {profile}.{name}, {case.name}: {theirs}")
+                gap, metric = largest_gap(found, theirs)
+                gaps.append((gap, f"{metric}, {case.name}"))
+                doubles.append(largest_gap(found, run(arguments.peers, case, np.float64))[0])
+        except Exception as error:
+            print(f"{profile:14}{name or '':10}skipped: {type(error).__name__}: {error}")
+            continue
+        gap, where = max(gaps)
+        at = commit(arguments.peers / repository)
+        row = f"{profile:14}{name or '':10}{at:9}{len(gaps):5}  {gap:7.1e}  {max(doubles):7.1e}"
+        print(f"{row}   {where}")
+
+
+def fit_rows(arguments: argparse.Namespace) -> None:
+    """Print how far each fit is from MoGe's."""
+    print(f"\n{'fit':28}{'commit':9}cases  largest   double     loss   where")
+    for name in FITS:
+        gaps: list[tuple[float, str]] = []
+        doubles, losses = [], []
+        try:
+            for case in cases(arguments.seeds, arguments.frame, arguments.unit):
+                scale, shift = our_fit(name, case)
+                found = np.array([scale, *shift])
+                for dtype, kept in ((np.float32, None), (np.float64, doubles)):
+                    s, t = moge_fit(arguments.peers, name, case, dtype)
+                    gap = float(np.abs(found - [s, *t]).max() / max(abs(s), np.abs(t).max()))
+                    if kept is None:
+                        gaps.append((gap, case.name))
+                    else:
+                        kept.append(gap)
+                        ours_costs = anchored_loss(name, case, scale, shift)
+                        losses.append(abs(ours_costs / anchored_loss(name, case, s, t) - 1))
+        except Exception as error:
+            print(f"{name:28}skipped: {type(error).__name__}: {error}")
+            continue
+        gap, where = max(gaps)
+        at = commit(arguments.peers / "MoGe")
+        numbers = f"{gap:7.1e}  {max(doubles):7.1e}  {max(losses):7.1e}"
+        print(f"{name:28}{at:9}{len(gaps):5}  {numbers}   {where}")
+
+
+def main() -> None:
+    """Run every peer that is there on every case and print two tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--frame", type=Path, help="a 16-bit PNG of true depth, as one more case")
+    parser.add_argument("--unit", type=float, default=1000, help="its steps in a metre")
+    parser.add_argument("--values", action="store_true", help="print the peers' values of seed 0")
+    arguments = parser.parse_args()
+    profile_rows(arguments)
+    fit_rows(arguments)
+
+
+if __name__ == "__main__":
+    main()
