@@ -24,7 +24,7 @@ _MAPS = (".npz", ".npy", ".exr", ".pfm", *_INTEGER_MAPS)
 _POINT_MAPS = (".npz", ".points.npy")
 _CLOUDS = (".npz", ".ply", ".pcd", ".xyz", ".pts", ".bin")
 # The suffix says the format, since most programs call all of them .txt.
-_TRAJECTORIES = (".npz", ".tum", ".kitti")
+_TRAJECTORIES = (".npz", ".tum", ".kitti", ".euroc", ".colmap")
 _ANSWERS = "answers.jsonl"
 _ARRAYS = {
     "depth": Want.DEPTH,
@@ -46,7 +46,8 @@ class Files(Adapter):
     - point maps, each in its view's own camera: `<id>.points.npy`, `(H, W, 3)` or `(N, H, W, 3)`,
       or `<id>_000.points.npy`, ...
     - clouds: `<id>.ply`, `.pcd`, `.xyz`, `.pts`, or KITTI's `.bin`
-    - poses: `<id>.tum` or `<id>.kitti`, one line a view in their order
+    - poses: `<id>.tum`, `.kitti` or `.euroc`, one line a view in their order, or `<id>.colmap`,
+      COLMAP's `images.txt` or `images.bin`, whose images are views in the order of their names
     - all of that: `<id>.npz` with the arrays `depth` and `confidence` (`(H, W)` or `(N, H, W)`),
       `point_maps` (`(H, W, 3)` or `(N, H, W, 3)`), `points` and `normals` (`(N, 3)`),
       `intrinsics` (`(3, 3)`, for every view, or `(N, 3, 3)`),

@@ -183,10 +183,10 @@ def associate(
     first, second = _check_times(times_s, "times"), _check_times(other_times_s, "other times")
     if not tolerance_s >= 0:
         raise ValueError(f"tolerance: expected 0 s or more, got {tolerance_s}")
-    nearest = _nearest(first, second)
+    nearest = nearest_in_time(first, second)
     kept = np.abs(second[nearest] - first) <= tolerance_s
     if mutual:
-        kept &= _nearest(second, first)[nearest] == np.arange(len(first))
+        kept &= nearest_in_time(second, first)[nearest] == np.arange(len(first))
     if not kept.any():
         closest = np.abs(second[nearest] - first).min()
         raise ValueError(
@@ -194,6 +194,23 @@ def associate(
             f"got none (the nearest are {closest:g} s apart)"
         )
     return np.flatnonzero(kept), nearest[kept]
+
+
+def nearest_in_time(times_s: NDArray[Any], other_times_s: NDArray[Any]) -> Indices:
+    """Return for each time the index of the nearest other one, the earlier of two as near.
+
+    Args:
+        times_s: (N,) seconds.
+        other_times_s: (M,) seconds, not decreasing, M >= 1.
+
+    Returns:
+        (N,) indices into `other_times_s`.
+    """
+    right = np.searchsorted(other_times_s, times_s).clip(0, len(other_times_s) - 1)
+    left = np.maximum(right - 1, 0)
+    is_left = np.abs(other_times_s[left] - times_s) <= np.abs(other_times_s[right] - times_s)
+    nearest: Indices = np.where(is_left, left, right)
+    return nearest
 
 
 def align(predicted: NDArray[Any], true: NDArray[Any], with_scale: bool) -> Similarity:
@@ -324,11 +341,3 @@ def _check_times(times_s: NDArray[Any], name: str) -> Array:
         index = int(np.argmax(np.diff(times) <= 0)) + 1
         raise ValueError(f"{name}: expected increasing times, got {times[index]:.9f} at {index}")
     return times
-
-
-def _nearest(queries: Array, times: Array) -> Indices:
-    right = np.searchsorted(times, queries).clip(0, len(times) - 1)
-    left = np.maximum(right - 1, 0)
-    nearer = np.abs(times[left] - queries) <= np.abs(times[right] - queries)
-    nearest: Indices = np.where(nearer, left, right)
-    return nearest

@@ -160,10 +160,15 @@ def test_a_bad_point_map_fails_its_sample_alone(metric, view, tmp_path, bad) -> 
 
 KITTI = "1 0 0 0 0 1 0 0 0 0 1 0\n0 0 1 1 0 1 0 2 -1 0 0 3\n"
 TUM = "0.0 0 0 0 0 0 0 1\n0.1 1 2 3 0 0.70710678 0 0.70710678\n"
+EUROC = "0,0,0,0,1,0,0,0\n100000000,1,2,3,0.70710678,0,0.70710678,0\n"
+# camera_from_world: the inverse of the second pose has the position (3, -2, -1).
+COLMAP = "2 0.70710678 0 -0.70710678 0 3 -2 -1 1 b.png\n\n1 1 0 0 0 0 0 0 1 a.png\n\n"
 POSES = frozenset({Want.POSES})
 
 
-@pytest.mark.parametrize(("suffix", "text"), [("kitti", KITTI), ("tum", TUM)])
+@pytest.mark.parametrize(
+    ("suffix", "text"), [("kitti", KITTI), ("tum", TUM), ("euroc", EUROC), ("colmap", COLMAP)]
+)
 def test_poses_come_back_from_a_trajectory(make, view, tmp_path, suffix, text) -> None:
     (tmp_path / f"a.{suffix}").write_text(text)
     adapter = make("files", path=str(tmp_path))

@@ -215,6 +215,18 @@ def test_it_goes_on_under_the_servers_mark(server, tmp_path, mark) -> None:
     assert left(tmp_path) == {"a file.bin": len(CONTENT)}
 
 
+def test_what_was_whole_but_not_renamed_is_fetched_again(server, tmp_path) -> None:
+    """Nothing says that it is whole but the server, which answers 416."""
+    server.mark = '"v1"'
+    (tmp_path / "a file.bin.part").write_bytes(CONTENT)
+    (tmp_path / "a file.bin.part.mark").write_text('"v1"')
+    seen = []
+    assert fetch(unknown(server), tmp_path, seen.append, wait_s=0).read_bytes() == CONTENT
+    assert server.asked == [f"bytes={len(CONTENT)}-", ""]
+    assert sum(seen) == len(CONTENT)
+    assert left(tmp_path) == {"a file.bin": len(CONTENT)}
+
+
 def test_another_version_at_the_source_begins_again(server, tmp_path) -> None:
     server.mark, server.cuts, server.codes = '"v1"', [300_000], [200, 503]
     with pytest.raises(BenchError, match="300000"):

@@ -173,6 +173,12 @@ def test_association_is_its_definition(first, second, tolerance, mutual) -> None
         assert len(set(found[1])) == len(found[1])
 
 
+def test_the_nearest_in_time_is_the_earlier_of_two_as_near() -> None:
+    found = trajectory.nearest_in_time(np.array([-1.0, 1.0, 1.2, 9.0, 2.0]), np.array([0.0, 2, 2]))
+    assert found.tolist() == [0, 0, 1, 1, 1]
+    assert trajectory.nearest_in_time(np.array([5.0, -5.0]), np.array([1.0])).tolist() == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "tolerance", "message"),
     [

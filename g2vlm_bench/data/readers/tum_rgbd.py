@@ -14,6 +14,7 @@ from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_depth, load_text, safe_join
 from g2vlm_bench.geometry.cameras import matrix_from_quaternion, pose_matrix
+from g2vlm_bench.geometry.trajectory import nearest_in_time
 
 # Colour cameras as the data set's page gives them ("Intrinsic Camera Calibration of the Kinect").
 _CAMERAS = {
@@ -77,13 +78,14 @@ class TumRgbd(FrameReader):
         lists += [folder / "groundtruth.txt"] if self.poses else []
         images, depths, *trajectory = (_timed(path) for path in lists)
         times, depth_times = _times(images), _times(depths)
-        depth_of, image_of = _nearest(times, depth_times), _nearest(depth_times, times)
+        depth_of = nearest_in_time(times, depth_times)
+        image_of = nearest_in_time(depth_times, times)
         apart = np.abs(depth_times[depth_of] - times)
         apart[image_of[depth_of] != np.arange(len(times))] = np.inf
         load_poses: list[Callable[[], NDArray[np.float64]] | None] = [None] * len(times)
         for poses in trajectory:
             pose_times = _times(poses)
-            pose_of = _nearest(times, pose_times)
+            pose_of = nearest_in_time(times, pose_times)
             apart = np.maximum(apart, np.abs(pose_times[pose_of] - times))
             load_poses = [partial(_pose, poses[at][1], lists[-1]) for at in pose_of]
         frames = []
@@ -138,15 +140,6 @@ def _timed(path: Path) -> list[tuple[float, list[str]]]:
 
 def _times(rows: Sequence[tuple[float, list[str]]]) -> NDArray[np.float64]:
     return np.array([time for time, _ in rows])
-
-
-def _nearest(queries: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
-    right = np.searchsorted(times, queries).clip(1, max(len(times) - 1, 1))
-    right = np.minimum(right, len(times) - 1)
-    left = np.maximum(right - 1, 0)
-    nearer = np.abs(times[left] - queries) <= np.abs(times[right] - queries)
-    nearest: NDArray[np.int64] = np.where(nearer, left, right)
-    return nearest
 
 
 def _pose(words: Sequence[str], where: Path) -> NDArray[np.float64]:
