@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ _LINE_COLORS: Mapping[str, Vector] = {
 }
 _SKY_LOW, _SKY_HIGH = (0.84, 0.90, 0.95), (0.42, 0.63, 0.90)
 _HAZE_FROM_M = 30.0
+# Depth, squared and over a tile's edge, at which a 96-pixel picture shows tiles of two pixels.
+_BLUR_FROM_M = 60.0
 # Which way stripes follow each other, in the thing's own frame: seen on every side of a box.
-_STRIPED_ALONG = (0.45, 0.30, 0.84)
+_STRIPED_ALONG = (0.60, 0.40, 0.69)
 # Patterns are read this far below the surface, so that no cell's border lies in a face.
 _BELOW_M = 0.00437
-_CELLS_A_THING, _MAX_CELL_M = 5.5, 0.35
+_CELLS_A_THING, _MAX_CELL_M = 6.0, 0.35
 _GLOSS: Mapping[str, float] = {"steel": 0.7, "glass": 1.0}
 
 # Red, green and blue, each `(V, R)`; apart like `Vectors`.
@@ -73,6 +76,15 @@ class Paint:
     material: Tensor
     tones: Tensor
     gloss: Tensor
+
+    def of_place(self, view: Tensor) -> Paint:
+        """The bare places of chosen views, without doors and lines."""
+        chosen = {
+            name: getattr(self, name).index_select(0, view)
+            for name in ("floor", "tiles", "walls", "stripe")
+        }
+        bare = {name: getattr(self, name)[:1, :0] for name in ("doors", "lines")}
+        return dataclasses.replace(self, **chosen, **bare)
 
 
 class Finish(NamedTuple):
@@ -125,7 +137,7 @@ def paint_scenes(scenes: Sequence[Scene], slots: int, device: torch.device | str
 
 def finish(pack: Pack, paint: Paint, hits: Hits) -> Finish:
     """Colours of the surfaces hit; the sky is given its own by `with_sky`."""
-    albedo = [part.reshape(-1) for part in _place_colors(paint, hits)]
+    albedo = [c.reshape(-1) for c in place_colors(paint, hits.point, hits.normal, hits.t)]
     ray = (hits.body.reshape(-1) >= 0).nonzero().view(-1)
     body, part = (c.reshape(-1).index_select(0, ray) for c in (hits.body, hits.part))
     tone = pack.parts.tone.index_select(0, part)
@@ -144,13 +156,11 @@ def finish(pack: Pack, paint: Paint, hits: Hits) -> Finish:
     )
 
 
-def with_sky(pack: Pack, light: Rgb, hits: Hits, direction: Vectors) -> Rgb:
+def with_sky(room: Tensor, light: Rgb, depth: Tensor, direction: Vectors) -> Rgb:
     """Put the sky behind open places, and haze before what is far away."""
-    if not any(scene.place.is_open for scene, _ in pack.shots):
-        return light
     height = (direction.unit().z * 1.6).clamp(0, 1)
-    is_open = torch.isinf(pack.room[:, 2:]).to(light[0].dtype)
-    haze = ((hits.t - _HAZE_FROM_M) / (HORIZON_M - _HAZE_FROM_M)).clamp(0, 1)
+    is_open = torch.isinf(room[:, 2:]).to(height.dtype)
+    haze = ((depth - _HAZE_FROM_M) / (HORIZON_M - _HAZE_FROM_M)).clamp(0, 1)
     haze = haze * (2 - haze) * is_open
     hazed = []
     for part, low, high in zip(light, _SKY_LOW, _SKY_HIGH, strict=True):
@@ -196,16 +206,15 @@ def _thing(body: Body) -> tuple[float, ...]:
     color = COLORS[body.color]
     # Bright colours are paired with a darker tone, dark ones with a lighter one.
     bright = sum(color) / 3 > 0.45
-    other = tuple(0.52 * c if bright else c + 0.55 * (1 - c) for c in color)
+    other = tuple(0.52 * c if bright else c + 0.45 * (1 - c) for c in color)
     return (*body.base_m, math.cos(yaw), math.sin(yaw), cell, *color, *other)
 
 
-def _place_colors(paint: Paint, hits: Hits) -> Rgb:
+def place_colors(paint: Paint, point: Vectors, normal: Vectors, depth: Tensor) -> Rgb:
     """Floor with its lines, walls with their doors, ceiling."""
-    point, normal = hits.point, hits.normal
     is_floor, is_ceiling = normal.z > 0.5, normal.z < -0.5
-    floor = _with_lines(paint, _tiles(paint, point), point)
-    walls = _with_doors(paint, _stripes(paint, hits), hits)
+    floor = _with_lines(paint, _tiles(paint, point, depth), point)
+    walls = _with_doors(paint, _stripes(paint, point, normal), point, normal)
     panels = _panels(point)
     return tuple(
         torch.where(is_ceiling, panels, torch.where(is_floor, below, around))
@@ -213,20 +222,26 @@ def _place_colors(paint: Paint, hits: Hits) -> Rgb:
     )
 
 
-def _tiles(paint: Paint, point: Vectors) -> Rgb:
+def _tiles(paint: Paint, point: Vectors, depth: Tensor) -> Rgb:
     cosine, sine, edge = (paint.tiles[:, i, None] for i in range(3))
     column, to_column = _cell(cosine * point.x + sine * point.y)
     row, to_row = _cell(cosine * point.y - sine * point.x)
     grout = torch.minimum(to_column, to_row) * edge < _GROUT_M
     brightness = (0.92 + 0.12 * _speckle(column, row)) * torch.where(grout, 0.82, 1.0)
-    return _two_tone(paint.floor, column + row, brightness)
+    near = _two_tone(paint.floor, column + row, brightness)
+    # Tiles that are smaller than pixels are seen as their mean.
+    blur = ((depth * depth / (_BLUR_FROM_M * edge) - 1) / 3).clamp(0, 1)
+    return tuple(
+        c + (0.97 * mean[:, None] - c) * blur
+        for c, mean in zip(near, paint.floor.mean(dim=1).unbind(1), strict=True)
+    )
 
 
-def _stripes(paint: Paint, hits: Hits) -> Rgb:
-    along = torch.where(hits.normal.x.abs() > 0.5, hits.point.y, hits.point.x)
+def _stripes(paint: Paint, point: Vectors, normal: Vectors) -> Rgb:
+    along = torch.where(normal.x.abs() > 0.5, point.y, point.x)
     # Each wall has a brightness of its own, so that the corners of the room show.
-    side = 0.97 + 0.03 * hits.normal.x + 0.05 * hits.normal.y
-    skirting = torch.where(hits.point.z < _SKIRTING_M, 0.62, 1.0)
+    side = 0.97 + 0.03 * normal.x + 0.05 * normal.y
+    skirting = torch.where(point.z < _SKIRTING_M, 0.62, 1.0)
     return _two_tone(paint.walls, _cell(along / paint.stripe)[0], side * skirting)
 
 
@@ -254,9 +269,8 @@ def _with_lines(paint: Paint, floor: Rgb, point: Vectors) -> Rgb:
     return floor
 
 
-def _with_doors(paint: Paint, walls: Rgb, hits: Hits) -> Rgb:
+def _with_doors(paint: Paint, walls: Rgb, point: Vectors, normal: Vectors) -> Rgb:
     """Paint the doors on the walls: frame, leaf, two panels and a knob."""
-    point, normal = hits.point, hits.normal
     for number in range(paint.doors.shape[1]):
         wall, middle, half, height, *color = paint.doors[:, number, :, None].unbind(1)
         # East and west walls look along -x and +x, north and south ones along -y and +y.

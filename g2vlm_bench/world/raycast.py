@@ -90,12 +90,12 @@ def trace(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs
         direction: `(V, R)` of any length.
         pairs: Per group, the parts that each ray may meet.
     """
-    t = _leave_place(pack, origin, direction)
+    t = leave_place(pack.room, origin, direction)
     shape, t = t.shape, t.reshape(-1)
     met = list(_meet(pack, origin, direction, pairs, t))
     part = torch.full_like(t, -1, dtype=torch.int64)
     near = origin.along(direction, t.view(shape).clamp_max(2 * HORIZON_M))
-    normal = [c.reshape(-1) for c in _place_normals(pack, near, t.view(shape))]
+    normal = [c.reshape(-1) for c in place_normals(pack.room, near, t.view(shape))]
     if met:
         ray = torch.cat([m.ray for m in met])
         parts, times = (torch.cat([getattr(m, name) for m in met]) for name in ("part", "t"))
@@ -126,7 +126,7 @@ def trace(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs
 
 def silhouettes(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs]) -> Tensor:
     """Where each body would be seen alone, `(V, N, R)` bool."""
-    t = _leave_place(pack, origin, direction)
+    t = leave_place(pack.room, origin, direction)
     views, rays = t.shape
     slots = pack.bodies.ids.shape[1]
     masks = torch.zeros(views * slots * rays, dtype=torch.bool, device=t.device)
@@ -269,9 +269,9 @@ def _part_normals(pack: Pack, group: Group, part: Tensor, point: Vectors) -> Vec
     return thing.turned(cosine, -sine)
 
 
-def _leave_place(pack: Pack, origin: Vectors, direction: Vectors) -> Tensor:
+def leave_place(room: Tensor, origin: Vectors, direction: Vectors) -> Tensor:
     """Where rays meet walls, floor and ceiling; infinite for the sky."""
-    half_x, half_y, height = (pack.room[:, i, None] for i in range(3))
+    half_x, half_y, height = (room[:, i, None] for i in range(3))
     reach = [
         (half - start * speed.sign()) / speed.abs().clamp_min(TINY)
         for half, start, speed in zip((half_x, half_y), origin[:2], direction[:2], strict=True)
@@ -282,9 +282,9 @@ def _leave_place(pack: Pack, origin: Vectors, direction: Vectors) -> Tensor:
     return torch.where(t > HORIZON_M, torch.inf, t)
 
 
-def _place_normals(pack: Pack, point: Vectors, t: Tensor) -> Vectors:
+def place_normals(room: Tensor, point: Vectors, t: Tensor) -> Vectors:
     """Inward normals of floor, ceiling and walls; 0 for the sky."""
-    half_x, half_y, height = (pack.room[:, i, None] for i in range(3))
+    half_x, half_y, height = (room[:, i, None] for i in range(3))
     ground = torch.where(torch.isinf(t), 0.0, 1.0)
     out_x, out_y = point.x.abs() - half_x, point.y.abs() - half_y
     # In the open, both are minus infinity or, for the sky, no number: no wall.
