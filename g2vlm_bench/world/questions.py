@@ -1,91 +1,34 @@
 """Template questions with exact answers, from the scene record and what its cameras see.
 
-`candidates.py` says which questions a scene allows; here they are chosen and worded. Answers are
+`language/` says which questions a scene allows; here they are chosen and worded. Answers are
 balanced over a whole set of scenes, so that neither the words nor the place of an option give them
 away.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import AnswerType
-from g2vlm_bench.world.candidates import CANDIDATES, Candidate, Seen
-from g2vlm_bench.world.scene import COLORS, SPLITS, WORLD_VERSION, Scene
+from g2vlm_bench.world.candidates import Candidate, possible_keys
+from g2vlm_bench.world.language import families as language
+from g2vlm_bench.world.language.phrases import Mention, Phrase, name_in_text, word
+from g2vlm_bench.world.language.seen import Seen
+from g2vlm_bench.world.scene import SPLITS, WORLD_VERSION, Body, Scene
 from g2vlm_bench.world.sight import Sight
 
-FAMILIES = tuple(CANDIDATES)
-# Their answers are metres; the other numbers are counts.
-METRIC_FAMILIES = ("distance", "depth")
+FAMILIES = tuple(language.FAMILIES)
 
-# How far an answer may be ahead of its fair share before it is not asked for again.
-_MAX_LEAD = 1.5
 _QUESTIONS_STREAM = 1
-
-_TEMPLATES: Mapping[str, tuple[str, ...]] = {
-    "lateral": (
-        "Seen from {viewer}, is the {a} to the left or to the right of the {b}?",
-        "From the point of view of {viewer}, on which side of the {b} is the {a}?",
-    ),
-    "frontal": (
-        "Seen from {viewer}, is the {a} in front of the {b} or behind it?",
-        "Compared with the {b}, is the {a} in front (nearer to {viewer}) or behind (farther away)?",
-    ),
-    "claim": (
-        "Seen from {viewer}, is the {a} {relation} the {b}?",
-        "Is the {a} {relation} the {b} from the point of view of {viewer}?",
-    ),
-    "nearest": (
-        "Which of these objects is nearest to {viewer}?",
-        "Which one of these objects is closest to {viewer}?",
-    ),
-    "count_color": (
-        "How many {word} objects can be seen in {shown}?",
-        "What is the number of {word} objects in {shown}?",
-    ),
-    "count_shape": (
-        "How many {word} can be seen in {shown}?",
-        "What is the number of {word} in {shown}?",
-    ),
-    "exists": (
-        "Is there {a} in {shown}?",
-        "Can {a} be seen in {shown}?",
-    ),
-    "color": (
-        "What is the color of the {word}?",
-        "Which color does the {word} have?",
-    ),
-    "shape": (
-        "What is the shape of the {word} object?",
-        "Which shape does the {word} object have?",
-    ),
-    "support": (
-        "What is the {a} standing on?",
-        "Which of these does the {a} stand on?",
-    ),
-    "distance": (
-        "How far apart are the centers of the {a} and the {b}, in meters?",
-        "What is the distance in meters between the center of the {a} and the center of the {b}?",
-    ),
-    "depth": (
-        "How far from {viewer} is the center of the {a} along the viewing direction, in meters?",
-        "What is the depth in meters of the center of the {a}, seen from {viewer}?",
-    ),
-}
-_ANSWER_TYPES: Mapping[str, AnswerType] = {
-    "claim": "yes_no",
-    "exists": "yes_no",
-    "count_color": "number",
-    "count_shape": "number",
-    "distance": "number",
-    "depth": "number",
-}
+# So many of a family's questions are weighed in a scene at most: bodies stand in random order, so
+# these are a fair draw, and a crowded scene costs little more than an empty one.
+_MOST_WEIGHED = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +37,33 @@ class Question:
 
     Attributes:
         family: One of `FAMILIES`.
+        kind: What it asks within its family.
         text: The question, without its options.
         answer_type: How it is answered.
         choices: The options in the order shown; empty unless `answer_type` is `choice`.
-        answer: One of the choices, `yes` or `no`, or a number (a count, or metres).
-        bodies: Ids of the bodies that it names.
+        choice_bodies: Ids of the bodies that the options name, 0 for an option that names none.
+        answer: One of the choices, `yes` or `no`, or a number.
+        unit: Unit of a number: `m`, `m^2` or `deg`, empty for a count.
+        view: The view that it speaks of, where it speaks of one.
+        bodies: Ids of the bodies that it is about, options included.
+        where: Which words of the text stand for which body, from left to right.
+        template: Id of its wording.
+        held_out: Whether it is worded as only the test split's questions are.
     """
 
     family: str
+    kind: str
     text: str
     answer_type: AnswerType
     choices: tuple[str, ...]
+    choice_bodies: tuple[int, ...]
     answer: str | float
+    unit: str
+    view: int
     bodies: tuple[int, ...]
+    where: tuple[Mention, ...]
+    template: str
+    held_out: bool
 
 
 def ask(
@@ -114,21 +71,25 @@ def ask(
     sights: Sequence[Sight],
     per_scene: int,
     families: Sequence[str] = FAMILIES,
+    aspect: float = 1.0,
 ) -> list[tuple[Question, ...]]:
     """Ask up to `per_scene` questions of each scene, balanced over all of them together.
 
-    "The viewer" is the first camera. Balancing looks back only: the questions of the first n scenes
-    are the same however many follow.
+    Each question speaks of one view, or of one and the next, drawn at random among those in sight.
+    Balancing looks back only: the questions of the first n scenes are the same however many follow.
 
     Args:
         scenes: The scenes.
-        sights: What each scene's cameras see, from `renderer.look`.
+        sights: What the views of each show, from `renderer.look`.
         per_scene: How many questions a scene gets at most; fewer where no more are plain to see.
         families: Which of `FAMILIES` to ask.
+        aspect: Width over height of the pictures, as in `renderer.look`.
 
     Raises:
-        BenchError: A family is unknown.
+        BenchError: A family is unknown, or the number is negative.
     """
+    if per_scene < 0:
+        raise BenchError("world questions of a scene", expected="0 or more", got=per_scene)
     for family in families:
         if family not in FAMILIES:
             raise BenchError(
@@ -142,48 +103,67 @@ def ask(
     for scene, sight in zip(scenes, sights, strict=True):
         key = (WORLD_VERSION, SPLITS.index(scene.split), _QUESTIONS_STREAM)
         rng = np.random.default_rng(np.random.SeedSequence(scene.seed, spawn_key=key))
-        asked.append(tuple(_ask_scene(scene, sight.share, per_scene, families, balance, rng)))
+        looks = {family: _look(scene, sight, family, rng, aspect) for family in families}
+        asked.append(tuple(_ask_scene(looks, per_scene, balance, rng)))
     return asked
 
 
+def _look(scene: Scene, sight: Sight, family: str, rng: np.random.Generator, aspect: float) -> Seen:
+    """The scene from a random view; one that has a next one, for families that speak of two."""
+    views = len(sight.share)
+    spare = 1 if family in language.BETWEEN_VIEWS and views > 1 else 0
+    return Seen(scene, sight, int(rng.integers(views - spare)), rng, aspect)
+
+
 def _ask_scene(
-    scene: Scene,
-    shares: NDArray[np.float64],
+    looks: Mapping[str, Seen],
     per_scene: int,
-    families: Sequence[str],
     balance: defaultdict[str, float],
     rng: np.random.Generator,
 ) -> Iterator[Question]:
     """Pick questions one by one and book each in `balance`."""
-    seen = Seen(scene, shares, spare_colors=[str(c) for c in rng.permutation(list(COLORS))])
-    possible = {family: list(CANDIDATES[family](seen)) for family in families}
+    possible = {
+        family: list(islice(language.FAMILIES[family](seen), _MOST_WEIGHED))
+        for family, seen in looks.items()
+    }
+    for found in possible.values():
+        for key in possible_keys(found):
+            balance[f"possible {key}"] += 1
     facts: set[Hashable] = set()
+    here: Counter[str] = Counter()
     for _ in range(per_scene):
-        open_ = {
-            family: [c for c in found if c.fact not in facts and balance[c.gate] <= _MAX_LEAD]
-            for family, found in possible.items()
-        }
-        able = [family for family, found in open_.items() if found]
+        able = {f: _open(found, facts, balance) for f, found in possible.items()}
+        able = {family: found for family, found in able.items() if found}
         if not able:
             return
-        family = min(able, key=lambda name: (balance[f"asked {name}"], rng.random()))
-        chosen = _least_leaning(open_[family], balance, rng)
+        # Families that are seldom possible must not fill a scene: all others come first.
+        family = min(able, key=lambda f: (here[f], balance[f"asked {f}"], rng.random()))
+        chosen = _least_leaning(able[family], balance, rng)
         balance[f"asked {family}"] += 1
+        here[family] += 1
         for key, tip in chosen.lean.items():
             balance[key] += tip
         facts.add(chosen.fact)
-        yield Question(
-            family=family,
-            text=_text(chosen, len(shares), rng),
-            answer_type=_ANSWER_TYPES.get(chosen.kind, "choice"),
-            choices=_order(chosen, balance, rng),
-            answer=chosen.answer,
-            bodies=chosen.bodies,
+        yield _worded(family, chosen, looks[family], balance, rng)
+
+
+def _open(
+    candidates: Sequence[Candidate], facts: set[Hashable], balance: Mapping[str, float]
+) -> list[Candidate]:
+    """Those whose fact is new and whose answer is not ahead anywhere."""
+
+    def is_open(candidate: Candidate) -> bool:
+        return candidate.fact not in facts and all(
+            balance.get(gate.key, 0.0) <= gate.lead
+            and all(f"possible {rival}" in balance for rival in gate.rivals)
+            for gate in candidate.gates
         )
+
+    return [candidate for candidate in candidates if is_open(candidate)]
 
 
 def _least_leaning(
-    candidates: list[Candidate], balance: Mapping[str, float], rng: np.random.Generator
+    candidates: Sequence[Candidate], balance: Mapping[str, float], rng: np.random.Generator
 ) -> Candidate:
     """Pick a candidate of a random kind that tips the balances back rather than further.
 
@@ -200,24 +180,53 @@ def _least_leaning(
     return min((c for c in candidates if c.kind == kind), key=cost)
 
 
-def _text(candidate: Candidate, views: int, rng: np.random.Generator) -> str:
-    templates = _TEMPLATES[candidate.kind]
-    return templates[rng.integers(len(templates))].format(
-        viewer="the camera" if views == 1 else "the camera of the first picture",
-        shown="the picture" if views == 1 else "the room that the pictures show",
-        **candidate.words,
+def _worded(
+    family: str,
+    chosen: Candidate,
+    seen: Seen,
+    balance: defaultdict[str, float],
+    rng: np.random.Generator,
+) -> Question:
+    words = {slot: _phrase(value, rng) for slot, value in chosen.words.items()}
+    wording = word(chosen.kind, words, rng, test=seen.scene.split == "test")
+    options = _ordered(chosen, balance, rng)
+    return Question(
+        family=family,
+        kind=chosen.kind,
+        text=wording.text,
+        answer_type=chosen.answer_type,
+        choices=tuple(map(_option, options)),
+        choice_bodies=tuple(o.id if isinstance(o, Body) else 0 for o in options),
+        answer=chosen.answer,
+        unit=chosen.unit,
+        view=seen.view,
+        bodies=tuple(body.id for body in chosen.about),
+        where=wording.mentions,
+        template=wording.template,
+        held_out=wording.held_out,
     )
 
 
-def _order(
-    candidate: Candidate, balance: defaultdict[str, float], rng: np.random.Generator
-) -> tuple[str, ...]:
+def _phrase(value: Body | Phrase | str, rng: np.random.Generator) -> Phrase:
+    if isinstance(value, Body):
+        return name_in_text(value, rng)
+    return Phrase(value) if isinstance(value, str) else value
+
+
+def _option(option: Body | str) -> str:
+    return option.name if isinstance(option, Body) else option
+
+
+def _ordered(
+    chosen: Candidate, balance: defaultdict[str, float], rng: np.random.Generator
+) -> tuple[Body | str, ...]:
     """Shuffle the options, the right one into a place where it has not been often."""
-    wrong = [choice for choice in candidate.choices if choice != candidate.answer]
-    if not wrong:
+    if not chosen.choices:
         return ()
-    places = [f"{candidate.kind} in place {place}" for place in range(len(wrong) + 1)]
+    right = next(option for option in chosen.choices if _option(option) == chosen.answer)
+    wrong = [option for option in chosen.choices if option is not right]
+    places = [f"{chosen.kind} of {len(wrong)} in place {place}" for place in range(len(wrong) + 1)]
     place = int(np.argmin([balance[key] + 2 * rng.random() for key in places]))
     balance[places[place]] += 1
     ordered = [wrong[i] for i in rng.permutation(len(wrong))]
-    return (*ordered[:place], str(candidate.answer), *ordered[place:])
+    return (*ordered[:place], right, *ordered[place:])

@@ -17,7 +17,7 @@ from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.geometry.cameras import transform, unproject
 from g2vlm_bench.sample import Inputs, Sample, Target
 from g2vlm_bench.world.layout import make_scene
-from g2vlm_bench.world.questions import FAMILIES, METRIC_FAMILIES, Question, ask
+from g2vlm_bench.world.questions import FAMILIES, Question, ask
 from g2vlm_bench.world.scene import SPLITS, Scene, to_record
 
 if TYPE_CHECKING:
@@ -136,8 +136,9 @@ class WorldReader(Reader):
         from g2vlm_bench.world.renderer import look
 
         scenes = self._scenes(split)
-        sights = look(scenes, self.views, self.width / self.height)
-        return ask(scenes, sights, self.questions_per_scene, self.families)
+        aspect = self.width / self.height
+        sights = look(scenes, self.views, aspect)
+        return ask(scenes, sights, self.questions_per_scene, self.families, aspect)
 
     def _make_views(self, scene: Scene) -> Views:
         from g2vlm_bench.world.renderer import render
@@ -154,7 +155,7 @@ class WorldReader(Reader):
             answer=question.answer,
             choices=question.choices,
             answer_type=question.answer_type,
-            unit="m" if question.family in METRIC_FAMILIES else "",
+            unit=question.unit,
         )
 
         def load_inputs() -> Inputs:
@@ -170,7 +171,10 @@ class WorldReader(Reader):
             cluster=scene.id,
             load_inputs=load_inputs,
             load_target=lambda: target,
-            tags={"family": question.family},
+            tags={
+                "family": question.family,
+                "wording": "held_out" if question.held_out else "seen",
+            },
         )
 
     def _inputs(self, scene: Scene, name: str) -> Inputs:

@@ -1,0 +1,1 @@
+"""What can be asked of a scene and how it is worded: one file a group of families."""

@@ -1,0 +1,118 @@
+"""Which is larger, taller, nearer; which comes first on a way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations, permutations
+
+import numpy as np
+
+from g2vlm_bench.world.candidates import Candidate, Words, claim, pick
+from g2vlm_bench.world.language.seen import Seen, largest_m, ratio, touch, volume_m3
+from g2vlm_bench.world.scene import Body
+
+SIZE_RATIO = 1.25
+DISTANCE_RATIO = 1.3
+# A body is passed within this share of the way's length, and those between differ by the other.
+_BESIDE, _BETWEEN = 0.22, 0.18
+_MAX_TRIOS = 24
+
+
+def comparison(seen: Seen) -> Iterator[Candidate]:
+    """Which is larger, smaller, taller, higher up, nearer or farther; which is closer to a third.
+
+    Margins: larger is 25 % more in the largest extent and more in volume; taller is 25 % more in
+    height; tops differ by 25 %; nearer to the camera is that of `direction`, closer to a third
+    thing is 30 % in the distance of the middles. All are clear in the picture spoken of.
+    """
+    for a, b in permutations(seen.clear_here, 2):
+        yield from _pair(seen, a, b)
+    for trio in list(combinations(seen.clear_here, 3))[:_MAX_TRIOS]:
+        yield from _nearest(seen, trio)
+        yield from _closer(seen, trio)
+
+
+def _pair(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
+    """All that compares two bodies of which the first is the larger, taller or higher."""
+    larger = ratio(largest_m(a), largest_m(b)) >= SIZE_RATIO and volume_m3(a) > volume_m3(b)
+    taller = ratio(a.extent_m[2], b.extent_m[2]) >= SIZE_RATIO
+    higher = ratio(a.top_m, b.top_m) >= SIZE_RATIO
+    words: Words = {"here": seen.here, "ground": seen.ground}
+    for holds, more, less, claimed in (
+        (larger, "larger", "smaller", "larger than"),
+        (taller, "taller", "shorter", "taller than"),
+        (higher, "highest_top", "lowest_top", ""),
+    ):
+        if not holds:
+            continue
+        fact = (more, frozenset((a.id, b.id)))
+        yield pick(more, fact, a, [b], words)
+        yield pick(less, fact, b, [a], words)
+        if claimed:
+            for x, y, truth in ((a, b, True), (b, a, False)):
+                said: Words = {**words, "a": x, "b": y, "relation": claimed}
+                yield claim("compared", fact, truth, said, (x, y), [claimed])
+    if seen.is_nearer(a, b):
+        fact = ("nearer", frozenset((a.id, b.id)))
+        for x, y, truth in ((a, b, True), (b, a, False)):
+            said = {"a": x, "b": y, "viewer": seen.viewer}
+            yield claim("nearer_than", fact, truth, said, (x, y), ["nearer"])
+            yield claim("farther_than", fact, not truth, said, (x, y), ["farther"])
+
+
+def _nearest(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
+    """Which of three is nearest to, or farthest from, the camera."""
+    for body in trio:
+        others = [other for other in trio if other is not body]
+        words: Words = {"viewer": seen.viewer}
+        fact = ("nearest", frozenset(each.id for each in trio))
+        if all(seen.is_nearer(body, other) for other in others):
+            yield pick("nearest", fact, body, others, words)
+        if all(seen.is_nearer(other, body) for other in others):
+            yield pick("farthest", fact, body, others, words)
+
+
+def _closer(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
+    """Which of two is closer to a third; not where one touches it."""
+    for c in trio:
+        a, b = (body for body in trio if body is not c)
+        far = [math.dist(each.center_m, c.center_m) for each in (a, b)]
+        if touch(a, c) or touch(b, c) or max(far) / max(min(far), 1e-9) < DISTANCE_RATIO:
+            continue
+        right, wrong = (a, b) if far[0] < far[1] else (b, a)
+        fact = ("closer", c.id, frozenset((a.id, b.id)))
+        yield pick("closer", fact, right, [wrong], {"c": c}, (c,))
+
+
+def order(seen: Seen) -> Iterator[Candidate]:
+    """Which of two things one passes first, walking straight from one thing to another.
+
+    Margins: the four stand on the ground; the two are beside the way, between 10 % and 90 % of it
+    and within 22 % of its length, and 18 % of its length apart along it.
+    """
+    standing = [body for body in seen.clear_any if body.support == 0 and not body.path_m]
+    for a, b in permutations(standing, 2):
+        way = np.subtract(b.base_m, a.base_m)[:2]
+        length = float(np.linalg.norm(way))
+        if seen.floor_gap_m(a, b) < 0.3 * length:
+            continue
+        passed: list[tuple[float, Body]] = []
+        for body in standing:
+            offset = np.subtract(body.base_m, a.base_m)[:2]
+            along = float(offset @ way) / length**2
+            beside = abs(float(way[0] * offset[1] - way[1] * offset[0])) / length**2
+            if body not in (a, b) and 0.1 < along < 0.9 and beside < _BESIDE:
+                passed.append((along, body))
+        yield from _passed(a, b, passed)
+
+
+def _passed(a: Body, b: Body, passed: list[tuple[float, Body]]) -> Iterator[Candidate]:
+    for (s, one), (t, other) in combinations(passed, 2):
+        if abs(s - t) < _BETWEEN:
+            continue
+        first, last = (one, other) if s < t else (other, one)
+        fact = ("passed", frozenset((a.id, b.id)), frozenset((one.id, other.id)))
+        words: Words = {"a": a, "b": b}
+        yield pick("passed_first", fact, first, [last], words, (a, b))
+        yield pick("passed_last", fact, last, [first], words, (a, b))

@@ -1,0 +1,155 @@
+"""How many there are, whether there is one, and what a thing is like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from g2vlm_bench.world.candidates import Candidate, Words, claim, counted, pick
+from g2vlm_bench.world.language.phrases import NUMBERS, Phrase, a, plural
+from g2vlm_bench.world.language.seen import Seen
+from g2vlm_bench.world.scene import COLORS, MATERIALS, Body
+from g2vlm_bench.world.shapes import KINDS, spoken
+
+MAX_COUNT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Sort:
+    """A sort of things that can be counted.
+
+    Attributes:
+        words: Their name in the plural.
+        feature: What the balance calls them; things of one kind are never told apart by it.
+        found: Those that are shown.
+    """
+
+    words: str
+    feature: str
+    found: tuple[Body, ...]
+
+    @property
+    def phrase(self) -> Phrase:
+        """Their name, which mentions each of them."""
+        return Phrase(self.words, tuple(sorted(body.id for body in self.found)))
+
+
+def _sorts(seen: Seen) -> Iterator[_Sort]:
+    """What can be counted: of a colour, a kind, a material, or both; none hardly shown."""
+    kinds = list(dict.fromkeys(body.kind for body in seen.bodies))
+    named: list[tuple[str, str, Callable[[Body], bool]]] = []
+    named += [(f"{c} objects", c, _has(color=c)) for c in COLORS]
+    named += [(plural(k), k, _has(kind=k)) for k in KINDS]
+    named += [(f"{m} objects", m, _has(material=m)) for m in MATERIALS if m != "matte"]
+    named += [(f"{m} {plural(k)}", f"{m} {k}", _has(kind=k, material=m))
+              for k in kinds for m in MATERIALS if m != "matte"]  # fmt: skip
+    for words, feature, fits in named:
+        found = seen.fitting(fits)
+        if found is not None:
+            yield _Sort(words, feature, tuple(found))
+
+
+def _has(**traits: str) -> Callable[[Body], bool]:
+    return lambda body: all(getattr(body, key) == value for key, value in traits.items())
+
+
+def counting(seen: Seen) -> Iterator[Candidate]:
+    """How many of a colour, a kind, a material are shown, or stand on a thing; 0 to 3.
+
+    Margins: none that would count is shown but hardly. Things on another count where it and they
+    are clear in the same picture.
+    """
+    sorts = [sort for sort in _sorts(seen) if len(sort.found) <= MAX_COUNT]
+    for sort in sorts:
+        count = len(sort.found)
+        words: Words = {"things": sort.phrase, "shown": seen.shown}
+        fact = ("count", sort.feature)
+        yield counted("count", fact, count, MAX_COUNT, words, sort.found, sort.feature)
+        for number in (1, 2, 3):
+            said: Words = {**words, "number": NUMBERS[number]}
+            about = f"{number} {sort.feature}"
+            yield claim("exactly", fact, count == number, said, (), [about])
+            yield claim("at_least", fact, count >= number, said, (), [about])
+            yield claim("fewer_than", fact, count < number, said, (), [about])
+    for one, other in combinations(sorts, 2):
+        yield from _more(seen, one, other)
+    for b in seen.clear_any:
+        yield from _on(seen, b)
+
+
+def _more(seen: Seen, one: _Sort, other: _Sort) -> Iterator[Candidate]:
+    """Whether there are more of the one sort; only colours with colours, kinds with kinds."""
+    if " " in one.feature + other.feature or (one.feature in COLORS) != (other.feature in COLORS):
+        return
+    if not one.found or not other.found or len(one.found) == len(other.found):
+        return
+    for x, y in ((one, other), (other, one)):
+        words: Words = {"things": x.phrase, "others": y.phrase, "shown": seen.shown}
+        fact = ("more", frozenset((x.feature, y.feature)))
+        features = [f"{x.feature}>{y.feature}"]
+        yield claim("more", fact, len(x.found) > len(y.found), words, (), features)
+
+
+def _on(seen: Seen, b: Body) -> Iterator[Candidate]:
+    if not b.surfaces or b.surfaces[0].inside:
+        return
+    on = [body for body in seen.bodies if body.support == b.id and not body.inside]
+    if len(on) <= MAX_COUNT and all(seen.together(body, b) for body in on):
+        words: Words = {"b": b, "shown": seen.shown}
+        yield counted("count_on", ("on", b.id), len(on), 2, words, (b, *on), b.kind)
+
+
+def existence(seen: Seen) -> Iterator[Candidate]:
+    """Whether there is a thing of a colour and a kind, also in the negative.
+
+    Margins: what is there is clear. What is not there has a colour and a kind that other things
+    shown have, so that neither word gives it away.
+    """
+    there = {body.name: body for body in seen.bodies}
+    kinds = list(dict.fromkeys(body.kind for body in seen.clear_any))
+    for color in dict.fromkeys(body.color for body in seen.clear_any):
+        for kind in kinds:
+            body = next((b for b in seen.bodies if (b.color, b.kind) == (color, kind)), None)
+            if body is not None and body not in seen.clear_any:
+                continue
+            name = f"{color} {spoken(kind)}"
+            meant = () if body is None else (body.id,)
+            words: Words = {
+                "an_a": Phrase(a(name), meant),
+                "a": Phrase(name, meant),
+                "shown": seen.shown,
+            }
+            fact = ("exists", name)
+            pair = [color, kind, f"{color} {kind}"]
+            for template, truth in (("exists", name in there), ("exists_not", name not in there)):
+                yield claim(template, fact, truth, words, (), pair)
+
+
+def attribute(seen: Seen) -> Iterator[Candidate]:
+    """The colour, kind or material of a thing, where the words fit no other thing shown.
+
+    Margins: the thing is clear; options are what other clear things of the scene are like, so that
+    to have seen a colour is not yet to know the answer.
+    """
+    for body in seen.clear_any:
+        others = [other for other in seen.clear_any if other is not body]
+        if seen.fitting(_has(kind=body.kind)) == [body]:
+            wrong = list(dict.fromkeys(o.color for o in others if o.color != body.color))
+            yield from _trait("color", body, body.color, wrong, Phrase(body.noun, (body.id,)))
+        if seen.fitting(_has(color=body.color)) == [body]:
+            wrong = list(dict.fromkeys(o.noun for o in others if o.kind != body.kind))
+            named = Phrase(f"{body.color} object", (body.id,))
+            yield from _trait("kind", body, body.noun, wrong, named)
+        wrong = list(dict.fromkeys(o.material for o in others if o.material != body.material))
+        yield from _trait("material", body, body.material, wrong, Phrase(body.name, (body.id,)))
+
+
+def _trait(
+    kind: str, body: Body, right: str, wrong: list[str], named: Phrase
+) -> Iterator[Candidate]:
+    # Two, three or four options: all the scene has of colours, two of the rest.
+    for group in combinations(wrong, min(len(wrong), 2)):
+        if group:
+            context = [body.kind] if kind == "color" else [body.color]
+            yield pick(kind, (kind, body.id), right, group, {"a": named}, (), context)

@@ -1,0 +1,134 @@
+"""Where moving things go, and where painted paths lead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.world.candidates import Candidate, Words, claim, either, pick
+from g2vlm_bench.world.language.phrases import Phrase
+from g2vlm_bench.world.language.seen import Seen, picture
+from g2vlm_bench.world.scene import COLORS, WALLS, Body, Camera, Door, Place, Strip
+
+_MIN_WAY = 0.08
+_CLEAR_WAY = 0.45
+_GOAL_RATIO = 1.3
+_AT_THE_DOOR_M, _AWAY_M, _FREE_M = 0.6, 1.0, 0.1
+# Heights over a path at which things would stand in the way.
+_ON_THE_WAY_M = (0.03, 0.2)
+
+
+def trajectory(seen: Seen) -> Iterator[Candidate]:
+    """What moves, which way it goes, and what it will be nearest to after as much time again.
+
+    Margins: between the first and the last picture it goes 8 % of its depth or more, 45 % of the
+    way to the side that is named; of the things it may come near, the next nearest will be 30 %
+    farther. It is taken to go on straight at its mean speed.
+    """
+    if not seen.is_moving or seen.views < 2:
+        return
+    first, camera = seen.scene.shot(0)
+    last, _ = seen.scene.shot(seen.views - 1)
+    words: Words = {"first": Phrase(picture(0)), "last": Phrase(picture(seen.views - 1))}
+    clear = [b for b in seen.bodies if seen.is_clear(b, 0) and seen.is_clear(b, seen.views - 1)]
+    movers = []
+    for body in clear:
+        way = last.body(body.id).center_m - first.body(body.id).center_m
+        depth = float(camera.in_camera(first.body(body.id).center_m)[2])
+        moves = float(np.linalg.norm(way)) >= _MIN_WAY * abs(depth)
+        if moves or not way.any():
+            said: Words = {**words, "a": body}
+            yield claim("moves", ("moves", body.id), moves, said, (body,), ["moves"])
+            yield claim("rests", ("moves", body.id), not moves, said, (body,), ["rests"])
+        if moves:
+            movers.append(body)
+            yield from _heading(body, way @ camera.world_from_camera[:3, :3], words)
+            yield from _goal(seen, clear, body, last.body(body.id).center_m + way, words)
+
+
+def _heading(body: Body, way: NDArray[np.float64], words: Words) -> Iterator[Candidate]:
+    """Which way it goes for the camera of the first picture."""
+    total = float(np.linalg.norm(way))
+    said: Words = {**words, "a": body}
+    if abs(way[0]) >= _CLEAR_WAY * total:
+        answer = "right" if way[0] > 0 else "left"
+        fact = ("goes sideways", body.id)
+        yield either("goes_sideways", fact, answer, ("left", "right"), said, (body,))
+    if abs(way[2]) >= _CLEAR_WAY * total:
+        options = ("towards the camera", "away from the camera")
+        fact = ("goes along", body.id)
+        yield either("goes_along", fact, options[int(way[2] > 0)], options, said, (body,))
+
+
+def _goal(
+    seen: Seen, clear: list[Body], body: Body, end: NDArray[np.float64], words: Words
+) -> Iterator[Candidate]:
+    """To which of two still things it will be nearer."""
+    still = [b for b in clear if not seen.scene.body(b.id).path_m]
+    for pair in combinations(still, 2):
+        far = [math.dist(b.center_m, end) for b in pair]
+        if max(far) < _GOAL_RATIO * min(far):
+            continue
+        right, wrong = pair if far[0] < far[1] else pair[::-1]
+        fact = ("goal", body.id, frozenset(b.id for b in pair))
+        yield pick("goal", fact, right, [wrong], {**words, "a": body}, (body,))
+
+
+def route(seen: Seen) -> Iterator[Candidate]:
+    """Which of the painted paths on the floor leads to a door with nothing standing on it.
+
+    Margins: one path ends within 0.6 m of the door and no thing is within 0.1 m of its middle line;
+    each other one has a thing on its middle line or ends a metre and more from the door. Each
+    corner of every path, and the foot of the door, is within some picture.
+    """
+    place = seen.scene.place
+    paths = [strip for strip in place.strips if strip.color in COLORS]
+    if len({path.color for path in paths}) != len(paths) or len(paths) < 2:
+        return
+    if not all(_is_framed(seen, (*point, 0.0)) for path in paths for point in path.points_m):
+        return
+    clear_m = {path.color: _clearance_m(seen, path) for path in paths}
+    for door in place.doors:
+        foot = door_foot(place, door)
+        end_m = {path.color: math.dist(path.points_m[-1], foot[:2]) for path in paths}
+        colors = list(clear_m)
+        free = [c for c in colors if end_m[c] <= _AT_THE_DOOR_M and clear_m[c] >= _FREE_M]
+        shut = [c for c in colors if end_m[c] >= _AWAY_M or clear_m[c] <= 0]
+        if len(free) == 1 and len(shut) == len(paths) - 1 and _is_framed(seen, foot):
+            named = f"{door.color} door" if len(place.doors) > 1 else "door"
+            words: Words = {"door": Phrase(named), "shown": seen.shown}
+            yield pick("route", ("route", door.wall), free[0], shut, words)
+
+
+def _clearance_m(seen: Seen, path: Strip) -> float:
+    """Distance from a path's middle line to the nearest thing that stands on the floor."""
+    legs = zip(path.points_m, path.points_m[1:], strict=False)
+    line = np.concatenate([np.linspace(a, b, 24) for a, b in legs])
+    points = np.concatenate([np.column_stack([line, np.full(len(line), z)]) for z in _ON_THE_WAY_M])
+    gaps = [body.distance_m(points).min() for body in seen.bodies if body.support == 0]
+    return float(min(gaps, default=math.inf))
+
+
+def door_foot(place: Place, door: Door) -> tuple[float, float, float]:
+    """Middle of a door's lower edge."""
+    half_x, half_y = place.half_m
+    sign = 1 if door.wall in WALLS[:2] else -1
+    if door.wall in ("east", "west"):
+        return sign * half_x, door.along_m, 0.0
+    return door.along_m, sign * half_y, 0.0
+
+
+def _is_framed(seen: Seen, point: tuple[float, float, float]) -> bool:
+    """Whether the frame of some picture holds a point."""
+    wide, tall = max(seen.aspect, 1.0), max(1 / seen.aspect, 1.0)
+    for view in seen.spoken_views:
+        camera: Camera = seen.scene.cameras[view]
+        x, y, z = camera.in_camera(point)
+        reach = math.tan(math.radians(camera.fov_deg) / 2) * z
+        if z > 0 and abs(x) < reach * wide and abs(y) < reach * tall:
+            return True
+    return False

@@ -1,0 +1,210 @@
+"""What the cameras see of a scene, in the terms that questions are asked in, by margins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.world.language.phrases import ORDINALS, Phrase
+from g2vlm_bench.world.scene import Body, Scene
+from g2vlm_bench.world.sight import Sight
+
+# A body is plain to see from this share of a picture on: 6 x 6 pixels of a 96 x 96 picture.
+CLEAR_SHARE = 0.004
+# And from this share of its own outline on.
+CLEAR_VISIBILITY = 0.3
+# Left and right, nearer and farther: below these margins people would hesitate.
+MIN_BEARING_DEG = 7.0
+MIN_RATIO = 1.15
+# One thing hides another where it covers this share of its outline; it does not below the other.
+HIDES, HIDES_NOT = 0.12, 0.005
+# Above or below what is it: within this share of the lower thing's half width.
+ALIGNED = 0.6
+
+
+class Seen:
+    """A scene from one of its views, with what the other views show as well.
+
+    Bodies stand in random order, so that taking the first few of them is a fair draw. In a moving
+    scene everything is told of the one view's moment.
+
+    Args:
+        scene: The scene.
+        sight: What its views show; as many views as are asked about.
+        view: The view that is spoken of where only one is.
+        rng: Source of the order.
+        aspect: Width over height of the pictures.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        sight: Sight,
+        view: int,
+        rng: np.random.Generator,
+        aspect: float = 1.0,
+    ) -> None:
+        self.scene, self.sight, self.view, self.aspect = scene, sight, view, aspect
+        self.visibility = np.nan_to_num(sight.visibility)
+        self.views = len(sight.share)
+        self.still, self.camera = scene.shot(view)
+        self.is_moving = scene.frames > 1
+        self.bodies = [self.still.bodies[i] for i in rng.permutation(len(self.still.bodies))]
+        self.colors = list(dict.fromkeys(body.color for body in self.bodies))
+        self.clear_here = [body for body in self.bodies if self.is_clear(body, view)]
+        together = [view] if self.is_moving else range(self.views)
+        self.spoken_views = tuple(together)
+        self.clear_any = [b for b in self.bodies if any(self.is_clear(b, v) for v in together)]
+        points = self.camera.in_camera([body.center_m for body in self.still.bodies])
+        self._points = points
+        self.ground = "the ground" if scene.place.is_open else "the floor"
+
+    @property
+    def viewer(self) -> Phrase:
+        """Who looks: `the camera`, of a picture where there are several."""
+        camera = "the camera"
+        return Phrase(camera if self.views == 1 else f"{camera} of {picture(self.view)}")
+
+    @property
+    def here(self) -> Phrase:
+        """The picture spoken of."""
+        return Phrase("the picture" if self.views == 1 else picture(self.view))
+
+    @property
+    def shown(self) -> Phrase:
+        """All that is shown at the moment spoken of."""
+        return self.here if self.views == 1 or self.is_moving else Phrase("the pictures")
+
+    def is_clear(self, body: Body, view: int) -> bool:
+        """Whether a view shows enough of a body for a person to name it."""
+        share = self.sight.share[view, body.id - 1]
+        whole = self.visibility[view, body.id - 1]
+        return bool(share >= CLEAR_SHARE and whole >= CLEAR_VISIBILITY)
+
+    def share(self, body: Body) -> float:
+        """The largest share of a picture that a body fills, of the pictures spoken of."""
+        return float(self.sight.share[list(self.spoken_views), body.id - 1].max())
+
+    def together(self, *bodies: Body) -> bool:
+        """Whether one of the pictures spoken of shows all of them clearly."""
+        return any(all(self.is_clear(b, view) for b in bodies) for view in self.spoken_views)
+
+    def fitting(self, fits: Callable[[Body], bool]) -> list[Body] | None:
+        """The bodies that are shown and fit; None where one is shown but hardly."""
+        shown = [body for body in self.bodies if fits(body) and self.share(body) > 0]
+        return shown if all(body in self.clear_any for body in shown) else None
+
+    def depth_m(self, body: Body) -> float:
+        """Depth of its centre before the camera."""
+        return float(self._points[body.id - 1, 2])
+
+    def bearing_deg(self, body: Body) -> float:
+        """Angle of its centre to the right of where the camera looks."""
+        x, _, z = self._points[body.id - 1]
+        return math.degrees(math.atan2(x, z))
+
+    def gap_m(self, body: Body) -> float:
+        """Distance from the camera to its surface."""
+        return float(body.distance_m(self.camera.position_m))
+
+    def half_width_deg(self, body: Body) -> float:
+        """Half of the angle that it fills."""
+        return math.degrees(math.atan2(body.footprint_radius_m, self.depth_m(body)))
+
+    def is_left(self, a: Body, b: Body) -> bool:
+        """Whether a is left of b by the margin: by angle, and by a part of the bodies' widths."""
+        if touch(a, b) or min(self.depth_m(a), self.depth_m(b)) <= 0:
+            return False
+        margin = max(MIN_BEARING_DEG, 0.5 * (self.half_width_deg(a) + self.half_width_deg(b)))
+        return self.bearing_deg(b) - self.bearing_deg(a) >= margin
+
+    def is_nearer(self, a: Body, b: Body) -> bool:
+        """Whether a is nearer than b by the margin, in depth and in its nearest surface."""
+        if touch(a, b) or self.depth_m(a) <= 0:
+            return False
+        deeper = self.depth_m(b) >= MIN_RATIO * self.depth_m(a)
+        return deeper and self.gap_m(b) > self.gap_m(a)
+
+    def hidden(self, body: Body, by: Body, view: int | None = None) -> float:
+        """Share of a body's outline in the picture that another hides."""
+        view = self.view if view is None else view
+        outline = float(self.sight.amodal_share[view, body.id - 1])
+        return float(self.sight.hidden_by[view, by.id - 1, body.id - 1]) / max(outline, 1e-9)
+
+    def kindless(self, body: Body) -> Phrase | None:
+        """A name that does not betray its kind, such as `red object` or `striped red object`.
+
+        None where two shown bodies fit each such name. Sizes are asked with it: a table's would be
+        guessed from the word.
+        """
+        color, material = body.color, body.material
+        for words, fits in (
+            (color, lambda b: b.color == color),
+            (material, lambda b: b.material == material),
+            (f"{material} {color}", lambda b: (b.material, b.color) == (material, color)),
+        ):
+            if self.fitting(fits) == [body] and (words != "matte"):
+                return Phrase(f"{words} object", (body.id,))
+        return None
+
+    def above(self, body: Body) -> list[Body]:
+        """All that would fall if it were taken away."""
+        return [b for b in self.bodies if b is not body and body.id in self.below(b)]
+
+    def below(self, body: Body) -> list[int]:
+        """Ids of what it stands on, of what that stands on, and so on."""
+        chain = []
+        while body.support:
+            chain.append(body.support)
+            body = self.still.body(body.support)
+        return chain
+
+    def floor_gap_m(self, a: Body, b: Body) -> float:
+        """Gap between the circles that hold two bodies' footprints."""
+        between = math.dist(a.base_m[:2], b.base_m[:2])
+        return between - a.footprint_radius_m - b.footprint_radius_m
+
+    def is_above(self, a: Body, b: Body) -> bool:
+        """Whether a is straight above b: higher than all of it, over the middle of it."""
+        over = math.dist(a.base_m[:2], b.base_m[:2])
+        return a.base_m[2] >= b.top_m - 1e-3 and over <= ALIGNED * min(b.extent_m[:2]) / 2
+
+    def in_front_of(self, a: Body, owner: Body) -> tuple[float, float]:
+        """Where a is from an owner's own point of view: metres to its front, metres to its left."""
+        front, left, _ = owner.in_own_frame(a.center_m)
+        return float(front), float(left)
+
+
+def picture(view: int) -> str:
+    """The name of a view in words."""
+    return f"the {ORDINALS[view]} picture"
+
+
+def touch(a: Body, b: Body) -> bool:
+    """Whether one stands on the other; then people say on or under, not left of or in front of."""
+    return a.support == b.id or b.support == a.id
+
+
+def largest_m(body: Body) -> float:
+    """Largest extent."""
+    return max(body.extent_m)
+
+
+def volume_m3(body: Body) -> float:
+    """Volume of its bounding box."""
+    return math.prod(body.extent_m)
+
+
+def ratio(larger: float, smaller: float) -> float:
+    """How many times one positive number is the other."""
+    return larger / smaller if smaller > 0 else math.inf
+
+
+def stands_out(bodies: Sequence[Body], values: NDArray[np.float64], by: float) -> Body | None:
+    """The body whose value is the smallest by a ratio, if there is one."""
+    order = np.argsort(values)
+    first, second = values[order[0]], values[order[1]]
+    return bodies[order[0]] if first > 0 and second / first >= by else None

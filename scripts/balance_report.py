@@ -1,0 +1,301 @@
+"""How well the procedural world's questions can be answered from their words alone, by family.
+
+Models are fitted on the train split's questions and asked the test split's, without any picture:
+
+- majority: the answer that is right most often, of those offered;
+- place: the place among the options that is right most often;
+- bag of words: logistic regression on which words stand in question and option, alone and crossed;
+- text model: a small neural network on words and pairs of neighbouring words of both.
+
+Chance is 1 / options. For numbers it is the best constant of the train split for what is asked, by
+mean relative accuracy (share of the tolerances 5 %, 10 %, ..., 50 % that are met), for counts by
+the share of right ones; there the two models are a ridge regression and a network.
+
+    python scripts/balance_report.py --scenes 1200
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROJECT = Path(__file__).parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from g2vlm_bench.world.questions import FAMILIES, Question, ask  # noqa: E402
+
+Array = NDArray[np.float64]
+
+# Place and number of frames of scene i, in turn: most are rooms, three of eight move.
+PLAN = (
+    ("room", 1), ("room", 1), ("room", 1), ("table_top", 1), ("road", 1),
+    ("room", 8), ("road", 8), ("table_top", 8),
+)  # fmt: skip
+VIEWS = 4
+COUNTS = ("0", "1", "2", "3")
+TOLERANCES = np.linspace(0.05, 0.5, 10)
+MODELS = ("majority", "place", "bag of words", "text model")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One family's figures, all as shares of 1.
+
+    Attributes:
+        family: Its name.
+        n: Its questions in the test split.
+        options: Mean number of options; 0 where all are numbers.
+        chance: What guessing gives.
+        scores: By model.
+    """
+
+    family: str
+    n: int
+    options: float
+    chance: float
+    scores: Mapping[str, float]
+
+    @property
+    def excess(self) -> float:
+        """How far the best model is above chance."""
+        return max(self.scores.values()) - self.chance
+
+    @property
+    def noise(self) -> float:
+        """One standard error of a guesser's score."""
+        return float(np.sqrt(self.chance * (1 - self.chance) / self.n))
+
+
+def questions(split: str, scenes: int, per_scene: int) -> list[Question]:
+    """The questions of a split's first scenes."""
+    from g2vlm_bench.world.layout import make_scene
+    from g2vlm_bench.world.renderer import look
+
+    made = [make_scene(seed, split, *PLAN[seed % len(PLAN)]) for seed in range(scenes)]
+    sights = [
+        sight for start in range(0, scenes, 8) for sight in look(made[start : start + 8], VIEWS)
+    ]
+    return [question for asked in ask(made, sights, per_scene) for question in asked]
+
+
+def report(train: Sequence[Question], test: Sequence[Question]) -> Iterator[Row]:
+    """Measure each family that both splits ask."""
+    for family in FAMILIES:
+        known = [q for q in train if q.family == family]
+        asked = [q for q in test if q.family == family]
+        if known and asked:
+            yield _measure(family, known, asked)
+
+
+def _measure(family: str, known: list[Question], asked: list[Question]) -> Row:
+    """Score every model on a family: questions with options and measures each in their own way."""
+    right: defaultdict[str, list[float]] = defaultdict(list)
+    parts = [
+        (_options_scores, [q for q in known if not q.unit], [q for q in asked if not q.unit]),
+        (_measure_scores, [q for q in known if q.unit], [q for q in asked if q.unit]),
+    ]
+    for score, train, test in parts:
+        if train and test:
+            for model, values in score(train, test).items():
+                right[model] += list(values)
+    options = [len(_options(q)) for q in asked if q.answer_type != "number"]
+    return Row(
+        family,
+        n=len(right["chance"]),
+        options=float(np.mean(options)) if options else 0.0,
+        chance=float(np.mean(right["chance"])),
+        scores={model: float(np.mean(right[model])) for model in MODELS},
+    )
+
+
+def _options(question: Question) -> tuple[str, ...]:
+    if question.answer_type == "yes_no":
+        return ("yes", "no")
+    return COUNTS if question.answer_type == "number" else question.choices
+
+
+def _answer(question: Question) -> str:
+    is_count = question.answer_type == "number"
+    return str(int(question.answer)) if is_count else str(question.answer)
+
+
+def _options_scores(train: list[Question], test: list[Question]) -> dict[str, Array]:
+    """Whether each model is right, question by question."""
+    share = _win_rates(train)
+    constant = np.array([_answer(q) == _likely(q, share) for q in test], float)
+    chance = [1 / len(_options(q)) for q in test]
+    is_count = [q.answer_type == "number" for q in test]
+    places = Counter((q.kind, len(q.choices), _options(q).index(_answer(q))) for q in train)
+    placed = [
+        max(range(len(_options(q))), key=lambda i, q=q: places[q.kind, len(q.choices), i])
+        for q in test
+    ]
+    by_place = np.array([_options(q)[i] == _answer(q) for q, i in zip(test, placed, strict=True)])
+    return {
+        # Nobody would guess a count evenly.
+        "chance": np.where(is_count, constant, chance),
+        "majority": constant,
+        # An order that is always the same is no place; counts and yes or no have none.
+        "place": np.where([bool(q.choices) for q in test], by_place, chance),
+        "bag of words": _guess(train, test, _crossed, network=False),
+        "text model": _guess(train, test, _neighbours, network=True),
+    }
+
+
+def _win_rates(train: list[Question]) -> Mapping[tuple[str, str], float]:
+    wins, offers = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for question in train:
+        wins[question.kind, _answer(question)] += 1
+        offers.update((question.kind, option) for option in _options(question))
+    # Seldom offered options say little: they count as if offered and lost once more.
+    return {key: wins[key] / (offers[key] + 2) for key in offers}
+
+
+def _likely(question: Question, share: Mapping[tuple[str, str], float]) -> str:
+    return max(_options(question), key=lambda option: share.get((question.kind, option), 0.0))
+
+
+def _crossed(question: Question, place: int, option: str) -> list[str]:
+    """Words of the option, crossed with those of the question, its place, and what it is not."""
+    asked = [question.kind, *re.findall(r"\w+", question.text.lower())]
+    others = [word for other in _options(question) if other != option for word in other.split()]
+    own = option.split()
+    crossed = [f"{word}&{mine}" for word in asked for mine in own]
+    against = [f"{mine}>{other}" for mine in own for other in others]
+    return [*own, f"place{place}", *crossed, *against, *(f"not {other}" for other in others)]
+
+
+def _neighbours(question: Question, place: int, option: str) -> list[str]:
+    """Words and pairs of neighbouring words of the question and of the option, and its rivals."""
+    words = [question.kind, *re.findall(r"\w+", question.text.lower())]
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
+    own = [f"own {word}" for word in [option, *option.split()]]
+    others = [f"other {word}" for o in _options(question) if o != option for word in o.split()]
+    return [*words, *pairs, *own, *others, f"place {place}"]
+
+
+def _guess(train: list[Question], test: list[Question], features: Any, network: bool) -> Array:
+    """Score each option by a model of its features, take the best, and say whether it is right."""
+    from sklearn.feature_extraction import FeatureHasher
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+
+    hasher = FeatureHasher(1 << 14, input_type="string", alternate_sign=False)
+
+    def rows(listed: list[Question]) -> Any:
+        return hasher.transform(
+            [features(q, place, o) for q in listed for place, o in enumerate(_options(q))]
+        )
+
+    truth = [option == _answer(q) for q in train for option in _options(q)]
+    model = (
+        MLPClassifier(
+            hidden_layer_sizes=(32,), alpha=1e-2, max_iter=25, early_stopping=True, random_state=0
+        )
+        if network
+        else LogisticRegression(C=0.1, max_iter=200)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows(train), truth)
+    scores = iter(model.predict_proba(rows(test))[:, 1])
+    guesses = [max((next(scores), o) for o in _options(q))[1] for q in test]
+    return np.array([g == _answer(q) for g, q in zip(guesses, test, strict=True)], float)
+
+
+def relative_accuracy(guess: Array, truth: Array) -> Array:
+    """Share of the tolerances that each guess meets."""
+    error = np.abs(guess - truth) / np.abs(truth)
+    return np.asarray((error[:, None] < TOLERANCES).mean(axis=1))
+
+
+def _measure_scores(train: list[Question], test: list[Question]) -> dict[str, Array]:
+    """Mean relative accuracy of the best constant of each kind, and of models of the words."""
+    constant = {kind: _best_constant(train, kind) for kind in {q.kind for q in train}}
+    typical = float(np.median(list(constant.values())))
+    truth = np.array([float(q.answer) for q in test])
+    guess = np.array([constant.get(q.kind, typical) for q in test])
+    chance = relative_accuracy(guess, truth)
+    return {
+        "chance": chance,
+        "majority": chance,
+        "place": chance,
+        "bag of words": relative_accuracy(_regress(train, test, constant, False), truth),
+        "text model": relative_accuracy(_regress(train, test, constant, True), truth),
+    }
+
+
+def _best_constant(train: list[Question], kind: str) -> float:
+    values = np.array([float(q.answer) for q in train if q.kind == kind])
+    tried = np.quantile(values, np.linspace(0.02, 0.98, 49))
+    means = [relative_accuracy(np.full(len(values), each), values).mean() for each in tried]
+    return float(tried[int(np.argmax(means))])
+
+
+def _regress(
+    train: list[Question], test: list[Question], constant: Mapping[str, float], network: bool
+) -> Array:
+    """Predict how many times the best constant a measure is, on a logarithmic scale."""
+    from sklearn.feature_extraction import FeatureHasher
+    from sklearn.linear_model import Ridge
+    from sklearn.neural_network import MLPRegressor
+
+    hasher = FeatureHasher(1 << 12, input_type="string", alternate_sign=False)
+
+    def rows(listed: list[Question]) -> Any:
+        return hasher.transform([_neighbours_of(q) for q in listed])
+
+    model = (
+        MLPRegressor(
+            hidden_layer_sizes=(32,), alpha=1e-2, max_iter=60, early_stopping=True, random_state=0
+        )
+        if network
+        else Ridge(alpha=10.0)
+    )
+    times = [np.log(float(q.answer) / constant[q.kind]) for q in train]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows(train), times)
+    return np.array([constant[q.kind] for q in test]) * np.exp(model.predict(rows(test)))
+
+
+def _neighbours_of(question: Question) -> list[str]:
+    words = [question.kind, *re.findall(r"\w+", question.text.lower())]
+    return [*words, *(f"{a} {b}" for a, b in pairwise(words))]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The report as a Markdown table, in percent."""
+    heads = ["family", "n", "options", "chance", *MODELS, "excess", "1 s.e."]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in rows:
+        numbers = [row.chance, *(row.scores[model] for model in MODELS), row.excess, row.noise]
+        cells = [row.family, str(row.n), f"{row.options:.1f}"]
+        cells += [f"{100 * number:.1f}" for number in numbers]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", type=int, default=1200, help="scenes of each split")
+    parser.add_argument("--per-scene", type=int, default=22, help="questions of a scene")
+    options = parser.parse_args()
+    train, test = (questions(s, options.scenes, options.per_scene) for s in ("train", "test"))
+    print(table(list(report(train, test))))
+
+
+if __name__ == "__main__":
+    main()
