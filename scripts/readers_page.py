@@ -50,10 +50,11 @@ def page() -> str:
     }
     lines = [HEAD, "## Datasets", ""]
     lines += [
-        "Counts are what `data verify` and the tests hold: of a folder of empty files in the true "
-        "layout, or of the rule on the lengths of sequences alone.",
+        "Counts are what `data verify` compares with. An entry's own options are tested on empty "
+        "files in the true layout (counts), on the lengths of sequences alone (the rule of "
+        "sampling), or on a folder made by hand (content); else its reader's tests speak for it.",
         "",
-        "| dataset | title | reader | counts | checked on | download | licence |",
+        "| dataset | title | reader | counts | tested on | download | licence |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(_row(entry) for entry in catalogue.values()),
         "",
@@ -110,14 +111,17 @@ def _row(entry: Entry) -> str:
 
 
 def _checked(name: str) -> str:
-    """How a test holds an entry's counts."""
-    layouts, rules = (
-        (PROJECT / f"tests/data/test_{file}.py").read_text(encoding="utf-8")
-        for file in ("catalogue_layouts", "peer_sampling")
+    """Which tests read an entry by its own options."""
+    layouts, rules, presets = (
+        (PROJECT / f"tests/data/{file}.py").read_text(encoding="utf-8")
+        for file in ("test_catalogue_layouts", "test_peer_sampling", "readers/test_presets")
     )
-    if f"def {name}(" in layouts:
-        return "empty files"
-    return "lengths" if f'"{name}"' in rules else "-"
+    how = {
+        "empty files": f"def {name}(" in layouts,
+        "lengths": f'"{name}"' in rules,
+        "a made folder": f'"{name}"' in presets,
+    }
+    return ", ".join(kind for kind, is_so in how.items() if is_so) or "its reader's tests"
 
 
 def _section(name: str, cls: type[Reader]) -> list[str]:
