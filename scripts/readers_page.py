@@ -52,7 +52,8 @@ def page() -> str:
     lines += [
         "Counts are what `data verify` compares with. An entry's own options are tested on empty "
         "files in the true layout (counts), on the lengths of sequences alone (the rule of "
-        "sampling), or on a folder made by hand (content); else its reader's tests speak for it.",
+        "sampling), or on frames, made by hand or real (content); else its reader's tests speak for "
+        "it.",
         "",
         "| dataset | title | reader | counts | tested on | download | licence |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -118,8 +119,8 @@ def _checked(name: str) -> str:
     )
     how = {
         "empty files": f"def {name}(" in layouts,
-        "lengths": f'"{name}"' in rules,
-        "a made folder": f'"{name}"' in presets,
+        "lengths": f'("{name}", ' in rules,
+        "frames": f'read("{name}"' in presets or f'("{name}", "' in presets,
     }
     return ", ".join(kind for kind, is_so in how.items() if is_so) or "its reader's tests"
 
