@@ -5,8 +5,9 @@
 DIR holds checkouts that are no part of this project and are never copied into it, each with its
 commit in a file COMMIT: `Pi3` (branch evaluation: mv_recon), `CUT3R` (eval/mv_recon, src),
 `spann3r`, `map-anything` (mapanything/utils), `UniDepth` (unidepth/utils), `Depth-Anything-3`
-(src), `SpatialBench` (benchmark/evaluation), `DTUeval-python`, `TanksAndTemples`
-(python_toolbox/evaluation). A peer that is not there, or does not import, is left out and said.
+(src), `SpatialBench` (benchmark/evaluation), `DTUeval-python`, `multi-view-evaluation` (of ETH3D,
+built into build/ETH3DMultiViewEvaluation), `TanksAndTemples` (python_toolbox/evaluation). A peer
+that is not there, or does not import, is left out and said.
 Peers are given float64 where they take it, so that formulas are compared and not float32.
 """
 
@@ -18,11 +19,13 @@ import importlib
 import importlib.util
 import io
 import runpy
+import subprocess
 import sys
 import tempfile
 import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -34,9 +37,11 @@ from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.files import load_depth
 from g2vlm_bench.geometry import cameras, cloud_alignment, cloud_regions, clouds
-from g2vlm_bench.geometry.cloud_regions import ObservedGrid
+from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 from g2vlm_bench.metrics import points as metrics
 from g2vlm_bench.plugins import Plugins, load_class
+from g2vlm_bench.protocols.clouds import CloudProtocol, Ransac
+from g2vlm_bench.protocols.clouds_alignment import fit
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import Family, TaskDefinition, load_profile
 
@@ -74,18 +79,20 @@ class Case:
         return np.stack(self.prediction.world_from_camera or ())
 
 
-def case_of(depths: list[Array], matrix: Array, poses: list[Array], seed: int) -> Case:
+def case_of(
+    depths: list[Array], matrix: Array, poses: list[Array], seed: int, noise: float = 1.0
+) -> Case:
     """Predict noisy depth and noisy cameras in another world and scale."""
     rng = np.random.default_rng(seed)
     world = cameras.pose_matrix(Rotation.random(random_state=rng).as_matrix(), rng.normal(size=3))
     scale = float(rng.uniform(0.5, 2))
     guessed, placed = [], []
     for depth, pose in zip(depths, poses, strict=True):
-        noise = 1 + 0.02 * rng.normal() + 0.01 * rng.normal(size=depth.shape)
-        guess = scale * np.nan_to_num(depth, nan=1.0) * noise
+        error = 0.02 * rng.normal() + 0.01 * rng.normal(size=depth.shape)
+        guess = scale * np.nan_to_num(depth, nan=1.0) * (1 + noise * error)
         guessed.append(guess.astype(np.float32).astype(np.float64))
-        turn = Rotation.from_rotvec(0.005 * rng.normal(size=3)).as_matrix()
-        moved = world @ pose @ cameras.pose_matrix(turn, 0.01 * rng.normal(size=3))
+        turn = Rotation.from_rotvec(0.005 * noise * rng.normal(size=3)).as_matrix()
+        moved = world @ pose @ cameras.pose_matrix(turn, 0.01 * noise * rng.normal(size=3))
         moved[:3, 3] *= scale
         placed.append(moved)
     lift = [
@@ -126,6 +133,19 @@ def random_case(seed: int, views: int = 4) -> Case:
         turn = Rotation.from_rotvec(0.1 * i * rng.normal(size=3)).as_matrix()
         poses.append(cameras.pose_matrix(turn, 0.3 * rng.normal(size=3)))
     return case_of(depths, matrix, poses, seed)
+
+
+def flat_case(case: Case) -> Case:
+    """Let the case's cameras see a plane, so that their depth maps agree, and predict it well."""
+    matrix = (case.target.intrinsics or ())[0]
+    normal, offset = np.array([0.1, -0.05, 1.0]), 3.0
+    depths = []
+    for pose, mask in zip(case.true_poses, case.mask, strict=True):
+        in_first = cameras.invert_pose(case.true_poses[0]) @ pose
+        rays = cameras.unproject(np.ones(mask.shape), matrix) @ in_first[:3, :3].T
+        depth = (offset - normal @ in_first[:3, 3]) / (rays @ normal)
+        depths.append(np.where(mask & (depth > 0) & (depth < 20), depth, np.nan))
+    return case_of(depths, matrix, list(case.true_poses), 0, noise=0.02)
 
 
 def real_case(realdata: Path) -> Case:
@@ -416,34 +436,64 @@ def spatialbench(peers: Path, case: Case) -> tuple[Values, Values]:
     return theirs | {"scale": sim3["s"]}, mine | {"scale": fitted.scale}
 
 
-def dtu(peers: Path, case: Case) -> tuple[Values, Values]:
-    """The whole script, its shuffle seeded, on files of a made-up scan in millimetres."""
+def small(case: Case) -> tuple[Array, Array]:
+    """Give the case's clouds at a twentieth of their size, as large as DTU's objects."""
+    predicted, true = aligned_clouds(case)
+    return 0.05 * predicted[::2], 0.05 * true[::3]
+
+
+def observed_in_part(true: Array) -> tuple[ObservedGrid, dict[str, Array]]:
+    """Make up what a scanner has seen: our grid in metres, and DTU's arrays in millimetres."""
+    low, high = true.min(axis=0) + 0.002, true.max(axis=0) - 0.015
+    voxel = 0.002
+    shape = tuple(int(size // voxel) + 1 for size in high - low)
+    seen = np.random.default_rng(0).random(shape) < 0.8
+    plane = np.array([0.0, 0.0, 1.0, -(true[:, 2].min() + 0.2 * np.ptp(true[:, 2]))])
+    # The peers round the box to float32.
+    box = (1000 * np.stack([low, high])).astype(np.float32).astype(np.float64)
+    theirs = {
+        "ObsMask": seen.astype(np.uint8),
+        "BB": box,
+        "Res": np.array([[1000 * voxel]]),
+        "P": (plane * [1, 1, 1, 1000])[:, None],
+    }
+    grid = ObservedGrid(seen, box[0] / 1000, box[1] / 1000, voxel, plane, margin=0.06)
+    return grid, theirs
+
+
+def save_observed(folder: Path, arrays: dict[str, Array]) -> tuple[Path, Path]:
+    """Write what was seen as DTU has it; give mask and plane."""
     from scipy.io import savemat
 
-    predicted, true = (1000 * cloud[::5] for cloud in aligned_clouds(case))
-    rng = np.random.default_rng(0)
-    low, high = true.min(axis=0) + 50, true.max(axis=0) - 300
-    voxel, spread = 40.0, np.ptp(true[:, 2])
-    shape = tuple(int(size // voxel) + 1 for size in high - low)
-    observed = rng.random(shape) < 0.8
-    plane = np.array([0.0, 0.0, 1.0, -(true[:, 2].min() + 0.2 * spread)])
+    (folder / "ObsMask").mkdir()
+    mask, plane = folder / "ObsMask" / "ObsMask1_10.mat", folder / "ObsMask" / "Plane1.mat"
+    savemat(mask, {name: arrays[name] for name in ("ObsMask", "BB", "Res")})
+    savemat(plane, {"P": arrays["P"]})
+    return mask, plane
+
+
+OVERALL = ["accuracy_mean", "completeness_mean", "chamfer_mean_l2"]
+
+
+def dtu(peers: Path, case: Case) -> tuple[Values, Values]:
+    """The whole script on a made-up scan."""
+    predicted, true = small(case)
+    grid, arrays = observed_in_part(true)
+    target, answer = Target(points_world=true, observed=grid), Prediction(points=predicted)
+    mine = replace(case, target=target, prediction=answer)
+    return run_dtu(peers, predicted, true, arrays), ours(mine, "dtu", OVERALL)
+
+
+def run_dtu(peers: Path, predicted: Array, true: Array, arrays: dict[str, Array]) -> Values:
+    """Run eval.py, its shuffle seeded, on files in millimetres; give metres."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        (folder / "ObsMask").mkdir()
+        save_observed(folder, arrays)
         (folder / "Points" / "stl").mkdir(parents=True)
-        bounds = np.stack([low, high]).astype(np.float32).astype(np.float64)
-        savemat(
-            folder / "ObsMask" / "ObsMask1_10.mat",
-            {"ObsMask": observed.astype(np.uint8), "BB": bounds, "Res": voxel},
-        )
-        savemat(folder / "ObsMask" / "Plane1.mat", {"P": plane[:, None]})
-        clouds.write_ply(folder / "Points" / "stl" / "stl001_total.ply", true)
-        clouds.write_ply(folder / "in.ply", predicted)
-        # What the files hold, should they be float32.
-        predicted = clouds.read_cloud(folder / "in.ply").points
-        true = clouds.read_cloud(folder / "Points" / "stl" / "stl001_total.ply").points
+        clouds.write_ply(folder / "Points" / "stl" / "stl001_total.ply", 1000 * true)
+        clouds.write_ply(folder / "in.ply", 1000 * predicted)
         arguments = ["eval.py", "--data", str(folder / "in.ply"), "--scan", "1", "--mode", "pcd"]
-        arguments += ["--dataset_dir", made, "--vis_out_dir", made, "--downsample_density", "20"]
+        arguments += ["--dataset_dir", made, "--vis_out_dir", made]
         out, seeded = io.StringIO(), np.random.default_rng
 
         def order(seed: int = 0) -> np.random.Generator:
@@ -456,42 +506,196 @@ def dtu(peers: Path, case: Case) -> tuple[Values, Values]:
             contextlib.redirect_stderr(io.StringIO()),
         ):
             runpy.run_path(str(peers / "DTUeval-python/eval.py"), run_name="__main__")
-    acc, comp, overall = map(float, out.getvalue().split()[-3:])
-    grid = ObservedGrid(observed, bounds[0], bounds[1], voxel, plane)
-    thinned = cloud_regions.thin_greedily(predicted, 20.0, seed=0)
-    distances = metrics.observed_distances(thinned, true, grid)
-    distances = metrics.without_outliers(distances, 20.0)
-    mine = {
-        "acc": metrics.accuracy(distances),
-        "comp": metrics.completeness(distances),
-        "overall": metrics.chamfer(distances, "mean", "l2"),
+    found = [0.001 * float(word) for word in out.getvalue().split()[-3:]]
+    return dict(zip(OVERALL, found, strict=True))
+
+
+def da3_dtu(mode: str, peers: Path, case: Case) -> tuple[Values, Values]:
+    """The class `DTU` from predicted depth to numbers, in float64 and millimetres."""
+    import torch
+    from addict import Dict
+
+    if mode == "posed":
+        case = flat_case(case)
+    stub = types.ModuleType("plyfile")
+    stub.__dict__["PlyData"] = None
+    sys.modules.setdefault("plyfile", stub)
+    with on_path(peers / "Depth-Anything-3/src"):
+        module = importlib.import_module("depth_anything_3.bench.datasets.dtu")
+    bench = module.DTU.__new__(module.DTU)
+    # As large as DTU's objects; the prediction keeps its scale, which the cameras give away.
+    true_poses = case.true_poses.copy()
+    true_poses[:, :3, 3] *= 0.05
+    true = 0.05 * case.true_points[case.mask][::3]
+    grid, arrays = observed_in_part(true)
+    target = replace(
+        case.target,
+        depth_m=tuple(np.float32(0.05) * depth for depth in case.target.depth_m or ()),
+        world_from_camera=tuple(true_poses),
+        points_world=true,
+        observed=grid,
+    )
+    matrices = np.stack(case.target.intrinsics or ())
+    matrices[:, :2, 2] -= 0.5
+    in_mm = true_poses.copy()
+    in_mm[:, :3, 3] *= 1000
+    given = Dict(extrinsics=np.linalg.inv(in_mm), intrinsics=matrices)
+    answer = Dict(
+        extrinsics=np.linalg.inv(case.poses),
+        intrinsics=matrices,
+        depth=np.stack(case.prediction.depth or ()).astype(np.float64),
+    )
+    with tempfile.TemporaryDirectory() as made, mock.patch.object(torch, "float32", torch.float64):
+        prepared = getattr(bench, f"_prep_{mode}")(answer, given, case.mask)
+        depths = torch.from_numpy(np.where(case.mask, prepared[0], 0.0))[:, None]
+        projections = torch.from_numpy(projections_of(*prepared[1:]))
+        points = []
+        for i in range(len(depths)):
+            if mode == "posed":
+                size = depths.shape[-2:]
+                points.append(bench._fuse_consistent_points(depths, projections, i, *size))
+            else:
+                lifted = bench._generate_points_from_depth(depths[[i]], projections[[i]])
+                points.append(lifted[0][:, torch.from_numpy(case.mask[i])].T.numpy())
+        capped = bench._cap_points(np.concatenate(points), module.DTU_MAX_POINTS)
+        found = bench._evaluate_reconstruction(
+            "scan1", capped, 1000 * true, *map(str, save_observed(Path(made), arrays))
+        )
+    theirs = dict(zip(OVERALL, (0.001 * float(value) for value in found), strict=True))
+    return theirs, ours(replace(case, target=target), "da3", OVERALL, f"dtu_{mode}")
+
+
+def projections_of(intrinsics: Array, extrinsics: Array) -> Array:
+    """Do what DA3's `_build_proj_mats` does, in float64."""
+    made = np.tile(np.eye(4), (len(intrinsics), 1, 1))
+    made[:, :3] = intrinsics @ extrinsics[:, :3]
+    return made
+
+
+TOLERANCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+def eth3d(peers: Path, case: Case) -> tuple[Values, Values]:
+    """The program, built, on scans that stand where float32 holds every number of it."""
+    quarter = np.array([[0.0, -1, 0, 2], [1, 0, 0, -3], [0, 0, 1, 0.5], [0, 0, 0, 1]])
+    poses = [np.linalg.matrix_power(quarter, i) for i in range(len(case.mask))]
+    scans, predicted = [], []
+    rng = np.random.default_rng(0)
+    for depth, mask, matrix, pose in zip(
+        case.target.depth_m or (), case.mask, case.target.intrinsics or (), poses, strict=True
+    ):
+        local = cameras.unproject(depth, matrix)[mask][::4]
+        guess = local * (1 + 0.02 * rng.normal(size=(len(local), 1)))
+        scans.append(Scan(in_float32(local), pose))
+        predicted.append(cameras.transform(in_float32(guess), pose))
+    points = np.concatenate(predicted)
+    world = np.concatenate([cameras.transform(s.points, s.world_from_scan) for s in scans])
+    target = Target(points_world=world, scans=tuple(scans))
+    mine = replace(case, target=target, prediction=Prediction(points=points))
+    return run_eth3d(peers, points, scans), ours(mine, "eth3d", ["precision", "recall", "fscore"])
+
+
+def run_eth3d(peers: Path, points: Array, scans: list[Scan]) -> Values:
+    """Run the program on files; it prints six digits."""
+    with tempfile.TemporaryDirectory() as made:
+        folder, meshes = Path(made), ""
+        clouds.write_ply(folder / "in.ply", points)
+        for i, scan in enumerate(scans):
+            clouds.write_ply(folder / f"{i}.ply", scan.points)
+            matrix = " ".join(map(str, scan.world_from_scan.ravel()))
+            meshes += f'<MLMesh label="{i}" filename="{i}.ply">'
+            meshes += f"<MLMatrix44>{matrix}</MLMatrix44></MLMesh>"
+        project = folder / "scans.mlp"
+        project.write_text(f"<MeshLabProject><MeshGroup>{meshes}</MeshGroup></MeshLabProject>")
+        program = peers / "multi-view-evaluation/build/ETH3DMultiViewEvaluation"
+        command = [str(program), "--reconstruction_ply_path", str(folder / "in.ply")]
+        command += ["--ground_truth_mlp_path", str(project)]
+        command += ["--tolerances", ",".join(map(str, TOLERANCES))]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = dict(line.split(": ", 1) for line in out.splitlines() if ": " in line)
+    names = {"Accuracies": "precision", "Completenesses": "recall", "F1-scores": "fscore"}
+    return {
+        f"{name}_{tolerance:g}m": float(value)
+        for heading, name in names.items()
+        for tolerance, value in zip(TOLERANCES, lines[heading].split(), strict=True)
     }
-    return {"acc": acc, "comp": comp, "overall": overall}, mine
+
+
+def in_float32(points: Array) -> Array:
+    """Round to multiples of 2^-12, so that quarter turns and whole steps are exact in float32."""
+    rounded: Array = np.round(points * 4096) / 4096
+    return rounded
 
 
 def tanks_and_temples(peers: Path, case: Case) -> tuple[Values, Values]:
-    """`EvaluateHisto`: crop volume, voxels of half the threshold, precision and recall."""
-    import open3d
-
-    module = load(peers / "TanksAndTemples/python_toolbox/evaluation/evaluation.py", "tnt")
-    both, tau = aligned_clouds(case), 0.01
-    low, high = np.quantile(both[1], (0.05, 0.95), axis=0)
+    """All of `run.py` behind the fit of the cameras, whose RANSAC has no seed."""
+    true, points = case.true_points[case.mask], case.points[case.mask]
+    rng = np.random.default_rng(0)
+    # Cameras enough to fit on, in the similarity of the clouds but for some centimetres.
+    path = np.cumsum(rng.normal(size=(12, 3)), axis=0)
+    near = cloud_alignment.symmetric_similarity(points, true).inverse()
+    placed = near.apply(path + 0.02 * rng.normal(size=path.shape))
+    low, high = np.quantile(true, (0.05, 0.95), axis=0)
     (x1, y1), (x2, y2) = low[:2], high[:2]
     corners = np.array([[x1, y1], [x2, y1], [(x1 + x2) / 2, (y1 + y2) / 2], [x1, y2]])
-    volume = open3d.visualization.SelectionPolygonVolume()
-    volume.orthogonal_axis, volume.axis_min, volume.axis_max = "Z", low[2], high[2]
-    volume.bounding_polygon = open3d.utility.Vector3dVector(np.insert(corners, 2, 0.0, axis=1))
-    theirs_in = [open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud)) for cloud in both]
+    true_cameras, its_cameras = (
+        tuple(cameras.pose_matrix(np.eye(3), centre) for centre in centres)
+        for centres in (path, placed)
+    )
+    target = Target(
+        points_world=true,
+        world_from_camera=true_cameras,
+        crop=Prism(corners, 2, low[2], high[2]),
+        tolerance_m=0.02,
+    )
+    answer = Prediction(points=points, world_from_camera=its_cameras)
+    mine = replace(case, target=target, prediction=answer)
+    names = ["precision", "recall", "fscore"]
+    return run_tanks(peers, target, answer), ours(mine, "tanks_and_temples", names)
+
+
+def run_tanks(peers: Path, target: Target, answer: Prediction) -> Values:
+    """Run the three registrations and `EvaluateHisto`, from our fit of the cameras."""
+    import open3d
+
+    # Its registration module is of Open3D 0.8.
+    open3d.registration = open3d.pipelines.registration
+    folder = peers / "TanksAndTemples/python_toolbox/evaluation"
+    with on_path(folder):
+        toolbox = load(folder / "registration.py", "tnt_registration")
+        module = load(folder / "evaluation.py", "tnt_evaluation")
+    drawn = Ransac(subsets=1000, size=6, inlier_m=0.2)
+    centres = [np.stack(p.world_from_camera or ())[:, :3, 3] for p in (answer, target)]
+    fitted = fit(CloudProtocol(alignment="sim3_ransac", ransac=drawn), *centres)
+    start = cameras.pose_matrix(np.eye(3), fitted.translation)
+    start[:3, :3] = fitted.scale * fitted.rotation
+    volume, tau, crop = (
+        open3d.visualization.SelectionPolygonVolume(),
+        target.tolerance_m,
+        target.crop,
+    )
+    assert crop is not None
+    assert tau is not None
+    volume.orthogonal_axis, volume.axis_min, volume.axis_max = "XYZ"[crop.axis], crop.low, crop.high
+    volume.bounding_polygon = open3d.utility.Vector3dVector(
+        np.insert(crop.polygon, crop.axis, 0.0, axis=1)
+    )
+    both = [
+        open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud))
+        for cloud in (answer.points, target.points_world)
+    ]
     with tempfile.TemporaryDirectory() as made, contextlib.redirect_stdout(io.StringIO()):
+        for size, reach in ((tau, 80 * tau), (tau / 2, 20 * tau)):
+            start = toolbox.registration_vol_ds(
+                *both, start, volume, size, reach, 20, verbose=False
+            ).transformation
+        last = toolbox.registration_unif(*both, start, volume, 2 * tau, 20, verbose=False)
         found = module.EvaluateHisto(
-            *theirs_in, np.eye(4), volume, tau / 2, tau, made, 5, "a_scene"
+            *both, last.transformation, volume, tau / 2, tau, made, 5, "a_scene"
         )
     open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
-    cut = [c[cloud_regions.in_prism(c, corners, 2, low[2], high[2])] for c in both]
-    mine = measured((clouds.voxel_downsample(cloud, tau / 2) for cloud in cut), tau)
-    names = ("precision", "recall", "fscore")
-    theirs = dict(zip(names, map(float, found[:3]), strict=True))
-    return theirs, {name: mine[name] for name in names}
+    names = ("precision_1tau", "recall_1tau", "fscore_1tau")
+    return dict(zip(names, map(float, found[:3]), strict=True))
 
 
 PEERS: dict[str, tuple[str, Callable[[Path, Case], tuple[Values, Values]]]] = {
@@ -502,9 +706,17 @@ PEERS: dict[str, tuple[str, Callable[[Path, Case], tuple[Values, Values]]]] = {
     "unidepth": ("UniDepth", unidepth),
     "da3 (parts)": ("Depth-Anything-3", da3),
     "spatialbench (parts)": ("SpatialBench", spatialbench),
-    "dtu (parts)": ("DTUeval-python", dtu),
-    "tanks_and_temples (parts)": ("TanksAndTemples", tanks_and_temples),
+    "da3.dtu_unposed": ("Depth-Anything-3", partial(da3_dtu, "unposed")),
+    "da3.dtu_posed": ("Depth-Anything-3", partial(da3_dtu, "posed")),
+    "dtu": ("DTUeval-python", dtu),
+    "eth3d": ("multi-view-evaluation", eth3d),
+    "tanks_and_temples": ("TanksAndTemples", tanks_and_temples),
 }
+
+
+PEER_MODULES = {
+    "dust3r", "croco", "models", "mapanything", "unidepth", "depth_anything_3", "trajectory_io",
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -517,7 +729,7 @@ def on_path(*folders: Path) -> Iterator[None]:
     finally:
         del sys.path[: len(folders)]
         for name in set(sys.modules) - before:
-            if name.split(".")[0] in ("dust3r", "croco", "models", "mapanything", "unidepth"):
+            if name.split(".")[0] in PEER_MODULES:
                 del sys.modules[name]
 
 

@@ -135,8 +135,8 @@ def consistent_points(
         ValueError: where counts or sizes differ.
 
     Source: Depth-Anything-3 (2c21ea8), bench/datasets/dtu.py, `_fuse_consistent_points`, in
-    float32. Departure: pixels without depth are left out of the interpolation if they weigh under
-    a thousandth, and else the map does not agree; there they stand at the camera's centre.
+    float32. As there, a pixel without depth stands at its camera and a pixel beyond the image at
+    the origin where it is interpolated with others, which mostly ends their agreement.
     """
     counts = len(depths_m), len(intrinsics), len(world_from_camera)
     if len(set(counts)) > 1 or len({depth.shape for depth in depths_m}) != 1:
@@ -144,18 +144,17 @@ def consistent_points(
             "consistency: expected depth maps of one size, each with a camera and a pose; "
             f"got {counts[0]}, {counts[1]} and {counts[2]}"
         )
-    lifted = []
+    maps: list[Array] = []
     for depth, matrix, pose in zip(depths_m, intrinsics, world_from_camera, strict=True):
-        values = np.asarray(depth, dtype=np.float64)
-        values = np.where(values > 0, values, np.nan)
-        lifted.append(transform(unproject(values, matrix), pose))
+        points = transform(unproject(np.asarray(depth, dtype=np.float64), matrix), pose)
+        maps.append(np.where(_usable(depth)[..., None], points, np.asarray(pose)[:3, 3]))
     found = []
-    for points in lifted:
-        mine = points[np.isfinite(points).all(axis=-1)]
+    for depth, points in zip(depths_m, maps, strict=True):
+        mine = points[_usable(depth)]
         total, agreed = np.zeros_like(mine), np.zeros(len(mine))
-        for theirs, matrix, pose in zip(lifted, intrinsics, world_from_camera, strict=True):
+        for theirs, matrix, pose in zip(maps, intrinsics, world_from_camera, strict=True):
             pixels, along = project(transform(mine, invert_pose(pose)), matrix)
-            seen = _interpolated(theirs, np.where(along[:, None] > 0, pixels, np.nan))
+            seen = _interpolated(theirs, np.where(along[:, None] > 0, pixels, -1.0))
             near = np.linalg.norm(seen - mine, axis=1) < within_m
             total[near] += seen[near]
             agreed += near
@@ -164,31 +163,29 @@ def consistent_points(
     return np.concatenate(found)
 
 
+def _usable(depth: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(depth) & (depth > 0))
+
+
 def _interpolated(points: Array, pixels: Array) -> Array:
-    """Interpolate a map of points (H, W, 3) at pixels (N, 2), NaN where it has none there."""
-    height, width = points.shape[:2]
-    places = pixels - 0.5
-    slack = 1e-3
-    beyond = (places < -slack) | (places > np.array([width, height]) - 1 + slack)
-    inside = ~np.asarray(beyond.any(axis=1)) & np.isfinite(places[:, 0])
-    places = np.where(inside[:, None], places, 0.0).clip(0, np.array([width, height]) - 1)
+    """Interpolate a map of points (H, W, 3) at pixels (N, 2), zero beyond it."""
+    size = np.array(points.shape[1::-1])
+    # Far beyond the image all is alike, and whole numbers stay small.
+    places = np.clip(pixels - 0.5, -2.0, size + 1.0)
     corner = np.floor(places).astype(np.int64)
     right, down = (places - corner).T
-    total, weight = np.zeros((len(pixels), 3)), np.zeros(len(pixels))
-    for column, row, share in (
-        (0, 0, (1 - right) * (1 - down)),
-        (1, 0, right * (1 - down)),
-        (0, 1, (1 - right) * down),
-        (1, 1, right * down),
+    total: Array = np.zeros((len(pixels), 3))
+    for step, share in (
+        ((0, 0), (1 - right) * (1 - down)),
+        ((1, 0), right * (1 - down)),
+        ((0, 1), (1 - right) * down),
+        ((1, 1), right * down),
     ):
-        columns = np.minimum(corner[:, 0] + column, width - 1)
-        rows = np.minimum(corner[:, 1] + row, height - 1)
-        tap = points[rows, columns]
-        known = np.isfinite(tap).all(axis=1)
-        total[known] += share[known, None] * tap[known]
-        weight[known] += share[known]
-    usable = inside & (weight > 1 - slack)
-    return np.where(usable[:, None], total / np.where(usable, weight, 1.0)[:, None], np.nan)
+        tap = corner + np.array(step)
+        inside = np.asarray(((tap >= 0) & (tap < size)).all(axis=1))
+        columns, rows = tap[inside].T
+        total[inside] += share[inside, None] * points[rows, columns]
+    return total
 
 
 def sample_mesh(mesh: Mesh, count: int, seed: int) -> Array:

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from g2vlm_bench.geometry.alignment import Similarity, umeyama
 from g2vlm_bench.geometry.cloud_alignment import (
     align_segments,
+    icp_with_scale,
     joint_median,
     mean_norm_scale,
     symmetric_similarity,
@@ -151,3 +152,60 @@ def test_arguments_are_left_alone_and_utm_coordinates_lose_nothing() -> None:
     joint_median(source, target)
     np.testing.assert_array_equal(source, before[0])
     np.testing.assert_array_equal(target, before[1])
+
+
+def bumpy(count: int = 800, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    flat = rng.uniform(size=(count, 2))
+    return np.column_stack([flat, 0.2 * np.sin(6 * flat[:, 0]) * np.cos(5 * flat[:, 1])])
+
+
+SCALED = Similarity(1.03, Rotation.from_rotvec([0.02, -0.01, 0.03]).as_matrix(), np.full(3, 0.01))
+
+
+def test_icp_with_a_scale_undoes_a_small_similarity() -> None:
+    target = bumpy()
+    found = icp_with_scale(SCALED.inverse().apply(target), target, 0.2, max_iterations=200)
+    assert same(found, SCALED, 1e-6)
+    far = np.array([5.4e5, 5.4e6, 300.0])
+    start = SCALED.inverse().apply(target)
+    at_utm = icp_with_scale(start + far, target + far, 0.2, max_iterations=200)
+    assert np.abs(at_utm.apply(start + far) - far - target).max() < 1e-5
+
+
+@pytest.mark.parametrize(("steps", "still"), [(1, 1e-6), (3, 1e-6), (30, 1e-6), (30, 20.0)])
+def test_every_step_with_a_scale_is_that_of_open3d(steps, still) -> None:
+    open3d = pytest.importorskip("open3d", reason="compared with Open3D")
+    registration = open3d.pipelines.registration
+    source = SCALED.inverse().apply(bumpy(seed=1))
+    clouds = [
+        open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
+        for points in (source, bumpy())
+    ]
+    theirs = registration.registration_icp(
+        *clouds,
+        0.04,
+        np.eye(4),
+        registration.TransformationEstimationPointToPoint(True),
+        registration.ICPConvergenceCriteria(1e-6, still, steps),
+    ).transformation
+    found = icp_with_scale(source, bumpy(), 0.04, steps, still)
+    assert np.allclose(found.scale * found.rotation, theirs[:3, :3], atol=1e-9)
+    assert np.allclose(found.translation, theirs[:3, 3], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("source", "reach", "message"),
+    [
+        (bumpy() + 9, 0.1, "pairs within 0.1 m, got none"),
+        (bumpy(), 0.0, "distance above 0"),
+        (np.empty((0, 3)), 0.1, "at least 1 points"),
+        (np.full((3, 3), np.nan), 0.1, "finite"),
+        (bumpy()[:1], 0.1, "at least 3 points"),
+        (bumpy()[:2], 0.1, "at least 3 points"),
+        (np.zeros((9, 3)), 0.1, "span a plane"),
+    ],
+)
+def test_icp_with_a_scale_that_has_no_answer_is_an_error(source, reach, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        icp_with_scale(source, bumpy(), reach)

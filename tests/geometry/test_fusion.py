@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
-from g2vlm_bench.geometry.fusion import Mesh, fuse_tsdf, sample_mesh
+from g2vlm_bench.geometry.fusion import Mesh, consistent_points, fuse_tsdf, sample_mesh
 
 CAMERA = np.array([[75.0, 0, 40], [0, 75.0, 30], [0, 0, 1]])
 SQUARES = Mesh(  # a unit square, and one of three times its area beside it
@@ -83,3 +83,64 @@ def test_points_are_drawn_by_area_and_by_seed() -> None:
 def test_what_has_no_surface_is_refused(mesh, count, message) -> None:
     with pytest.raises(ValueError, match=message):
         sample_mesh(mesh, count, seed=0)
+
+
+SMALL = np.array([[8.0, 0, 4], [0, 8.0, 3], [0, 0, 1]])
+
+
+def plane_from(pose: np.ndarray) -> np.ndarray:
+    """Depth of the plane z = 2 + x / 5 - y / 10 in the world, seen by a small camera."""
+    normal = np.array([-0.2, 0.1, 1.0])
+    rays = unproject(np.ones((6, 8)), SMALL) @ pose[:3, :3].T
+    return (2 - normal @ pose[:3, 3]) / (rays @ normal)
+
+
+def agreed(depths, poses, within, views) -> np.ndarray:
+    """The definition, pixel by pixel."""
+    maps = []
+    for depth, pose in zip(depths, poses, strict=True):
+        usable = depth > 0
+        lifted = transform(unproject(np.where(usable, depth, 0.0), SMALL), pose)
+        maps.append(lifted)
+    found = []
+    for depth, points in zip(depths, maps, strict=True):
+        for point in points[depth > 0]:
+            met = []
+            for theirs, pose in zip(maps, poses, strict=True):
+                local = pose[:3, :3].T @ (point - pose[:3, 3])
+                x, y = (SMALL @ local)[:2] / local[2] - 0.5
+                column, row = int(np.floor(x)), int(np.floor(y))
+                seen = np.zeros(3)
+                for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                    if 0 <= row + i < 6 and 0 <= column + j < 8 and local[2] > 0:
+                        share = abs(1 - i - (y - row)) * abs(1 - j - (x - column))
+                        seen += share * theirs[row + i, column + j]
+                if np.linalg.norm(seen - point) < within:
+                    met.append(seen)
+            if len(met) >= views:
+                found.append(np.mean(met, axis=0))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_consistent_points_are_their_definition(views) -> None:
+    rng = np.random.default_rng(0)
+    poses = [
+        pose_matrix(Rotation.from_rotvec(0.05 * rng.normal(size=3)).as_matrix(), [0.1 * i, 0, 0])
+        for i in range(4)
+    ]
+    depths = [plane_from(pose) * rng.normal(1, 0.005, (6, 8)) for pose in poses]
+    depths[1][2:4, 3] = np.nan
+    depths[2][5] = 0.0
+    found = consistent_points(depths, [SMALL] * 4, poses, 0.02, views)
+    expected = agreed([np.nan_to_num(d) for d in depths], poses, 0.02, views)
+    assert len(found) == len(expected) > 20
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_maps_that_do_not_agree_leave_nothing_and_lists_must_match() -> None:
+    apart = [plane_from(np.eye(4)), 2 * plane_from(np.eye(4))]
+    assert consistent_points(apart, [SMALL] * 2, [np.eye(4)] * 2, 0.01, 2).shape == (0, 3)
+    for depths in (apart[:1], [apart[0], apart[1][1:]], []):
+        with pytest.raises(ValueError, match="depth maps of one size"):
+            consistent_points(depths, [SMALL] * 2, [np.eye(4)] * 2, 0.01, 2)
