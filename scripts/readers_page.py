@@ -52,8 +52,8 @@ def page() -> str:
     lines += [
         "Counts are what `data verify` compares with. An entry's own options are tested on empty "
         "files in the true layout (counts), on the lengths of sequences alone (the rule of "
-        "sampling), or on frames, made by hand or real (content); else its reader's tests speak for "
-        "it.",
+        "sampling), or on frames, made by hand or real (content); else its reader's own tests must "
+        "do.",
         "",
         "| dataset | title | reader | counts | tested on | download | licence |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -119,7 +119,7 @@ def _checked(name: str) -> str:
     )
     how = {
         "empty files": f"def {name}(" in layouts,
-        "lengths": f'("{name}", ' in rules,
+        "lengths": re.search(rf'\("{name}", [\[A-Z]', rules) is not None,
         "frames": f'read("{name}"' in presets or f'("{name}", "' in presets,
     }
     return ", ".join(kind for kind, is_so in how.items() if is_so) or "its reader's tests"
