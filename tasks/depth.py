@@ -16,7 +16,8 @@ from g2vlm_bench.protocols.depth_measuring import (
     edge_radius,
     is_defined,
 )
-from g2vlm_bench.protocols.depth_views import Pairing, Truth, record_of
+from g2vlm_bench.protocols.depth_truth import Truth
+from g2vlm_bench.protocols.depth_views import Pairing, record_of
 from g2vlm_bench.protocols.serving import served_specs
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, TaskDefinition

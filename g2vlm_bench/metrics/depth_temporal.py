@@ -8,6 +8,7 @@ prints under that name; the truth does not get 0 there, so that it is no metric 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,53 +53,108 @@ def temporal_flicker(predictions: Maps, targets: Maps) -> float:
     return float(np.mean(errors))
 
 
-def temporal_alignment_error(
-    predictions: Maps,
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Pixels of two frames that see the same points of the true surface, K of them.
+
+    Attributes:
+        first: the frame that is moved.
+        second: the frame it is moved into.
+        pixels: flat places in the first frame, (K,).
+        places: flat places in the second frame, (K,).
+        slopes: of the depth in the second camera by the depth in the first, (K,).
+        offset: of the same, metres: the motion along the second camera's axis.
+        ratios: of the moved true depth by the true depth there, (K,), near 1.
+    """
+
+    first: int
+    second: int
+    pixels: NDArray[np.int64]
+    places: NDArray[np.int64]
+    slopes: Array
+    offset: float
+    ratios: Array
+
+
+def follow_surface(
     targets: Maps,
     intrinsics: Sequence[NDArray[Any]],
     world_from_camera: Sequence[NDArray[Any]],
-) -> float:
-    """Return how badly the predicted surface of a frame fits that of the next, beside the truth's.
+) -> list[Link]:
+    """Return which pixels of frames in a row see the same surface, both ways in time.
 
-    A valid pixel of one frame is followed to the pixel of the next that sees the same point of the
-    true surface: by true depth and cameras, nearest pixel, true depths there within 5 % (so that
-    what is hidden, or has moved, does not count). There the moved predicted depth, divided by what
-    is predicted, is compared with the moved true depth, divided by what is true: 1, but for the
-    rounding to pixels, which cancels. Mean of the absolute differences over pixels, then over all
-    pairs, both ways in time.
+    A valid pixel is followed to the one that its true point falls into; what is hidden there, or
+    has moved, does not count: the true depths must agree within 5 %.
 
     Args:
-        predictions: aligned depth of each frame, (H, W) each, NaN where it does not count; None for
-            a frame without valid pixels.
-        targets: depth in metres, as the predictions.
+        targets: depth in metres of each frame, (H, W) each, NaN where it does not count; None for a
+            frame without valid pixels.
         intrinsics: (3, 3) of each frame, pixel centres at +0.5.
         world_from_camera: (4, 4) of each frame, metres.
 
     Raises:
-        ValueError: for predictions at or below 0, frames of another size than their truth, bad
-            cameras, or where no two frames in a row see the same surface.
+        ValueError: for bad cameras.
+    """
+    pairs = [(i + way, i + 1 - way) for i in range(len(targets) - 1) for way in (0, 1)]
+    links = []
+    for first, second in pairs:
+        near, far = targets[first], targets[second]
+        if near is None or far is None:
+            continue
+        motion = relative_pose(world_from_camera[second], world_from_camera[first])
+        points = transform(unproject(near, intrinsics[first]), motion)
+        # The pixel a point falls into is the one whose centre is nearest.
+        pixels = np.floor(project(points, intrinsics[second])[0])
+        inside = np.logical_and.reduce((pixels >= 0) & (pixels < far.shape[::-1]), axis=-1)
+        columns, rows = pixels[inside].astype(np.int64).T
+        moved, true = points[inside][:, 2], np.asarray(far, np.float64)[rows, columns]
+        seen = np.abs(moved - true) < SAME_SURFACE * true
+        if seen.any():
+            chosen = np.flatnonzero(inside)[seen]
+            depth = np.asarray(near, np.float64).ravel()[chosen]
+            links.append(
+                Link(
+                    first=first,
+                    second=second,
+                    pixels=chosen,
+                    places=(rows * far.shape[1] + columns)[seen],
+                    slopes=(moved[seen] - motion[2, 3]) / depth,
+                    offset=float(motion[2, 3]),
+                    ratios=moved[seen] / true[seen],
+                )
+            )
+    return links
+
+
+def temporal_alignment_error(predictions: Maps, targets: Maps, links: Sequence[Link]) -> float:
+    """Return how badly the predicted surface of a frame fits that of the next, beside the truth's.
+
+    Where two frames see the same point of the true surface, the predicted depth of the one is moved
+    into the other by the true cameras and divided by what is predicted there. The truth gives 1,
+    but for the rounding to pixels, which cancels: its own ratio is taken off. Mean of the absolute
+    differences over pixels, then over all pairs of frames in a row, both ways in time.
+
+    Args:
+        predictions: aligned depth of each frame, (H, W) each; None for a frame without valid
+            pixels.
+        targets: depth in metres, as the predictions.
+        links: from `follow_surface`, of these targets.
+
+    Raises:
+        ValueError: for predictions that are not above 0 where they are compared, frames of another
+            size than their truth, or no links.
 
     Source: Chen et al. 2025 (Video Depth Anything, arXiv 2501.12375, appendix, TAE), whose code is
     `published_tae`. Named departures: correspondences, occlusion and the zero come from the truth.
     """
-    errors = []
-    for first, second in _both_ways(targets):
-        near, far = targets[first], targets[second]
-        if near is None or far is None:
-            continue
-        second_from_first = relative_pose(world_from_camera[second], world_from_camera[first])
-        cameras = intrinsics[first], intrinsics[second], second_from_first
-        true_moved, rows, columns = _moved(near, *cameras, far.shape)
-        there = np.asarray(far, np.float64)[rows, columns]
-        kept = np.isfinite(true_moved) & (np.abs(true_moved - there) < SAME_SURFACE * there)
-        if not kept.any():
-            continue
-        own, other = _positive(predictions[first], near), _positive(predictions[second], far)
-        moved = transform(unproject(own, intrinsics[first]), second_from_first)[..., 2]
-        ratios = moved[kept] / other[rows, columns][kept]
-        errors.append(float(np.mean(np.abs(ratios - (true_moved / there)[kept]))))
-    if not errors:
+    if not links:
         raise ValueError("temporal alignment: expected frames in a row that see one surface")
+    errors = []
+    for link in links:
+        before = _at(predictions[link.first], targets[link.first], link.pixels)
+        after = _at(predictions[link.second], targets[link.second], link.places)
+        ratios = (link.slopes * before + link.offset) / after
+        errors.append(float(np.mean(np.abs(ratios - link.ratios))))
     return float(np.mean(errors))
 
 
@@ -174,28 +230,6 @@ def _common_pixels(predictions: Maps, targets: Maps) -> Iterator[tuple[Array, ..
             )
 
 
-def _both_ways(frames: Maps) -> Iterator[tuple[int, int]]:
-    for index in range(len(frames) - 1):
-        yield index, index + 1
-        yield index + 1, index
-
-
-def _moved(
-    depth: NDArray[Any],
-    first: NDArray[Any],
-    second: NDArray[Any],
-    motion: Array,
-    shape: tuple[int, ...],
-) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Depth in the second camera, NaN outside its image, and the pixels there, (H, W) each."""
-    points = transform(unproject(depth, first), motion)
-    # The pixel a point falls into is the one whose centre is nearest.
-    pixels = np.floor(project(points, second)[0])
-    inside = np.logical_and.reduce((pixels >= 0) & (pixels < (shape[1], shape[0])), axis=-1)
-    columns, rows = np.moveaxis(np.where(inside[..., None], pixels, 0).astype(np.int64), -1, 0)
-    return np.where(inside, points[..., 2], np.nan), rows, columns
-
-
 def _sized(prediction: NDArray[Any] | None, target: NDArray[Any]) -> NDArray[Any]:
     if prediction is None or prediction.shape != target.shape:
         got = "none" if prediction is None else prediction.shape
@@ -203,16 +237,23 @@ def _sized(prediction: NDArray[Any] | None, target: NDArray[Any]) -> NDArray[Any
     return prediction
 
 
-def _positive(prediction: NDArray[Any] | None, target: NDArray[Any]) -> Array:
-    values = np.asarray(_sized(prediction, target), dtype=np.float64)
-    _log(values[np.isfinite(target)])
+def _at(
+    prediction: NDArray[Any] | None, target: NDArray[Any] | None, places: NDArray[np.int64]
+) -> Array:
+    assert target is not None  # A link leads from valid pixels to valid pixels.
+    values = np.asarray(_sized(prediction, target), dtype=np.float64).ravel()[places]
+    _check_positive(values)
     return values
 
 
 def _log(values: Array) -> Array:
+    _check_positive(values)
+    return np.log(values)
+
+
+def _check_positive(values: Array) -> None:
     if not (np.isfinite(values).all() and values.min() > 0):
         raise ValueError(
             "temporal metric: expected finite predictions above 0 at valid pixels, "
             f"got {int((~(np.isfinite(values) & (values > 0))).sum())} others of {values.size}"
         )
-    return np.log(values)

@@ -13,7 +13,8 @@ from g2vlm_bench.metrics import depth as depth_metrics
 from g2vlm_bench.metrics import depth_temporal
 from g2vlm_bench.metrics.depth_edges import MAP_METRICS, DepthEdges, edge_f1, find_edges
 from g2vlm_bench.protocols.depth import DepthProtocol
-from g2vlm_bench.protocols.depth_views import AlignedView, Truth
+from g2vlm_bench.protocols.depth_truth import Truth
+from g2vlm_bench.protocols.depth_views import AlignedView
 
 Array = NDArray[np.float64]
 
@@ -93,21 +94,27 @@ class Measured:
         predicted: list[Array | None] = [None] * len(self.truth.depths)
         for view in self.views:
             predicted[view.index] = view.predicted_map()
-        value = _steadiness(metric, predicted, self.truth, self.protocol)
-        if metric == "tae":
-            self.details["tae_published"] = self._published_tae()
-        return value
-
-    def _published_tae(self) -> dict[str, float]:
-        """Theirs, which has a mean of its own and gives the truth some, too."""
-        cameras = _cameras(self.truth)
-        own = [cameras[0][v.index] for v in self.views], [cameras[1][v.index] for v in self.views]
-        return {
-            "prediction": depth_temporal.published_tae([v.whole_map() for v in self.views], *own),
-            "truth": depth_temporal.published_tae(
-                [self.truth.depths[v.index] for v in self.views], *own
+        true = self.truth.maps(self.protocol)
+        if metric == "temporal_flicker":
+            return depth_temporal.temporal_flicker(predicted, true)
+        links = self.truth.links(self.protocol)
+        self.details["tae_published"] = {
+            # Theirs, which has a mean of its own and gives the truth some, too.
+            "prediction": self._published_tae([view.whole_map() for view in self.views]),
+            "truth": self.truth.once(
+                ("published", *(view.index for view in self.views)),
+                lambda: self._published_tae([self.truth.depths[v.index] for v in self.views]),
             ),
         }
+        return depth_temporal.temporal_alignment_error(predicted, true, links)
+
+    def _published_tae(self, depths: Sequence[NDArray[Any]]) -> float | None:
+        if len(depths) < 2:
+            return None
+        intrinsics, poses = (
+            [known[view.index] for view in self.views] for known in self.truth.cameras()
+        )
+        return depth_temporal.published_tae(depths, intrinsics, poses)
 
     def _note_views(
         self, metric: str, views: Sequence[AlignedView], values: Sequence[float]
@@ -133,11 +140,9 @@ def is_defined(metric: str, truth: Truth, protocol: DepthProtocol, radius: int) 
         return any(
             truth.edges(index, protocol, radius).any_within(_radius(metric)) for index in indices
         )
-    try:
-        _steadiness(metric, truth.maps(protocol), truth, protocol)
-    except ValueError:
-        return False
-    return True
+    if metric == "temporal_flicker":
+        return depth_temporal.has_pairs(truth.maps(protocol))
+    return truth.has_cameras and bool(truth.links(protocol))
 
 
 def edge_radius(metrics: Sequence[str]) -> int:
@@ -147,22 +152,6 @@ def edge_radius(metrics: Sequence[str]) -> int:
 
 def _radius(metric: str) -> int:
     return int(metric[-1])
-
-
-def _steadiness(
-    metric: str, predicted: Sequence[Array | None], truth: Truth, protocol: DepthProtocol
-) -> float:
-    true = truth.maps(protocol)
-    if metric == "temporal_flicker":
-        return depth_temporal.temporal_flicker(predicted, true)
-    return depth_temporal.temporal_alignment_error(predicted, true, *_cameras(truth))
-
-
-def _cameras(truth: Truth) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    target = truth.target
-    if target.intrinsics is None or target.world_from_camera is None:
-        raise ValueError("tae: expected true intrinsics and poses, got none")
-    return target.intrinsics, target.world_from_camera
 
 
 def _pixel_metric(metric: str, predicted: Array, true: Array, protocol: DepthProtocol) -> float:

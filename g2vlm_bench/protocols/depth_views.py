@@ -1,36 +1,27 @@
-"""A sample's depth maps under a protocol: which pixels count, what is fitted, what is measured.
-
-`Pairing` holds the predicted and the true maps of one sample; what several protocols need of them
-(masks, values, places to fit on) is computed once.
-"""
+"""A sample's predicted depth maps under a protocol: what is fitted, and what comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry import cameras, emulated_alignment
 from g2vlm_bench.geometry import depth_alignment as fits
+from g2vlm_bench.geometry import emulated_alignment
 from g2vlm_bench.geometry.resampling import (
     Kernel,
     nearest_valid_grid,
     resize_map,
     thinned_columns,
 )
-from g2vlm_bench.metrics.depth import clip_prediction, valid_mask
-from g2vlm_bench.metrics.depth_edges import DepthEdges, find_edges
+from g2vlm_bench.metrics.depth import clip_prediction
 from g2vlm_bench.protocols.depth import IN_DISPARITY, SIGNED, DepthProtocol
-from g2vlm_bench.sample import Ambiguity, Target
+from g2vlm_bench.protocols.depth_truth import Array, Map, Mask, Once, Truth, valid_key
+from g2vlm_bench.sample import Ambiguity
 from g2vlm_bench.task import NoTruthError
-
-Array = NDArray[np.float64]
-Map = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-T = TypeVar("T")
 
 _KERNELS: dict[str, Kernel] = {
     "bicubic": "bicubic",
@@ -99,77 +90,6 @@ class AlignedView:
         return _clipped(self.fit.apply(self.view.whole), self.protocol)
 
 
-class Once:
-    """Remembers what was made under a key."""
-
-    def __init__(self) -> None:
-        self._made: dict[Hashable, Any] = {}
-
-    def __call__(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made under the key before, or make it."""
-        if key not in self._made:
-            self._made[key] = make()
-        found: T = self._made[key]
-        return found
-
-
-class Truth:
-    """The true depth maps of a sample and their valid pixels under each protocol."""
-
-    def __init__(self, target: Target) -> None:
-        """Raise `NoTruthError` where the target has no depth."""
-        if not target.depth_m:
-            raise NoTruthError("the sample has no true depth")
-        self.target = target
-        self.depths: tuple[Map, ...] = target.depth_m
-        self.once = Once()
-
-    def masks(self, protocol: DepthProtocol) -> list[Mask]:
-        """The valid pixels of each view."""
-        return self.once(_valid(protocol), lambda: [_mask(d, protocol) for d in self.depths])
-
-    def count(self, protocol: DepthProtocol) -> int:
-        """How many pixels of the sample are valid."""
-        return sum(int(np.count_nonzero(mask)) for mask in self.masks(protocol))
-
-    def values(self, index: int, protocol: DepthProtocol) -> Array:
-        """The true depth of a view's valid pixels, (N,)."""
-        mask = self.masks(protocol)[index]
-        key = "true", index, _valid(protocol)
-        return self.once(key, lambda: self.depths[index][mask].astype(np.float64))
-
-    def maps(self, protocol: DepthProtocol) -> list[Array | None]:
-        """The true depth of each view, (H, W), NaN where it is not valid; None without a pixel."""
-        key = "maps", _valid(protocol)
-        return self.once(
-            key,
-            lambda: [
-                np.where(mask, depth, np.nan) if mask.any() else None
-                for depth, mask in zip(self.depths, self.masks(protocol), strict=True)
-            ],
-        )
-
-    def edges(self, index: int, protocol: DepthProtocol, radius: int) -> DepthEdges:
-        """The edges of a view's valid pixels, within a radius as far as the map is large enough."""
-        depth, mask = self.depths[index], self.masks(protocol)[index]
-        key = "edges", index, radius, _valid(protocol)
-        return self.once(key, lambda: find_edges(np.where(mask, depth, np.nan), radius))
-
-    def rays(self, index: int) -> Array:
-        """Lengths of a view's rays at depth 1, (H, W).
-
-        Raises:
-            ValueError: The target has no intrinsics.
-        """
-        if self.target.intrinsics is None:
-            raise ValueError("expected intrinsics to measure distances with, got none")
-        ones = np.ones(self.depths[index].shape)
-        lengths: Array = np.linalg.norm(
-            cameras.unproject(ones, self.target.intrinsics[index]), axis=-1
-        )
-        return lengths
-
-
 class Pairing:
     """The predicted depth maps of a sample beside the true ones."""
 
@@ -207,7 +127,7 @@ class Pairing:
         ]
 
     def _view(self, index: int, mask: Mask, whole: Map, protocol: DepthProtocol) -> View:
-        valid = _valid(protocol)
+        valid = valid_key(protocol)
         return View(
             index=index,
             mask=mask,
@@ -237,28 +157,6 @@ def record_of(views: Sequence[AlignedView], protocol: DepthProtocol) -> Any:
     if protocol.scope == "sample" or len(views) == 1:
         return views[0].fit.record()
     return [view.fit.record() for view in views]
-
-
-def _valid(protocol: DepthProtocol) -> Hashable:
-    """All that decides which pixels are valid."""
-    return (
-        "mask", protocol.min_depth_m, protocol.max_depth_m, protocol.bounds, protocol.crop,
-        protocol.max_over_near,
-    )  # fmt: skip
-
-
-def _mask(depth: Map, protocol: DepthProtocol) -> Mask:
-    near = protocol.min_depth_m
-    far = np.inf if protocol.max_depth_m is None else protocol.max_depth_m
-    if protocol.bounds == "closed":
-        # The next number beyond a bound leaves the bound itself inside.
-        far = float(np.nextafter(np.float32(far), np.float32(np.inf)))
-        near = max(0.0, float(np.nextafter(np.float32(near), np.float32(-np.inf))))
-    mask = valid_mask(depth, near, far, protocol.crop)
-    if protocol.max_over_near is None or not mask.any():
-        return mask
-    kept: Mask = mask & (depth <= np.quantile(depth[mask], 0.01) * protocol.max_over_near)
-    return kept
 
 
 def _places(mask: Mask, protocol: DepthProtocol) -> NDArray[np.int64] | slice:

@@ -487,6 +487,63 @@ def test_an_alignment_for_each_view_and_metrics_for_each_view(load_family, score
     assert value_of(load_family, score, holed, apart, **scaled, pool="views", scope="view") == 0
 
 
+def test_one_scale_for_a_sequence_and_what_each_frame_gets(load_family, score) -> None:
+    truth = target([[2.0, 2.0]], [[4.0, 4.0]], [[NAN, NAN]])
+    apart = predicted([[1.0, 1.0]], [[4.0, 4.0]], [[9.0, 9.0]])
+    protocols = [
+        {"alignment": "least_squares_scale", "scope": scope, "pool": "views"}
+        for scope in ("sample", "view")
+    ]
+    family = load_family("depth", ["abs_rel", "delta1"], *protocols)
+    line = score(family, truth, apart)
+    # One scale of (2 * 1 + 4 * 4) / (1 + 16) = 18/17: 18/17 for 2 and 72/17 for 4.
+    views = line.details["views"]["lsq_scale+view_pool"]
+    assert views["abs_rel"] == [pytest.approx(8 / 17), pytest.approx(1 / 17), None]
+    assert views["delta1"] == [0, 1, None]
+    assert line.values["abs_rel@lsq_scale+view_pool"] == pytest.approx(4.5 / 17)
+    assert line.values["abs_rel@lsq_scale+view_fit+view_pool"] == 0
+
+
+def test_flicker_is_what_a_scale_for_each_frame_hides(load_family, score) -> None:
+    rng = np.random.default_rng(0)
+    frame = rng.uniform(1, 9, (6, 8)).astype(np.float32)
+    family = load_family(
+        "depth", ["temporal_flicker"],
+        *({"alignment": "median_scale", "scope": scope} for scope in ("sample", "view")),
+    )  # fmt: skip
+    line = score(family, target(frame, frame), predicted(frame, 1.1 * frame))
+    assert line.values["temporal_flicker@median_scale"] == pytest.approx(np.log(1.1))
+    assert line.values["temporal_flicker@median_scale+view_fit"] == pytest.approx(0, abs=1e-6)
+    # Below 0 there is no logarithm, and no failure under other metrics.
+    both = load_family("depth", ["abs_rel", "temporal_flicker"])
+    line = score(both, target(frame, frame), predicted(frame, -frame))
+    assert line.values["temporal_flicker@metric"] is None
+    assert line.values["abs_rel@metric"] == pytest.approx(1)
+
+
+def test_a_sample_without_frames_in_a_row_is_left_out_of_temporal_metrics(
+    load_family, score, result
+) -> None:
+    family = load_family("depth", ["abs_rel", "temporal_flicker", "tae"])
+    one = score(family, target(TRUTH), predicted(WRONG), id="one")
+    assert set(one.values) == {"abs_rel@metric"}
+    assert one.weights == {"temporal_flicker@metric": 0, "tae@metric": 0}
+    camera, poses = np.array([[2.0, 0, 1], [0, 2, 1], [0, 0, 1]]), (np.eye(4),) * 2
+    video = Target(depth_m=maps(TRUTH, TRUTH), intrinsics=(camera,) * 2, world_from_camera=poses)
+    two = score(family, video, predicted(TRUTH, 2 * np.array(TRUTH)), id="two")
+    # The camera stands still: what is 1 there is 1/2 forth and 2 back.
+    assert two.values["tae@metric"] == pytest.approx((0.5 + 1) / 2)
+    assert two.values["temporal_flicker@metric"] == pytest.approx(np.log(2))
+    # Theirs divides by the same, and the truth stands as still as the camera.
+    found = two.details["tae_published"]["metric"]
+    assert found == {"prediction": pytest.approx((0.5 + 1) / 2), "truth": 0}
+    number = result(family, [one, two], "tae@metric")
+    assert (number.value, number.n_scored) == (pytest.approx(0.75), 1)
+    # Without cameras there is no tae, but there is flicker.
+    blind = score(family, target(TRUTH, TRUTH), predicted(TRUTH, TRUTH))
+    assert blind.weights == {"temporal_flicker@metric": 1, "tae@metric": 0}
+
+
 def test_closed_bounds_and_far_truth(load_family, score) -> None:
     # Relative errors 1 0 0 0.5 of the truth 1 2 4 8.
     def value(**protocol) -> float:
