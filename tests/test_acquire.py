@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import json
+import shutil
 import sys
 import threading
 import zipfile
@@ -203,14 +204,16 @@ def test_a_catalogue_that_comes_to_know_a_hash_overrules_what_was_trusted(
     assert found.checks[1].expected == "0" * 64
 
 
-def test_files_that_nothing_is_known_of(call_unknown, tmp_path) -> None:
-    """Laid out by hand: they are there, and that is all that can be said."""
-    root = tmp_path / "pairs"
-    root.mkdir()
-    (root / "list.txt").write_text("mine")
-    out = call_unknown("verify", "pairs", "--root", root)[1]
-    assert "ok    sha256 of list.txt, which nothing knows" in out
-    assert "WRONG sha256 of pairs.zip, which nothing knows: no such file" in out
+def test_data_that_were_laid_out_by_hand_need_no_archives(call_unknown, tmp_path) -> None:
+    fetched, root = tmp_path / "fetched", tmp_path / "pairs"
+    call_unknown("prepare", "pairs", "--root", fetched)
+    for folder in ("rgb", "depth"):
+        shutil.copytree(fetched / folder, root / folder)
+    code, out, _ = call_unknown("verify", "pairs", "--root", root)
+    assert code == 0
+    assert "ok    pairs.zip: not fetched here, of no known hash" in out
+    (root / "depth/a.png").unlink()
+    assert call_unknown("verify", "pairs", "--root", root)[0] == 1
 
 
 def test_a_damaged_record_is_not_passed_over(call_unknown, tmp_path) -> None:
