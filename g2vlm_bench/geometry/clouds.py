@@ -31,6 +31,7 @@ __all__ = [
     "icp_point_to_point",
     "read_cloud",
     "read_kitti_bin",
+    "resolution",
     "voxel_downsample",
     "write_ply",
 ]
@@ -114,6 +115,27 @@ def voxel_downsample(points: NDArray[Any], size: float) -> Array:
     sums = [np.bincount(voxel, weights=offsets[:, axis]) for axis in range(3)]
     means: Array = np.stack(sums, axis=1) / population[:, None] + cloud.min(axis=0)
     return means
+
+
+def resolution(points: NDArray[Any]) -> float:
+    """Return how far apart the numbers are that the largest coordinate was rounded to.
+
+    Clouds that went through float32 on their way to float64 hold nothing else: at UTM-sized
+    coordinates (5.4e6 m) they are rounded to half a metre.
+
+    >>> resolution(np.array([[5.4e5, 5.4e6, 0.0]])), resolution(np.array([[5.4e5, 5.4e6, 0.1]]))
+    (0.5, 9.313225746154785e-10)
+
+    Args:
+        points: (N, 3), finite.
+    """
+    cloud = np.asarray(points)
+    if not cloud.size:
+        return 0.0
+    largest = np.abs(cloud).max()
+    with np.errstate(over="ignore"):
+        is_single = bool((cloud.astype(np.float32) == cloud).all())
+    return float(np.spacing(np.float32(largest) if is_single else np.float64(largest)))
 
 
 def crop_box(points: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Array:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
+from g2vlm_bench.geometry.clouds import resolution
 from g2vlm_bench.sample import Ambiguity, Target
 from g2vlm_bench.task import Protocol, label_number
 
@@ -275,8 +276,10 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         """What of the truth this protocol needs and the sample does not have; empty if nothing."""
         poses = target.world_from_camera or ()
         pixels = target.depth_m and target.intrinsics and (poses or len(target.depth_m) == 1)
+        of_cloud = self.truth == "cloud"
         needed = {
-            "true cloud": self.truth == "pixels" or len(_points(target)) >= 2,
+            "true cloud": not of_cloud or len(_points(target)) >= 2,
+            "true cloud with digits for its threshold": not of_cloud or self._resolves(target),
             "true depth and cameras to fit se3 or sim3 on": not self.needs_pixels or pixels,
             "three true cameras to fit on": self.fitted_on == "pixels" or len(poses) >= 3,
             "observed space": self.region != "observed" or target.observed,
@@ -285,6 +288,15 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
             "tolerance": self.unit == "metre" or target.tolerance_m,
         }
         return next((name for name, there in needed.items() if not there), "")
+
+    def _resolves(self, target: Target) -> bool:
+        points = target.points_world
+        return points is None or resolution(points) <= self.finest_m(target)
+
+    def finest_m(self, target: Target) -> float:
+        """The smallest threshold, in metres: what coordinates must be able to tell apart."""
+        unit = 1.0 if self.unit == "metre" else target.tolerance_m or 1.0
+        return unit * min(self.thresholds_m)
 
     def in_metres(self, target: Target) -> Self:
         """The same protocol, under the same label, with its lengths in metres."""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry import cameras, lifting
+from g2vlm_bench.geometry import cameras, clouds, lifting
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.geometry.lifting import View
 from g2vlm_bench.geometry.nearest import NeighbourIndex
@@ -97,6 +97,7 @@ def gather(
     """
     of_cloud = true if protocol.truth == "cloud" else None
     if prediction.points is not None and not protocol.needs_depth:
+        _check_digits(prediction.points, protocol.finest_m(target))
         on_cameras = protocol.fitted_on == "cameras"
         return Clouds(
             prediction.points,
@@ -129,6 +130,15 @@ def to_frame(target: Target, frame: str) -> Similarity:
         return UNMOVED
     pose = cameras.invert_pose(target.world_from_camera[0])
     return Similarity(1.0, pose[:3, :3], pose[:3, 3])
+
+
+def _check_digits(points: Array, finest_m: float) -> None:
+    step = clouds.resolution(points) if np.isfinite(points).all() else 0.0
+    if step > finest_m:
+        raise ValueError(
+            f"expected coordinates that tell {finest_m:g} m apart, got float32 ones rounded to "
+            f"{step:g} m: keep them in float64, or near the origin"
+        )
 
 
 def _fit_cameras(protocol: CloudProtocol, target: Target, prediction: Prediction) -> Similarity:

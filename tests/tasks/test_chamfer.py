@@ -528,3 +528,92 @@ def test_what_a_model_must_predict(load_family) -> None:
     assert wants() == [{"points"}, {"depth"}]
     assert wants(alignment="sim3") == [{"depth"}]
     assert wants(camera="predicted") == [{"points"}, {"depth", "intrinsics", "poses"}]
+
+
+# ------------------------------------------------------------------------------------ bad clouds
+
+UTM = np.array([5.4e5, 5.4e6, 300.0])
+
+
+def test_float32_coordinates_at_utm_offsets_are_told_not_scored(load_family, score) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 10, (200, 3))
+    family = load_family("chamfer", ["accuracy_mean"], {"frame": "world"})
+    truth = Target(points_world=points + UTM)
+    (value,) = score(family, truth, Prediction(points=points + UTM + 0.003)).values.values()
+    assert value == pytest.approx(0.003 * np.sqrt(3), rel=1e-4)
+    single = (points + UTM).astype(np.float32).astype(np.float64)
+    line = score(family, truth, Prediction(points=single))
+    assert line.status == "failed"
+    assert "tell 0.05 m apart, got float32 ones rounded to 0.5 m" in line.error.message
+    line = score(family, Target(points_world=single), Prediction(points=points + UTM))
+    assert line.status == "unscored"
+    assert "digits for its threshold" in line.error.message
+    # Near the origin float32 is as good as any.
+    near = Target(points_world=points.astype(np.float32).astype(np.float64))
+    assert score(family, near, Prediction(points=near.points_world)).status == "scored"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "points", "says"),
+    [
+        ({}, np.zeros((1, 3)), "at least 2 points"),
+        ({"icp_m": 9}, np.array([[0.0, 0, 0], [1, 0, 0]]), "point or line"),
+        ({"icp_m": 9}, np.zeros((5, 3)), "point or line"),
+        ({"icp_m": 0.1}, np.eye(3) + 40, "pairs within 0.1 m, got none"),
+        ({"scaled_icp": [{"within_m": 9}]}, np.eye(3)[:2], "at least 3 points"),
+        ({"scaled_icp": [{"within_m": 9}]}, np.zeros((5, 3)), "span a plane"),
+        ({"scaled_icp": [{"within_m": 0.1}]}, np.eye(3) + 40, "pairs within 0.1 m, got none"),
+        ({"scaled_icp": [{"within_m": 0.1, "voxel_m": 1e-30}]}, np.eye(3), "expected a size fit"),
+        ({"thin_m": 1}, np.array([[0.0, 0, 0], [NAN, 1, 1]]), "finite"),
+    ],
+)
+def test_small_and_lost_clouds_fail_with_their_reason(
+    load_family, score, protocol, points, says
+) -> None:
+    rng = np.random.default_rng(0)
+    family = load_family("chamfer", ["fscore"], protocol)
+    line = score(family, Target(points_world=rng.uniform(size=(50, 3))), Prediction(points=points))
+    assert line.status == "failed"
+    assert says in line.error.message
+
+
+def test_two_points_are_a_cloud_without_normals(load_family, score) -> None:
+    family = load_family("chamfer", ["fscore", "normal_consistency"])
+    line = score(family, TWO, Prediction(points=TWO.points_world))
+    assert line.values["fscore_0.05m@metric"] == 1
+    assert line.values["normal_consistency@metric"] is None
+    assert "at least 3 points" in line.error.message
+
+
+@pytest.mark.parametrize("alignment", ["sim3", "sim3_ransac", "sim3_symmetric", "se3"])
+@pytest.mark.parametrize("centres", ["one point", "one line", "mirrored"])
+def test_cameras_that_fix_no_rotation_fail(load_family, score, alignment, centres) -> None:
+    truth = views(4)
+    made = {
+        "one point": lambda i: [1.0, 2, 3],
+        "one line": lambda i: [1.0 * i, 2.0 * i, 0.5 * i],
+        "mirrored": lambda i: truth.world_from_camera[i][:3, 3] * [-1, 1, 1],
+    }[centres]
+    if centres == "mirrored":
+        # Off one plane, where a mirror image is a rotation.
+        truth = replace(
+            truth,
+            world_from_camera=tuple(
+                pose_matrix(p[:3, :3], [i * i / 3, (i % 2) * 1.0, i * 1.0])
+                for i, p in enumerate(truth.world_from_camera)
+            ),
+        )
+    poses = tuple(pose_matrix(np.eye(3), made(i)) for i in range(4))
+    protocol = {
+        "alignment": alignment, "fitted_on": "cameras", "camera": "predicted", "frame": "world",
+    }  # fmt: skip
+    family = load_family("chamfer", ["accuracy_mean"], protocol)
+    line = score(family, truth, Prediction(points=truth.points_world, world_from_camera=poses))
+    if centres == "mirrored":
+        # The best rotation is found, and the prediction is none of the truth.
+        assert np.linalg.det(line.details["alignment"][family.protocols[0].label]["rotation"]) > 0
+        assert line.values[f"accuracy_mean@{family.protocols[0].label}"] > 0.02
+    else:
+        assert line.status == "failed"
+        assert "span a plane" in line.error.message
