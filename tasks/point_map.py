@@ -44,6 +44,14 @@ class PointMap(Family):
                 got="predicted and given",
                 fix="Make a task of each.",
             )
+        rays = [metric for metric in definition.metrics if metric.startswith("ray")]
+        if rays and cameras == {"given"}:
+            raise BenchError(
+                f"task {definition.name}, key 'metrics'",
+                expected="no metric of rays where the given camera lifts predicted depth",
+                got=f"'{rays[0]}'",
+                fix="Remove it: all rays are right there.",
+            )
         maps, depth = frozenset({Want.POINT_MAPS}), frozenset({Want.DEPTH})
         # A map of points has a camera in it, so that it cannot be lifted by the given one.
         self.wants = (depth,) if cameras == {"given"} else (maps, depth | {Want.INTRINSICS})

@@ -11,10 +11,12 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry import alignment as align
-from g2vlm_bench.geometry import depth_alignment
+from g2vlm_bench.geometry import depth_alignment, point_alignment
+from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.geometry.clouds import icp_point_to_point
 from g2vlm_bench.metrics import depth as depth_metrics
 from g2vlm_bench.metrics import points as point_metrics
+from g2vlm_bench.metrics.point_maps import POINT_METRICS, compare
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction
 
 SEEDS = range(3)
@@ -205,6 +207,42 @@ def test_clouds_of_few_points_keep_their_shape(scramble, count) -> None:
         assert not np.isclose(wrong, truth).all(axis=1).any()
 
 
+# ---------------------------------------------------------------------------------- point maps
+
+POINT_ALIGNMENTS = [
+    "least_squares_scale", "mean_norm_scale", "l1_scale", "l1_z_shift", "l1_xyz_shift",
+    "l1_scale_z_shift", "l1_scale_xyz_shift", "anchored_scale_z_shift", "anchored_scale_xyz_shift",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scene", ["room", "shallow", "two planes", "tiny"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_alignment_makes_its_point_map_best_in_any_metric(scramble, scene, seed) -> None:
+    depth = scenes()[scene]
+    camera = np.array([[50.0, 0, depth.shape[1] / 2], [0, 50, depth.shape[0] / 2], [0, 0, 1]])
+    truth = unproject(depth, camera)
+    wrong = scramble(Prediction(point_maps=(truth.astype(np.float32),)), seed=seed).point_maps[0]
+    assert wrong.shape == truth.shape
+    assert np.isfinite(wrong).all()
+    points, target = wrong.reshape(-1, 3), truth.reshape(-1, 3)
+    for name in ("identity", *POINT_ALIGNMENTS):
+        try:
+            fit = getattr(point_alignment, name)
+            aligned = (fit() if name == "identity" else fit(points, target)).apply(points)
+        except ValueError:
+            continue  # no scale above 0: the sample fails
+        pairs = compare(aligned, target)
+        for metric, measure in POINT_METRICS.items():
+            best = measure(compare(target, target))
+            assert abs(measure(pairs) - best) > 1e-4, (name, metric)
+
+
+def test_a_point_map_without_truth_stays_finite(scramble) -> None:
+    maps = np.full((4, 5, 3), np.nan, np.float32), np.zeros((4, 5, 3), np.float32)
+    for wrong in scramble(Prediction(point_maps=maps)).point_maps:
+        assert np.isfinite(wrong).all()
+
+
 # ------------------------------------------------------------------------------------- cameras
 
 
@@ -371,7 +409,7 @@ def test_masks_locations_and_embeddings_are_spoilt() -> None:
     rng = np.random.default_rng(0)
     mask = np.eye(3, dtype=bool)
     perfect = Prediction(masks=(mask,), location=np.array([0.0, 0.0, 2.0]), embedding=np.eye(4)[0])
-    wrong = Scrambled().distort(perfect, Inputs(id="a"), rng)
+    wrong = make("scrambled").distort(perfect, Inputs(id="a"), rng)
     assert not (wrong.masks[0] & mask).any()
     assert np.linalg.norm(wrong.location - perfect.location) > 2
     assert wrong.embedding.shape == (4,)

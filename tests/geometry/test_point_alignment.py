@@ -164,7 +164,7 @@ BAD = {
 @pytest.mark.parametrize("how", BAD)
 @pytest.mark.parametrize("name", UNDOES)
 def test_input_without_meaning_is_refused(name, how) -> None:
-    with pytest.raises(ValueError, match="point alignment: expected .* got"):
+    with pytest.raises(ValueError, match=r"point alignment: expected .* got"):
         getattr(fits, name)(*BAD[how](*pair(1)))
 
 

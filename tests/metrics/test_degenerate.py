@@ -11,6 +11,7 @@ import pytest
 from g2vlm_bench.metrics import answers, points
 from g2vlm_bench.metrics.depth import DELTA_AUC_BEST, DEPTH_METRICS
 from g2vlm_bench.metrics.depth_edges import MAP_METRICS
+from g2vlm_bench.metrics.point_maps import POINT_METRICS, compare
 
 SHAPE = (8, 9)
 DEPTH_BEST = {"delta_auc": DELTA_AUC_BEST}
@@ -26,6 +27,12 @@ def depth_case(metric, change) -> float:
 
 def cloud_case(metric, change) -> float:
     return float(metric(points.cloud_distances(*change(TARGET_CLOUD.copy(), TARGET_CLOUD.copy()))))
+
+
+def point_case(metric, change) -> float:
+    # Off the camera, where a true point has no meaning.
+    away = TARGET_CLOUD + np.array([0, 0, 9])
+    return float(metric(compare(*change(away, away.copy()))))
 
 
 def normal_case(change) -> float:
@@ -97,6 +104,20 @@ CASES = (
         pytest.param(partial(cloud_case, metric, change), best, id=f"{name}: {what}")
         for name, (metric, best) in CLOUD_METRICS.items()
         for what, change in CLOUD_CHANGES.items()
+    ]
+    + [
+        pytest.param(
+            partial(point_case, metric, change),
+            0.0 if name in ("point_abs_rel", "point_error", "point_rmse") else 1.0,
+            id=f"{name}: {what}",
+        )
+        for name, metric in POINT_METRICS.items()
+        for what, change in {
+            **CLOUD_CHANGES,
+            "zero": lambda p, g: (np.zeros_like(p), g),
+            "a true point at the camera": lambda p, g: (p, g * (np.arange(40) > 0)[:, None]),
+            "another size": lambda p, g: (p[:-1], g),
+        }.items()
     ]
     + [
         pytest.param(partial(normal_case, change), 1.0, id=f"normal_consistency: {what}")

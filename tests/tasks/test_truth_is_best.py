@@ -44,7 +44,15 @@ def normals_of(depth: np.ndarray) -> np.ndarray:
 
 
 def depth_targets(height: int, width: int) -> list[Target]:
-    return [Target(depth_m=(room(i, height, width), room(i + 9, height, width))) for i in range(3)]
+    camera = np.diag([height / 24, height / 24, 1.0]) @ INTRINSICS
+    return [
+        Target(
+            depth_m=(room(i, height, width), room(i + 9, height, width)),
+            intrinsics=(camera,) * 2,
+            world_from_camera=(pose(0), pose_matrix(np.eye(3), [0.02, 0.0, 0.1]) @ pose(0)),
+        )
+        for i in range(3)
+    ]
 
 
 def cloud_targets() -> list[Target]:
@@ -96,11 +104,16 @@ DEPTH_METRICS = [
     "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "si_log", "delta1", "delta2", "delta3",
     "inlier_1.03", "inlier_1.05", "inlier_1.10", "si_log_half", "si_log_sample", "i_rmse",
     "delta_auc", "boundary_f1_r1", "boundary_f1_r2", "boundary_f1_r3",
+    "temporal_flicker", "tae",
 ]  # fmt: skip
 CLOUD_METRICS = [
     "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median",
     "chamfer_sum_l2", "chamfer_mean_l2", "chamfer_sum_squared", "chamfer_mean_squared",
     "precision", "recall", "fscore", "normal_consistency",
+]  # fmt: skip
+POINT_MAP_METRICS = [
+    "point_abs_rel", "point_delta1", "point_error", "point_rmse", "point_inlier_1.03",
+    "point_inlier_1.25", "ray_auc_15", "ray_auc_20", "ray_auc_30",
 ]  # fmt: skip
 ANSWER_METRICS = ["accuracy", "chance_corrected_accuracy", "mean_relative_accuracy", "unparsed"]
 
@@ -162,6 +175,30 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         )
     ),
     *(
+        ("point_map", {"alignment": alignment, "camera": camera, **more})
+        for alignment, camera, more in product(
+            [
+                "none",
+                "least_squares_scale",
+                "mean_norm_scale",
+                "l1_scale",
+                "l1_z_shift",
+                "l1_xyz_shift",
+                "l1_scale_z_shift",
+                "l1_scale_xyz_shift",
+                "anchored_scale_z_shift",
+                "anchored_scale_xyz_shift",
+            ],
+            ["predicted", "given"],
+            [
+                {},
+                {"scope": "view", "pool": "views"},
+                {"min_depth_m": 0.8, "max_depth_m": 5.5, "crop": "eigen", "at_most_pixels": 300},
+            ],
+        )
+        if camera == "predicted" or alignment in ("none", "l1_scale")
+    ),
+    *(
         ("spatial_qa", {"scoring": scoring, **more})
         for scoring, more in product(
             ["generation", "loglikelihood"], [{}, {"tolerance": 0}, {"tolerance": 0.2}]
@@ -173,6 +210,11 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 def constant(family: str, protocol: dict[str, Any], target: Target) -> Prediction:
     if family == "depth":
         return Prediction(depth=tuple(np.full(d.shape, 2.0, np.float32) for d in target.depth_m))
+    if family == "point_map":
+        maps = tuple(np.full((*d.shape, 3), [0.1, 0.2, 2.0], np.float32) for d in target.depth_m)
+        return Prediction(
+            point_maps=maps, depth=tuple(np.ascontiguousarray(one[..., 2]) for one in maps)
+        )
     if family == "chamfer":
         flat = tuple(np.full(d.shape, 2.0, np.float32) for d in target.depth_m)
         points = transform(unproject(flat[0], INTRINSICS), invert_pose(pose(0))).reshape(-1, 3)
@@ -201,16 +243,25 @@ def test_truth_is_best_and_neither_scrambled_truth_nor_a_constant_is(
 ) -> None:
     if "icp_m" in protocol:
         pytest.importorskip("open3d", reason="ICP needs Open3D")
-    metrics = {"depth": DEPTH_METRICS, "chamfer": CLOUD_METRICS, "spatial_qa": ANSWER_METRICS}[name]
+    metrics = {
+        "depth": DEPTH_METRICS,
+        "chamfer": CLOUD_METRICS,
+        "point_map": POINT_MAP_METRICS,
+        "spatial_qa": ANSWER_METRICS,
+    }[name]
     size = (480, 640) if protocol.get("crop") == "nyu" else (24, 32)
     targets = {
         "depth": lambda: depth_targets(*size)[: 1 if size[0] > 24 else None],
         "chamfer": cloud_targets,
+        "point_map": cloud_targets,
         "spatial_qa": question_targets,
     }[name]()
     if size[0] > 24:
         # So large a room is smooth: it has no edges.
         metrics = [metric for metric in metrics if not metric.startswith("boundary")]
+    if (name, protocol.get("camera")) == ("point_map", "given"):
+        # What the given camera lifts lies on the right rays.
+        metrics = [metric for metric in metrics if not metric.startswith("ray")]
     family = load_family(name, metrics, protocol)
     rng = np.random.default_rng(0)
     lines: dict[str, list[Any]] = {"truth": [], "scrambled": [], "constant": []}

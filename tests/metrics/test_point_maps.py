@@ -1,0 +1,114 @@
+"""Metrics of point maps by hand, by plain definition, and what leaves them as they are."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from g2vlm_bench.metrics import point_maps
+from g2vlm_bench.metrics.point_maps import POINT_METRICS, compare
+
+TARGET = np.random.default_rng(0).uniform([-2, -1.5, 1], [2, 1.5, 8], (50, 3))
+BEST = {name: 0.0 if name in ("point_abs_rel", "point_error", "point_rmse") else 1.0
+        for name in POINT_METRICS}  # fmt: skip
+# What leaves a metric as it is, when it happens to prediction and truth alike, or to the former.
+OF_BOTH_IN_SCALE = set(POINT_METRICS) - {"point_error", "point_rmse"}
+OF_DIRECTION = {"point_inlier_1.03", "point_inlier_1.25"}
+OF_LENGTH = {name for name in POINT_METRICS if name.startswith("ray")}
+
+
+def noisy(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return TARGET * rng.lognormal(0, 0.1, (50, 1)) + rng.normal(0, 0.1, (50, 3))
+
+
+def test_golden_values() -> None:
+    # |g| = 5, 3 and 2; |p - g| = 1, 0 and 4; |p| = 6, 3 and 2.
+    target = np.array([[0.0, 3, 4], [1, 2, 2], [0, 0, 2]])
+    prediction = np.array([[0, 3.6, 4.8], [1, 2, 2], [0, 0, -2]])
+    pairs = compare(prediction, target)
+    np.testing.assert_allclose(pairs.errors, [1, 0, 4])
+    assert point_maps.abs_rel(pairs) == pytest.approx((1 / 5 + 0 + 4 / 2) / 3)
+    assert point_maps.abs_rel(pairs, epsilon=1.0) == pytest.approx((1 / 6 + 0 + 4 / 3) / 3)
+    # 1 < 0.25 * 5, 0 < 0.25 * 3, not 4 < 0.25 * 2
+    assert point_maps.delta1(pairs) == pytest.approx(2 / 3)
+    assert point_maps.mean_error(pairs) == pytest.approx(5 / 3)
+    assert point_maps.rmse(pairs) == pytest.approx(np.sqrt(17 / 3))
+    # ratios 1.2, 1 and 1: the point behind the camera is as far as it should be
+    assert point_maps.norm_inliers(pairs, 1.25) == 1
+    assert point_maps.norm_inliers(pairs, 1.03) == pytest.approx(2 / 3)
+    # angles 0, 0 and 180 degrees
+    assert point_maps.ray_auc(pairs, 15) == pytest.approx(2 / 3)
+
+
+def test_the_area_below_the_rays_by_definition() -> None:
+    degrees = np.array([0.2, 3.0, 7.0, 14.0, 15.1, 40.0])
+    target = np.tile([0.0, 0, 2], (6, 1))
+    prediction = np.stack(
+        [np.sin(np.radians(degrees)), 0 * degrees, np.cos(np.radians(degrees))], axis=1
+    )
+    limits = np.linspace(0.5, 15, 100)
+    shares = [(degrees <= limit).mean() for limit in limits]
+    expected = np.trapezoid(shares, limits) / 14.5
+    assert point_maps.ray_auc(compare(prediction, target), 15) == pytest.approx(expected)
+
+
+def test_truth_is_best_and_noise_is_not() -> None:
+    for name, metric in POINT_METRICS.items():
+        assert metric(compare(TARGET, TARGET)) == pytest.approx(BEST[name], abs=1e-15), name
+        assert abs(metric(compare(2 * noisy(1)[::-1], TARGET)) - BEST[name]) > 1e-3, name
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 100))
+@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("name", POINT_METRICS)
+def test_each_is_invariant_under_what_it_claims(name, seed, scale) -> None:
+    metric, prediction = POINT_METRICS[name], noisy(seed)
+    value = metric(compare(prediction, TARGET))
+    turn = Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+    turned = metric(compare(prediction @ turn.T, TARGET @ turn.T))
+    assert turned == pytest.approx(value, rel=1e-9)
+    order = np.random.default_rng(seed).permutation(50)
+    assert metric(compare(prediction[order], TARGET[order])) == pytest.approx(value, rel=1e-12)
+    larger = metric(compare(scale * prediction, scale * TARGET))
+    assert larger == pytest.approx(value * (1 if name in OF_BOTH_IN_SCALE else scale), rel=1e-9)
+    if name in OF_DIRECTION:
+        assert metric(compare(-prediction, TARGET)) == value
+    if name in OF_LENGTH:
+        assert metric(compare(scale * prediction, TARGET)) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", POINT_METRICS)
+def test_none_is_invariant_under_more(name) -> None:
+    metric = POINT_METRICS[name]
+    if name not in OF_DIRECTION:
+        assert metric(compare(-TARGET, TARGET)) != BEST[name]
+    if name not in OF_LENGTH:
+        assert metric(compare(1.3 * TARGET, TARGET)) != BEST[name]
+    assert metric(compare(TARGET + np.array([0.5, 0, 0.5]), TARGET)) != BEST[name]
+
+
+def test_a_prediction_at_the_camera_is_as_wrong_as_it_can_be() -> None:
+    pairs = compare(np.zeros((50, 3)), TARGET)
+    assert point_maps.abs_rel(pairs) == pytest.approx(1)
+    for name in POINT_METRICS:
+        if BEST[name] == 1:
+            assert POINT_METRICS[name](pairs) == 0, name
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (partial(point_maps.norm_inliers, ratio=1.0), "ratio above 1"),
+        (partial(point_maps.norm_inliers, ratio=np.nan), "ratio above 1"),
+        (partial(point_maps.ray_auc, limit_deg=0.5), "limit above 0.5"),
+    ],
+)
+def test_thresholds_without_meaning(call, says) -> None:
+    with pytest.raises(ValueError, match=says):
+        call(compare(TARGET, TARGET))

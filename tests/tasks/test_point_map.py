@@ -1,0 +1,358 @@
+"""Point maps: what each protocol says, golden values, ambiguities, cameras, failures."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import msgspec
+import numpy as np
+import pytest
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.cameras import unproject
+from g2vlm_bench.protocols.point_map import Alignment, PointMapProtocol
+from g2vlm_bench.sample import Ambiguity, Prediction, Target, Want
+from g2vlm_bench.task import NoTruthError
+
+METRICS = [
+    "point_abs_rel", "point_delta1", "point_error", "point_rmse", "point_inlier_1.03",
+    "point_inlier_1.25", "ray_auc_15", "ray_auc_20", "ray_auc_30",
+]  # fmt: skip
+ALIGNMENTS = Alignment.__args__  # type: ignore[attr-defined]
+CAMERA = np.array([[4.0, 0, 4], [0, 4.0, 3], [0, 0, 1]])
+NAN, INF = float("nan"), float("inf")
+
+
+def depth(seed: int = 0, size: tuple[int, int] = (6, 8)) -> np.ndarray:
+    found = np.random.default_rng(seed).uniform(1, 6, size).astype(np.float32)
+    found[0, 0] = NAN
+    return found
+
+
+def target(*depths: np.ndarray) -> Target:
+    maps = depths or (depth(),)
+    return Target(depth_m=maps, intrinsics=(CAMERA,) * len(maps))
+
+
+def points(true: Target, change=lambda p: p, ambiguity: Ambiguity | None = None) -> Prediction:
+    """The true points, changed; 1 where there is no truth."""
+    maps = tuple(unproject(np.nan_to_num(d, nan=1.0), CAMERA) for d in true.depth_m)
+    changed = tuple(np.asarray(change(one), np.float32) for one in maps)
+    return Prediction(point_maps=changed, ambiguity=ambiguity)
+
+
+# --------------------------------------------------------------------------------- protocols
+
+
+def test_every_departure_from_the_default_is_in_the_label() -> None:
+    pieces = [
+        {"scope": "view"}, {"fit_weights": "inverse_distance"}, {"fit_grid": 64},
+        {"fit_sign": "any"}, {"camera": "given"}, {"min_depth_m": 0.1}, {"max_depth_m": 10},
+        {"max_depth_m": 10.5}, {"max_over_near": 1000}, {"crop": "nyu"}, {"crop": "garg"},
+        {"at_most_pixels": 75000}, {"relative_epsilon_m": 1e-6}, {"pool": "views"},
+    ]  # fmt: skip
+    assert {key for piece in pieces for key in piece} | {"profile", "alignment"} == {
+        field.name for field in msgspec.structs.fields(PointMapProtocol)
+    }
+    labels = []
+    for alignment, more in product(ALIGNMENTS, [{}, *pieces]):
+        try:
+            protocol = msgspec.convert({"alignment": alignment, **more}, PointMapProtocol)
+        except msgspec.ValidationError:
+            continue
+        labels.append(protocol.label)
+    assert len(labels) > 100
+    assert len(set(labels)) == len(labels)
+    assert labels[0] == "metric"
+    assert msgspec.convert(
+        {"alignment": "l1_scale", "fit_weights": "inverse_distance", "camera": "given"},
+        PointMapProtocol,
+    ).label == "l1_scale+given_camera+weighted"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says"),
+    [
+        ({"min_depth_m": 2, "max_depth_m": 1}, "min_depth_m < max_depth_m"),
+        ({"max_depth_m": NAN}, "max_depth_m"),
+        ({"alignment": "none", "fit_weights": "inverse_distance"}, "an L1 alignment to weigh"),
+        ({"alignment": "mean_norm_scale", "fit_weights": "inverse_distance"}, "an L1 alignment"),
+        ({"alignment": "l1_scale", "fit_sign": "any"}, "l1_scale with a shift"),
+        ({"fit_grid": 64}, "an alignment to fit on a grid"),
+        ({"alignment": "sim3"}, "sim3"),
+        ({"align": "none"}, "Did you mean 'alignment'"),
+    ],
+)
+def test_protocols_without_meaning_are_refused(load_family, protocol, says) -> None:
+    with pytest.raises(BenchError, match=says):
+        load_family("point_map", METRICS, protocol)
+
+
+def test_one_camera_lifts_in_a_task(load_family) -> None:
+    with pytest.raises(BenchError, match=r"one camera.*Make a task of each"):
+        load_family("point_map", ["point_abs_rel"], {"camera": "given"}, {"camera": "predicted"})
+    with pytest.raises(BenchError, match=r"'ray_auc_15'.*all rays are right"):
+        load_family("point_map", ["ray_auc_15"], {"camera": "given"})
+
+
+def test_what_a_model_is_asked_for(load_family) -> None:
+    lifting = frozenset({Want.DEPTH, Want.INTRINSICS})
+    assert load_family("point_map", METRICS).wants == (frozenset({Want.POINT_MAPS}), lifting)
+    given = load_family("point_map", METRICS[:1], {"camera": "given"})
+    assert given.wants == (frozenset({Want.DEPTH}),)
+
+
+# ----------------------------------------------------------------------------------- ambiguity
+
+UP_TO = {
+    "none": "metric", "l1_z_shift": "metric", "l1_xyz_shift": "metric",
+    "least_squares_scale": "scale", "mean_norm_scale": "scale", "l1_scale": "scale",
+    "l1_scale_z_shift": "scale", "anchored_scale_z_shift": "scale",
+    "l1_scale_xyz_shift": "affine", "anchored_scale_xyz_shift": "affine",
+}  # fmt: skip
+SERVES = {
+    "metric": {"metric", "scale", "affine"},
+    "scale": {"scale", "affine"},
+    "affine": {"affine"},
+    "affine_disparity": set(),
+}
+
+
+@pytest.mark.parametrize("known", SERVES)
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_predictions_are_weakened_never_strengthened(load_family, known, alignment) -> None:
+    family = load_family("point_map", METRICS, {"alignment": alignment})
+    served = UP_TO[alignment] in SERVES[known]
+    assert bool(family.servable(Ambiguity(known))) == served
+    true = target()
+    assert bool(family.score(true, points(true), Ambiguity(known)).values) == served
+    assert family.servable(None) == ()
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_a_score_is_invariant_under_what_the_protocol_forgives_and_no_more(
+    load_family, alignment
+) -> None:
+    family = load_family("point_map", METRICS, {"alignment": alignment})
+    true, rng = target(), np.random.default_rng(3)
+    noise = rng.lognormal(0, 0.1, (6, 8, 1)) + rng.normal(0, 0.01, (6, 8, 3))
+
+    def scores(change) -> dict[str, float]:
+        found = family.score(true, points(true, lambda p: change(noise * p)), Ambiguity.METRIC)
+        return dict(found.values)
+
+    plain = scores(lambda p: p)
+    moves = {
+        "scale": lambda p: 3 * p,
+        "z_shift": lambda p: p + np.array([0, 0, 1.5]),
+        "xyz_shift": lambda p: p + np.array([0.7, -0.4, 1.5]),
+        "turn": lambda p: p[..., [1, 0, 2]],
+    }
+    forgiven = {
+        "scale": "scale" in alignment,
+        "z_shift": alignment.endswith(("_z_shift", "_xyz_shift")),
+        "xyz_shift": alignment.endswith("_xyz_shift"),
+        "turn": False,
+    }
+    for name, move in moves.items():
+        # Shares may differ by a pixel that lies on a threshold in float32.
+        same = scores(move) == pytest.approx(plain, rel=1e-4, abs=1e-4)
+        assert same == forgiven[name], name
+
+
+# ------------------------------------------------------------------------------------- values
+
+
+def test_golden_values_of_two_pixels(load_family) -> None:
+    true = Target(
+        depth_m=(np.array([[2.0, 4.0]], np.float32),),
+        # Pixel centres at (0.5, 0.5) and (1.5, 0.5): rays (0, 0, 1) and (0.75, 0, 1).
+        intrinsics=(np.array([[4 / 3, 0, 0.5], [0, 4 / 3, 0.5], [0, 0, 1]]),),
+    )
+    # True points (0, 0, 2) and (3, 0, 4), of norms 2 and 5.
+    predicted = np.array([[[0, 0, 1], [3, 0, 2]]], np.float32)
+    family = load_family("point_map", METRICS, {"alignment": "none"}, {"alignment": "l1_scale"})
+    values = family.score(true, Prediction(point_maps=(predicted,)), Ambiguity.METRIC).values
+    assert values["point_abs_rel@metric"] == pytest.approx((1 / 2 + 2 / 5) / 2)
+    assert values["point_rmse@metric"] == pytest.approx(np.sqrt((1 + 4) / 2))
+    assert values["point_error@metric"] == pytest.approx(1.5)
+    assert values["point_delta1@metric"] == 0  # 1 > 0.25, 2 > 0.9
+    # |p| = 1 and 3.6: ratios 2 and 1.387
+    assert values["point_inlier_1.25@metric"] == 0
+    # Ratios 2 (weight 1), 1 (3) and 2 (2): their lower median is 1, so that nothing moves.
+    assert values["point_abs_rel@l1_scale"] == values["point_abs_rel@metric"]
+
+
+def test_depth_is_lifted_by_the_predicted_camera_or_by_the_given_one(load_family) -> None:
+    true = target()
+    wider = CAMERA * [[0.5], [0.5], [1]] + [[0, 0, 2], [0, 0, 1.5], [0, 0, 0]]
+    filled = np.nan_to_num(true.depth_m[0], nan=1.0)
+    told = Prediction(depth=(filled,), intrinsics=(wider,))
+    ours = load_family("point_map", METRICS)
+    as_map = Prediction(point_maps=(unproject(filled, wider).astype(np.float32),))
+    values = ours.score(true, told, Ambiguity.METRIC).values
+    assert values == ours.score(true, as_map, Ambiguity.METRIC).values
+    assert values["point_abs_rel@metric"] > 0.1
+    given = load_family("point_map", ["point_abs_rel"], {"camera": "given"})
+    assert given.score(true, told, Ambiguity.METRIC).values == {
+        "point_abs_rel@metric+given_camera": 0
+    }
+    # A map of points is no depth that a given camera could lift.
+    with pytest.raises(ValueError, match="expected a prediction with depth, got none"):
+        given.score(true, as_map, Ambiguity.METRIC)
+
+
+def test_affine_depth_is_not_lifted(load_family) -> None:
+    family = load_family("point_map", METRICS, {"alignment": "l1_scale_xyz_shift"})
+    true = target()
+    told = Prediction(depth=(np.nan_to_num(true.depth_m[0], nan=1.0),), intrinsics=(CAMERA,))
+    assert family.score(true, told, Ambiguity.SCALE).values
+    with pytest.raises(ValueError, match="got affine depth: a shift of depth bends"):
+        family.score(true, told, Ambiguity.AFFINE)
+
+
+def test_views_share_a_fit_or_have_one_each(load_family) -> None:
+    true = target(depth(0), depth(1, (4, 5)))
+    scales = iter((2.0, 0.5))
+    told = points(true, lambda p: next(scales) * p)
+    metric = "point_abs_rel"
+    shared, each = ({"alignment": "l1_scale", "scope": scope} for scope in ("sample", "view"))
+    family = load_family("point_map", [metric], shared, each)
+    found = family.score(true, told, Ambiguity.SCALE)
+    assert found.values[f"{metric}@l1_scale"] > 0.1
+    assert found.values[f"{metric}@l1_scale+view_fit"] == pytest.approx(0, abs=1e-6)
+    records = found.details["alignment"]["l1_scale+view_fit"]
+    assert [record["scale"] for record in records] == pytest.approx([0.5, 2.0])
+    assert found.details["alignment"]["l1_scale"]["kind"] == "l1_scale"
+
+
+def test_pixels_are_pooled_or_views_are(load_family) -> None:
+    true = target(depth(0), depth(1, (4, 5)))
+    factors = iter((1.1, 1.4))
+    told = points(true, lambda p: next(factors) * p)
+    family = load_family("point_map", ["point_abs_rel"], {}, {"pool": "views"})
+    values = family.score(true, told, Ambiguity.METRIC).values
+    # 47 and 19 valid pixels
+    pooled = (47 * 0.1 + 19 * 0.4) / 66
+    assert values["point_abs_rel@metric"] == pytest.approx(pooled, rel=1e-5)
+    assert values["point_abs_rel@metric+view_pool"] == pytest.approx(0.25, rel=1e-5)
+
+
+def test_only_counted_pixels_are_looked_at(load_family) -> None:
+    true = target(np.array([[1.0, 2, 3, 900], [1, 2, 3, NAN]], np.float32))
+    wild = points(true, lambda p: np.where(p[..., 2:] > 2.5, NAN, p))
+    family = load_family("point_map", METRICS, {"max_depth_m": 2.5})
+    assert family.score(true, wild, Ambiguity.METRIC).values["point_abs_rel@metric+cap2.5"] == 0
+    family = load_family("point_map", METRICS, {"max_over_near": 2.0, "min_depth_m": 0.5})
+    # The 1% quantile is 1, so that truth up to 2 counts.
+    (value,) = {
+        v for k, v in family.score(true, wild, Ambiguity.METRIC).values.items() if "abs_rel" in k
+    }
+    assert value == 0
+
+
+# ----------------------------------------------------------------------------------- failures
+
+
+def spoilt(value: float):
+    def change(p: np.ndarray) -> np.ndarray:
+        changed = p.copy()
+        changed[2, 3, 1] = value
+        return changed
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (lambda t: points(t, spoilt(NAN)), "got 1 non-finite of 47|expected a finite prediction"),
+        (lambda t: points(t, spoilt(INF)), "got 1 non-finite of 47|expected a finite prediction"),
+        (lambda t: points(t, lambda p: p * NAN), "47 non-finite|expected a finite prediction"),
+        (lambda t: points(t, lambda p: p[:-1]), r"expected point maps of the truth's sizes"),
+        (lambda t: points(t, lambda p: p.swapaxes(0, 1)), r"got \[\(8, 6, 3\)\]"),
+        (lambda t: points(target(depth(), depth())), r"got \[\(6, 8, 3\), \(6, 8, 3\)\]"),
+        (lambda t: Prediction(), "expected a prediction with point maps, or depth with intrinsics"),
+        (lambda t: Prediction(depth=t.depth_m), "point maps, or depth with intrinsics"),
+        (
+            lambda t: Prediction(depth=t.depth_m, intrinsics=(CAMERA,) * 2),
+            "expected intrinsics for 1 depth maps, got 2",
+        ),
+        (
+            lambda t: Prediction(depth=t.depth_m, intrinsics=(np.zeros((3, 3)),)),
+            "expected positive focal lengths",
+        ),
+        (
+            lambda t: Prediction(depth=(t.depth_m[0] * NAN,), intrinsics=(CAMERA,)),
+            "non-finite|expected a finite prediction",
+        ),
+    ],
+)
+@pytest.mark.parametrize("alignment", ["none", "l1_scale", "anchored_scale_xyz_shift"])
+def test_predictions_that_cannot_be_scored_fail(load_family, score, told, says, alignment) -> None:
+    family = load_family("point_map", METRICS, {"alignment": alignment})
+    true = target()
+    with pytest.raises(ValueError, match=says):
+        family.score(true, told(true), Ambiguity.METRIC)
+    assert score(family, true, told(true)).status == "failed"
+
+
+@pytest.mark.parametrize("alignment", ["l1_scale", "least_squares_scale"])
+@pytest.mark.parametrize("change", [lambda p: 0 * p, lambda p: -p])
+def test_a_scale_that_is_none_fails_its_protocol_alone(load_family, alignment, change) -> None:
+    family = load_family("point_map", METRICS, {}, {"alignment": alignment})
+    true = target()
+    found = family.score(true, points(true, change), Ambiguity.METRIC)
+    assert {name.partition("@")[2] for name in found.values} == {"metric"}
+    assert "expected a best scale above 0" in found.details["undefined"]
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_one_point_everywhere_is_scored_and_is_bad(load_family, alignment) -> None:
+    family = load_family("point_map", METRICS, {"alignment": alignment})
+    true = target()
+    told = points(true, lambda p: np.tile([0.1, 0.2, 2.0], (6, 8, 1)))
+    for name, value in family.score(true, told, Ambiguity.METRIC).values.items():
+        assert np.isfinite(value)
+        best = {spec.name: spec.best for spec in family.specs}[name]
+        assert abs(value - best) > 0.05, name
+
+
+@pytest.mark.parametrize(
+    "true",
+    [
+        Target(),
+        Target(depth_m=(depth(),)),
+        Target(intrinsics=(CAMERA,)),
+        target(depth() * np.float32(NAN)),
+    ],
+)
+def test_a_sample_without_truth_is_unscored(load_family, score, true) -> None:
+    family = load_family("point_map", METRICS, {"alignment": "l1_scale"})
+    with pytest.raises(NoTruthError):
+        family.weights(true)
+    assert score(family, true, points(target())).status == "unscored"
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_fewer_points_than_a_fit_has_freedom_are_no_truth(
+    load_family, score, alignment, count
+) -> None:
+    """One point fits any truth by a shift, and would make any prediction perfect."""
+    few = np.full((6, 8), NAN, np.float32)
+    few.flat[:count] = [1.0, 3.0, 2.0][:count]
+    family = load_family("point_map", METRICS, {"alignment": alignment})
+    line = score(family, target(few), points(target(few), lambda p: p[::-1, ::-1]))
+    least = 1 if alignment == "none" else 3 if alignment.endswith("shift") else 2
+    assert (line.status == "unscored") == (count < least)
+    if line.status == "scored":
+        assert line.values[next(n for n in line.values if "abs_rel" in n)] > 0.01
+
+
+def test_the_truth_is_whole_where_there_is_none(load_family) -> None:
+    family = load_family("point_map", METRICS)
+    perfect = family.truth(target())
+    assert np.isfinite(perfect.point_maps[0]).all()
+    assert perfect.point_maps[0].dtype == np.float32
+    assert (perfect.ambiguity, perfect.depth[0][0, 0]) == (Ambiguity.METRIC, 1.0)
