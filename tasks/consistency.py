@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry import cameras
+from g2vlm_bench.geometry.relations import (
+    METRIC_RELATIONS,
+    ORDER_RELATIONS,
+    answer_from_geometry,
+)
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics.choices import parse_yes_no
 from g2vlm_bench.metrics.consistency import (
-    METRIC_RELATIONS,
-    ORDER_RELATIONS,
     AgreementPool,
     ConcordancePool,
     Lengths,
     Verdict,
     WrongAlike,
-    answer_from_geometry,
 )
 from g2vlm_bench.metrics.numbers import in_unit, parse_number
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
