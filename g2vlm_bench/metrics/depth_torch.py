@@ -204,7 +204,8 @@ def _delta_auc(pixels: _Pixels) -> Tensor:
     exponents = exponents.to(torch.float32).to(torch.float64)
     thresholds = (1.25**exponents).expand(len(pixels.depth), -1).contiguous()
     below = torch.searchsorted(pixels.ratios.sort(dim=1).values, thresholds)
-    return torch.trapezoid(below / pixels.count[:, None], exponents, dim=1) / 5
+    shares = below.to(torch.float64) / pixels.count[:, None]
+    return torch.trapezoid(shares, exponents, dim=1) / 5
 
 
 _METRICS: dict[str, Callable[[_Pixels], Tensor]] = {
