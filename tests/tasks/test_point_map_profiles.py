@@ -13,6 +13,7 @@ import pytest
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
+from g2vlm_bench.survey import survey
 from g2vlm_bench.task import load_profile
 
 PEERS: dict[tuple[str, int], dict[str, float]] = {
@@ -95,6 +96,20 @@ def test_every_profile_of_point_maps_but_the_default_has_golden_values() -> None
         for fields in profile.expand("point_map", None, "")
     }
     assert labels == {label for label, _ in PEERS}
+
+
+def test_one_map_under_every_profile() -> None:
+    """What the protocol alone is worth: from .07 to .31 of the same points."""
+    target, prediction = point_case(0, ties=False)
+    readings = survey(Plugins.find(), "point_map", target, prediction, Ambiguity.METRIC)
+    values = {reading.protocol: reading.values["point_abs_rel"] for reading in readings}
+    assert len(values) == 9
+    assert min(values, key=values.get) == "default.affine"
+    assert values["default.affine"] < values["moge.affine"]
+    assert max(values.values()) > 4 * min(values.values())
+    refused = survey(Plugins.find(), "point_map", target, prediction, Ambiguity.AFFINE)
+    assert {r.protocol for r in refused if r.values} == {"default.affine", "moge.affine"}
+    assert {r.problem for r in refused if not r.values} == {"refused: affine predictions"}
 
 
 def test_thinned_maps_are_those_of_unidepth(load_family) -> None:
