@@ -108,6 +108,12 @@ def _disc(share: float) -> Callable[[Vector], Surface]:
     return foot
 
 
+def _pole(extent: Vector) -> Surface:
+    """Where a sign's pole stands."""
+    radius = 0.07 * extent[1]
+    return Surface((0.0, 0.0, 0.0), (radius, radius), round=True)
+
+
 def _ring(extent: Vector) -> Surface:
     """The circle on which a lying ring touches the ground."""
     radius = (extent[0] - extent[2]) / 2
@@ -298,7 +304,7 @@ KINDS: Mapping[str, Kind] = {
     "crate": Kind("crates", _bands(0.42, 0.60, 0.85), _crate, _crate_floor),
     "lamp": Kind("lamps", _bands(0.55, 0.90, 1.40), _lamp, foot=_disc(0.7)),
     "car": Kind("cars", _bands(3.00, 3.90, 5.00), _car, has_front=True),
-    "sign": Kind("signs", _bands(1.80, 2.30, 2.90), _sign, has_front=True),
+    "sign": Kind("signs", _bands(1.80, 2.30, 2.90), _sign, foot=_pole, has_front=True),
     "person": Kind("people", _bands(1.25, 1.60, 1.95), _person, foot=_disc(0.62)),
     "tree": Kind("trees", _bands(2.60, 3.60, 4.80), _tree, foot=_disc(0.22)),
 }
@@ -314,8 +320,7 @@ def spoken(kind: str) -> str:
 def part_distance_m(part: Part, points: ArrayLike) -> NDArray[np.float64]:
     """Signed distance of points `(..., 3)` in the thing's own frame to a part, metres.
 
-    Negative inside; exact outside, and for a cone and an uneven extent a bound that is never more
-    than the true distance.
+    Negative inside; a round part must be as wide as it is deep.
     """
     local = np.asarray(points, np.float64) - part.center_m
     half = np.array(part.extent_m) / 2
@@ -332,9 +337,21 @@ def part_distance_m(part: Part, points: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(ring - reach)
     if part.primitive == "cylinder":
         return _outside(np.stack([radial - radius, np.abs(along) - reach], axis=-1))
+    return _cone_distance(radial, along, radius, reach)
+
+
+def _cone_distance(
+    radial: NDArray[np.float64], along: NDArray[np.float64], radius: float, reach: float
+) -> NDArray[np.float64]:
+    """Signed distance to a cone with its tip at `along = reach` and its base at `-reach`."""
     slope = math.hypot(radius, 2 * reach)
-    side = ((radial - radius) * 2 * reach + (along + reach) * radius) / slope
-    return np.asarray(np.maximum(side, -reach - along))
+    outward = ((radial - radius) * 2 * reach + (along + reach) * radius) / slope
+    # How far up the side, from the base's rim to the tip, the nearest point of it is.
+    up = ((radius - radial) * radius + (along + reach) * 2 * reach) / slope
+    side = np.hypot(outward, up - np.clip(up, 0, slope))
+    base = np.hypot(np.maximum(radial - radius, 0), along + reach)
+    inside = (outward < 0) & (along > -reach)
+    return np.asarray(np.minimum(side, base) * np.where(inside, -1, 1))
 
 
 def _outside(excess: NDArray[np.float64]) -> NDArray[np.float64]:

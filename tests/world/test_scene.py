@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from g2vlm_bench.world.scene import (
     COLORS,
     SPLITS,
     Body,
+    Camera,
     Scene,
+    check_scene,
     from_record,
     to_record,
 )
+from g2vlm_bench.world.shapes import KINDS, part_distance_m
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +28,12 @@ def scenes() -> list[Scene]:
     return [make_scene(seed, split) for seed in range(60) for split in SPLITS]
 
 
-def inside(body: Body, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Membership by the plain definition of each solid, apart from `Body.distance_m`."""
+def turned(body: Body, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """World points in a body's own frame, by hand."""
     yaw = math.radians(body.yaw_deg)
-    rotation = np.array([[math.cos(yaw), math.sin(yaw)], [-math.sin(yaw), math.cos(yaw)]])
-    flat = (points[:, :2] - body.base_m[:2]) @ rotation.T
-    up = points[:, 2] - body.base_m[2]
-    width, depth, height = body.extent_m
-    if body.kind == "sphere":
-        return (flat**2).sum(axis=1) + (up - width / 2) ** 2 < (width / 2) ** 2
-    within = (up > 0) & (up < height)
-    if body.kind == "cylinder":
-        return within & ((flat**2).sum(axis=1) < (width / 2) ** 2)
-    return within & (np.abs(flat[:, 0]) < width / 2) & (np.abs(flat[:, 1]) < depth / 2)
+    x, y, z = (points - body.base_m).T
+    front, left = math.cos(yaw) * x + math.sin(yaw) * y, math.cos(yaw) * y - math.sin(yaw) * x
+    return np.column_stack([front, left, z])
 
 
 def test_record_survives_json_exactly(scenes: list[Scene]) -> None:
@@ -70,22 +67,73 @@ def test_record_without_a_key_is_refused() -> None:
         from_record(record)
 
 
-def test_signed_distance_agrees_with_membership_and_geometry(scenes: list[Scene]) -> None:
+def test_signed_distance_is_that_of_the_nearest_part(scenes: list[Scene]) -> None:
     rng = np.random.default_rng(1)
-    for scene in scenes[:20]:
+    for scene in scenes[:30]:
         for body in scene.bodies:
-            points = body.center_m + rng.uniform(-0.8, 0.8, size=(500, 3))
-            distance = body.distance_m(points)
-            np.testing.assert_array_equal(distance < 0, inside(body, points))
-            # Nothing of the body is nearer than the distance, and something is as near.
-            outside = points[distance > 0.05][:5]
-            radius = np.linalg.norm(body.extent_m) / 2
-            cloud = body.center_m + rng.uniform(-radius, radius, size=(20000, 3))
-            cloud = cloud[inside(body, cloud)]
-            for point in outside:
-                nearest = np.linalg.norm(cloud - point, axis=1).min()
-                exact = float(body.distance_m(point))
-                assert exact <= nearest <= exact + 0.1
+            points = body.center_m + rng.uniform(-0.8, 0.8, size=(200, 3))
+            own = turned(body, points)
+            np.testing.assert_allclose(body.in_own_frame(points), own, atol=1e-12)
+            parts = KINDS[body.kind].build(body.extent_m)
+            nearest = np.min([part_distance_m(part, own) for part in parts], axis=0)
+            np.testing.assert_allclose(body.distance_m(points), nearest, atol=1e-12)
+
+
+def test_front_is_the_own_x_axis() -> None:
+    body = Body(1, "car", "red", "matte", "small", (3.0, 1.3, 1.1), (0.0, 0.0, 0.0), 90.0, 0)
+    np.testing.assert_allclose(body.front, [0, 1, 0], atol=1e-12)
+    # Its bonnet is lower than its cabin: nothing is over the front.
+    assert body.distance_m([0.0, 1.4, 1.0]) > 0 > body.distance_m([0.0, -1.0, 1.0])
+
+
+def test_a_way_is_walked_evenly() -> None:
+    path = ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (2.0, 2.0, 0.0))
+    car = Body(1, "car", "red", "matte", "small", (3.0, 1.3, 1.1), path[0], 0.0, 0, path_m=path)
+    places = [car.at(time).base_m for time in (0, 0.25, 0.5, 0.75, 1)]
+    assert places == [(0, 0, 0), (1, 0, 0), (2, 0, 0), (2, 1, 0), (2, 2, 0)]
+    assert [car.at(time).yaw_deg for time in (0.25, 0.75)] == [0, 90]
+    assert car.at(0.5).path_m == ()
+
+
+BOX = Body(1, "box", "red", "matte", "small", (0.3, 0.3, 0.3), (0.0, 0.0, 0.0), 0.0, 0)
+CAMERA = Camera((2.0, 0.0, 1.2), (0.0, 0.0, 0.2), 0.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bodies": ()}, "bodies: expected at least one, got none"),
+        ({"lights": ()}, "lights: expected at least one"),
+        ({"cameras": ()}, "got 0 cameras, 1 frames"),
+        ({"frames": 3}, "got 1 cameras, 3 frames"),
+        ({"split": "tset"}, "split: got unknown 'tset'. Did you mean 'test'"),
+        ({"bodies": (replace(BOX, kind="bok"),)}, "kind of body 1: got unknown 'bok'"),
+        ({"bodies": (replace(BOX, color="rad"),)}, "Did you mean 'red'"),
+        ({"bodies": (replace(BOX, material="wet"),)}, "material of body 1"),
+        ({"bodies": (replace(BOX, size="huge"),)}, "size of body 1"),
+        ({"bodies": (replace(BOX, id=2),)}, "body 1: expected id 1, got 2"),
+        ({"bodies": (replace(BOX, support=1),)}, "expected a support that comes before it"),
+        ({"bodies": (replace(BOX, extent_m=(0.3, 0.0, 0.3)),)}, "expected positive extents"),
+        ({"bodies": (replace(BOX, path_m=((1.0, 0.0, 0.0),) * 2),)}, "begins at its base"),
+        ({"bodies": (BOX, replace(BOX, id=2))}, "expected unique names, got two 'red box'"),
+        ({"cameras": (replace(CAMERA, fov_deg=0.0),)}, "camera 0: expected an angle of view"),
+        ({"cameras": (replace(CAMERA, fov_deg=180.0),)}, "angle of view between 0 and 180"),
+        ({"cameras": (replace(CAMERA, fov_deg=math.nan),)}, "angle of view"),
+        (
+            {"cameras": (CAMERA, replace(CAMERA, target_m=(2.0, 0.0, 0.0)))},
+            "camera 1: expected a d",
+        ),
+        ({"cameras": (replace(CAMERA, position_m=(0.0, 0.1, 0.1)),)}, "got inside the red box"),
+    ],
+)
+def test_impossible_scenes_are_refused(change: dict[str, object], message: str) -> None:
+    scene = replace(make_scene(0, "test", "room"), bodies=(BOX,), cameras=(CAMERA,))
+    check_scene(scene)
+    impossible = replace(scene, **change)  # type: ignore[arg-type]
+    with pytest.raises(BenchError, match=message):
+        check_scene(impossible)
+    with pytest.raises(BenchError, match=message):
+        from_record(to_record(impossible))
 
 
 def test_pose_is_a_rigid_opencv_camera() -> None:

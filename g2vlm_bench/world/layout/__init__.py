@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from g2vlm_bench.errors import BenchError, nearest
-from g2vlm_bench.world.layout.cameras import Sight, film, walk_around
-from g2vlm_bench.world.layout.first import make_first_scene
-from g2vlm_bench.world.layout.motion import MOMENTS, MOVERS, set_in_motion, solids_over_time
+from g2vlm_bench.world.layout.cameras import Framing, film, walk_around
+from g2vlm_bench.world.layout.motion import MOMENTS, MOVERS, set_in_motion
 from g2vlm_bench.world.layout.recipe import (
     HELD_OUT_COLORS,
     HELD_OUT_PAIRS,
@@ -47,7 +46,7 @@ _MAX_SEED = 2**63
 
 
 def make_scene(
-    seed: int, split: str, place: str = "first", frames: int = 1, recipe: Recipe | None = None
+    seed: int, split: str, place: str = "room", frames: int = 1, recipe: Recipe | None = None
 ) -> Scene:
     """Make a still scene with 8 cameras, or a moving one with a camera for each frame.
 
@@ -67,8 +66,6 @@ def make_scene(
         BenchError: The split or place is unknown, the seed negative, the number of frames less than
             1, or the recipe asks for what its split or its place cannot have.
     """
-    if place == "first":
-        return make_first_scene(seed, split)
     _check(seed, split, place, frames)
     name = f"world{WORLD_VERSION}-{place}-{split}{f'-{frames}f' if frames > 1 else ''}"
     if recipe is None:
@@ -100,13 +97,13 @@ def _shoot(
     arrangement = stage.arrangement
     bodies = tuple(arrangement.bodies)
     solids = [solid for body in bodies for solid in arrangement.solids(body.id)]
-    sight = Sight(_middles(bodies, stage), solids, stage.clearance_m, stage.musts)
+    framing = Framing(_middles(bodies[stage.backdrop :]), solids, stage.clearance_m, stage.musts)
     start = None
     if stage.musts:
         x, y, _ = stage.musts[0]
         # From across the room what must be seen is behind the things, not beside the camera.
         start = math.atan2(-y, -x) + rng.random() - 0.5
-    cameras = walk_around(rng, stage.draw_camera, sight, start)
+    cameras = walk_around(rng, stage.draw_camera, framing, start)
     return (bodies, cameras) if cameras else None
 
 
@@ -114,23 +111,30 @@ def _film(
     rng: np.random.Generator, stage: Stage, frames: int
 ) -> tuple[tuple[Body, ...], tuple[Camera, ...]] | None:
     """A moving scene's bodies and the cameras that film them."""
-    bodies = set_in_motion(rng, stage.arrangement)
-    if bodies is None:
+    moved = set_in_motion(rng, stage.arrangement)
+    if moved is None:
         return None
-    over_time = [solids_over_time(body) for body in bodies]
-    sights = []
+    bodies, over_time = moved
+    framings = []
     for moment in range(MOMENTS):
-        there = tuple(body.at(moment / (MOMENTS - 1)) for body in bodies)
-        solids = [solid for moments in over_time for solid in moments[moment]]
-        # Half as much again at these moments leaves enough between them.
-        sights.append(Sight(_middles(there, stage), solids, 1.5 * stage.clearance_m))
-    cameras = film(rng, stage.draw_camera, sights, frames)
+        there = [body.at(moment / (MOMENTS - 1)) for body in bodies]
+        # Whoever asks where a thing will be must have seen it.
+        movers = [now for body, now in zip(bodies, there, strict=True) if body.path_m]
+        framings.append(
+            Framing(
+                _middles(there[stage.backdrop :]),
+                [solid for moments in over_time for solid in moments[moment]],
+                # Half as much again at these moments leaves enough between them.
+                1.5 * stage.clearance_m,
+                _middles(movers),
+            )
+        )
+    cameras = film(rng, stage.draw_camera, framings, frames)
     return (bodies, cameras) if cameras else None
 
 
-def _middles(bodies: tuple[Body, ...], stage: Stage) -> list[Vector]:
-    shown = bodies[stage.backdrop :]
-    return [(b.base_m[0], b.base_m[1], b.base_m[2] + b.extent_m[2] / 2) for b in shown]
+def _middles(bodies: Sequence[Body]) -> list[Vector]:
+    return [(b.base_m[0], b.base_m[1], b.base_m[2] + b.extent_m[2] / 2) for b in bodies]
 
 
 def _check(seed: int, split: str, place: str, frames: int) -> None:

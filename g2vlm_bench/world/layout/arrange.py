@@ -33,7 +33,6 @@ _TURNED = ("box", "table", "chair", "shelf", "crate", "sign")
 _OVERHANGERS = ("box", "cylinder")
 _OVERHANG = (0.10, 0.30)
 _OVERHANG_CHANCE = 0.15
-_RIDE_CHANCE = 0.65
 _TRIES = 30
 
 
@@ -46,6 +45,7 @@ class Arrangement:
         ceiling_m: What no top reaches.
         gap_m: What is left between neighbours.
         walkway_m: What is left free along the walls by what stands on the floor.
+        ride_chance: How often a thing that may stand on others is tried there first.
         scale: Factor of the size bands of what is added.
         bodies: What stands there; ids count from 1.
         keep_clear: Prisms over the floor that no body may reach into, whatever their height.
@@ -56,6 +56,7 @@ class Arrangement:
     ceiling_m: float
     gap_m: float
     walkway_m: float = 0.0
+    ride_chance: float = 1.0
     scale: float = 1.0
     bodies: list[Body] = field(default_factory=list)
     keep_clear: list[Solid] = field(default_factory=list)
@@ -133,7 +134,7 @@ def draw_body(
 
 def put_somewhere(rng: np.random.Generator, arrangement: Arrangement, body: Body) -> bool:
     """Put a body on or into another one, or else on the floor; whether there was a place."""
-    rides = body.kind in RIDERS and rng.random() < _RIDE_CHANCE
+    rides = body.kind in RIDERS and rng.random() < arrangement.ride_chance
     return (rides and put_on_something(rng, arrangement, body)) or put_on_floor(
         rng, arrangement, body
     )
@@ -143,8 +144,10 @@ def put_on_something(rng: np.random.Generator, arrangement: Arrangement, body: B
     """Put a body on or into one of the others, drawing its size anew; whether there was a place."""
     places = list(arrangement.places())
     # Higher ones more often, or long chains would be rare.
-    weights = np.cumsum([arrangement.level(under.id) + surface.inside for under, surface in places])
-    for _ in range(6 if places else 0):
+    weights = np.cumsum(
+        [arrangement.level(under.id) ** 3 + 3 * surface.inside for under, surface in places]
+    )
+    for _ in range(10 if places else 0):
         under, surface = places[int(np.searchsorted(weights, rng.random() * weights[-1]))]
         size, extent = draw_size(rng, body.kind, arrangement.scale)
         rider = dataclasses.replace(body, size=size, extent_m=extent)

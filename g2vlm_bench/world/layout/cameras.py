@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from g2vlm_bench.world.shapes import Vector
 DrawCamera = Callable[[float], Camera]
 _TRIES = 30
 _STANDS = 0.3
+_LATER_SHARE = 0.6
 
 
 @dataclass(frozen=True)
-class Sight:
+class Framing:
     """What a good picture of a scene at one moment needs.
 
     Attributes:
@@ -28,12 +30,14 @@ class Sight:
         solids: What the camera must keep clear of.
         clearance_m: How far.
         musts: Points that must be in the picture, all of them.
+        share: Least share of the subjects in the picture.
     """
 
     subjects: Sequence[Vector]
     solids: Sequence[Solid]
     clearance_m: float
     musts: Sequence[Vector] = ()
+    share: float = 0.75
 
     def is_good(self, camera: Camera) -> bool:
         """Whether a camera is clear of everything and has most subjects in its picture."""
@@ -41,8 +45,7 @@ class Sight:
             return False
         if not all(framed(camera, self.musts)):
             return False
-        seen = sum(framed(camera, self.subjects))
-        return seen >= max(min(3, len(self.subjects)), 0.75 * len(self.subjects))
+        return sum(framed(camera, self.subjects)) >= self.share * len(self.subjects)
 
 
 def framed(camera: Camera, points: Sequence[Vector]) -> list[bool]:
@@ -68,19 +71,19 @@ def framed(camera: Camera, points: Sequence[Vector]) -> list[bool]:
 
 
 def walk_around(
-    rng: np.random.Generator, draw: DrawCamera, sight: Sight, start: float | None = None
+    rng: np.random.Generator, draw: DrawCamera, framing: Framing, start: float | None = None
 ) -> tuple[Camera, ...] | None:
     """Walk once around the place; None where one of the stops finds no good view.
 
-    `musts` bind the first camera only.
+    The first camera, from which people are asked, sees more than the others must.
     """
     start = 2 * math.pi * rng.random() if start is None else start
     turn = 1 if rng.random() < 0.5 else -1
-    later = Sight(sight.subjects, sight.solids, sight.clearance_m)
+    later = dataclasses.replace(framing, musts=(), share=_LATER_SHARE)
     cameras: list[Camera] = []
     for stop in range(MAX_CAMERAS):
         angle = start + turn * 2 * math.pi * stop / MAX_CAMERAS
-        here = later if cameras else sight
+        here = later if cameras else framing
         drawn = (draw(angle + 0.5 * (rng.random() - 0.5)) for _ in range(_TRIES))
         good = next((camera for camera in drawn if here.is_good(camera)), None)
         if good is None:
@@ -90,14 +93,14 @@ def walk_around(
 
 
 def film(
-    rng: np.random.Generator, draw: DrawCamera, sights: Sequence[Sight], frames: int
+    rng: np.random.Generator, draw: DrawCamera, framings: Sequence[Framing], frames: int
 ) -> tuple[Camera, ...] | None:
     """Stand, or move evenly along a line; None where no line has good views at all times.
 
     Args:
         rng: Randomness.
         draw: Draws a camera for a direction.
-        sights: What is needed at equally spaced times from the first frame to the last; whether a
+        framings: What is needed at equally spaced times from the first frame to the last; whether a
             line is good does not depend on the number of frames.
         frames: Number of cameras.
     """
@@ -106,9 +109,9 @@ def film(
         stands = rng.random() < _STANDS
         sweep = 0.0 if stands else math.copysign(uniform(rng, 0.15, 0.5), rng.random() - 0.5)
         start, end = draw(angle), draw(angle + sweep)
-        last = len(sights) - 1
+        last = len(framings) - 1
         line = [_between(start, start if stands else end, i / last) for i in range(last + 1)]
-        if all(sight.is_good(camera) for sight, camera in zip(sights, line, strict=True)):
+        if all(framing.is_good(camera) for framing, camera in zip(framings, line, strict=True)):
             times = [i / (frames - 1) for i in range(frames)]
             return tuple(_between(start, start if stands else end, time) for time in times)
     return None
@@ -141,7 +144,8 @@ def around_hall(
     """
 
     def draw(angle: float) -> Camera:
-        margin = uniform(rng, *margin_m)
+        # Mostly near the border, but past a thing that stands there, too.
+        margin = margin_m[0] + (margin_m[1] - margin_m[0]) * rng.random() ** 2
         x, y = math.cos(angle), math.sin(angle)
         # Not into the corners: the walk is a rounded rectangle.
         out = min(

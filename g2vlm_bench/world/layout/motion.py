@@ -14,6 +14,9 @@ from g2vlm_bench.world.layout.solids import Solid, apart, outline, own_solids, t
 from g2vlm_bench.world.scene import Body
 from g2vlm_bench.world.shapes import KINDS, Vector
 
+# Prisms of a body, moment by moment.
+Moments = list[list[Solid]]
+
 MOVERS = ("sphere", "box", "car", "person")
 # Times at which a moving body is looked at, from the first frame to the last. No step between two
 # of them is longer than the gap that is kept, so that nothing can slip through.
@@ -26,8 +29,15 @@ _LENGTHS_M = {"sphere": (0.8, 2.4), "box": (0.6, 1.8), "car": (4.0, 9.0), "perso
 _GAP_SHARE = 1 / (MOMENTS - 1)
 
 
-def set_in_motion(rng: np.random.Generator, arrangement: Arrangement) -> tuple[Body, ...] | None:
-    """Give one to three bodies a way to go; None where none of them can go anywhere."""
+def set_in_motion(
+    rng: np.random.Generator, arrangement: Arrangement
+) -> tuple[tuple[Body, ...], list[Moments]] | None:
+    """Give one to three bodies a way to go.
+
+    Returns:
+        All bodies and the prisms of each at each of the moments; None where no body can go
+        anywhere.
+    """
     bodies = list(arrangement.bodies)
     carriers = {body.support for body in bodies}
     able = [
@@ -47,18 +57,18 @@ def set_in_motion(rng: np.random.Generator, arrangement: Arrangement) -> tuple[B
             break
         for _ in range(_TRIES):
             body = _draw_way(rng, bodies[i])
-            ours = solids_over_time(body)
+            if not all(_stands(arrangement, body, base) for base in body.path_m):
+                continue
+            ours = _solids_over_time(body)
             if _is_free(arrangement, body, ours, bodies, moments):
                 bodies[i], moments[body.id], moved = body, ours, moved + 1
                 break
-    return tuple(bodies) if moved else None
+    return (tuple(bodies), list(moments.values())) if moved else None
 
 
-def solids_over_time(body: Body) -> list[list[Solid]]:
+def _solids_over_time(body: Body) -> Moments:
     """The prisms of a body at each of the moments."""
     own = own_solids(body.kind, body.extent_m)
-    if not body.path_m:
-        return [turned(own, body.base_m, body.yaw_deg)] * MOMENTS
     there = (body.at(i / (MOMENTS - 1)) for i in range(MOMENTS))
     return [turned(own, still.base_m, still.yaw_deg) for still in there]
 
@@ -85,13 +95,11 @@ def _draw_way(rng: np.random.Generator, body: Body) -> Body:
 def _is_free(
     arrangement: Arrangement,
     body: Body,
-    ours: Sequence[Sequence[Solid]],
+    ours: Moments,
     bodies: Sequence[Body],
-    moments: dict[int, list[list[Solid]]],
+    moments: dict[int, Moments],
 ) -> bool:
-    """Whether a way stays in the place, on its support, and clear of all others at all times."""
-    if not all(_stands(arrangement, body, base) for base in body.path_m):
-        return False
+    """Whether a way keeps clear of all others at all times."""
     gap = max(arrangement.gap_m, math.dist(*body.path_m[:2]) * (len(body.path_m) - 1) * _GAP_SHARE)
     for other in bodies:
         if other.id == body.id:

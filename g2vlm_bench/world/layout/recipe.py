@@ -20,11 +20,11 @@ HELD_OUT_COLORS: Mapping[str, str] = {
     "cylinder": "cyan",
     "cone": "blue",
     "torus": "green",
-    "table": "red",
-    "chair": "orange",
+    "table": "orange",
+    "chair": "blue",
     "shelf": "cyan",
-    "crate": "blue",
-    "lamp": "purple",
+    "crate": "red",
+    "lamp": "black",
     "car": "green",
     "sign": "black",
     "person": "orange",
@@ -36,10 +36,10 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
     "room": ("box", "sphere", "cylinder", "cone", "torus", "table", "chair", "shelf", "crate",
              "lamp"),
     "table_top": ("box", "sphere", "cylinder", "cone", "torus", "crate", "lamp"),
-    "road": ("car", "sign", "person", "tree", "cone"),
+    "road": ("car", "sign", "person", "tree"),
 }  # fmt: skip
 # Of what takes much room a scene has few.
-_MOST = {"table": 2, "shelf": 2, "chair": 3, "crate": 3, "lamp": 3, "car": 3, "tree": 3}
+_MOST = {"table": 2, "shelf": 2, "chair": 3, "crate": 3, "lamp": 3, "car": 4, "tree": 4}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _GROUNDS: tuple[tuple[Vector, Vector], ...] = (
     ((0.44, 0.44, 0.45), (0.48, 0.48, 0.49)),
 )
 _SKY: tuple[Vector, Vector] = ((0.62, 0.76, 0.92), (0.62, 0.76, 0.92))
-# The ground's texture is an endless plane of large tiles.
+_FAR_M = 60.0
 _SUN_M = 400.0
 _CROSSING_CHANCE = 0.5
 _GAP_M = 0.3
@@ -46,14 +46,19 @@ def make_road(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
 def _draw_place(rng: np.random.Generator, lane: float) -> Place:
     ground = Texture(one_of(rng, _GROUNDS), uniform(rng, 1.2, 2.0), angle_deg(rng, 0, 90))
     width, depth = uniform(rng, 13.0, 17.0), uniform(rng, 11.0, 13.0)
-    far = 60.0
     strips = (
-        Strip("grey", 0.14, ((-far, lane), (far, lane)), dashed=False),
-        Strip("grey", 0.14, ((-far, -lane), (far, -lane)), dashed=False),
-        Strip("white", 0.12, ((-far, 0.0), (far, 0.0)), dashed=True),
+        _line("grey", 2 * lane, 0.0),
+        _line("white", 0.14, lane),
+        _line("white", 0.14, -lane),
+        _line("white", 0.12, 0.0, dashed=True),
     )
     sky = Texture(_SKY, 1.0, 0.0)
     return Place("road", width, depth, 0.0, ground, sky, strips=strips)
+
+
+def _line(color: str, width: float, y: float, dashed: bool = False) -> Strip:
+    """A line along the road, from where nobody sees its end to there."""
+    return Strip(color, width, ((-_FAR_M, y), (_FAR_M, y)), dashed)
 
 
 def _draw_sun(rng: np.random.Generator) -> Light:
@@ -73,7 +78,7 @@ def _put(rng: np.random.Generator, arrangement: Arrangement, body: Body, lane: f
         if body.kind == "car":
             # Traffic keeps to the right of its own way.
             y, yaw = side * (lane / 2 + uniform(rng, -0.25, 0.25)), 180.0 if side > 0 else 0.0
-        elif body.kind in ("person", "cone") and rng.random() < _CROSSING_CHANCE:
+        elif body.kind == "person" and rng.random() < _CROSSING_CHANCE:
             y = side * uniform(rng, 0.3, lane - 0.4)
         else:
             outer = half_y - body.footprint_radius_m - _GAP_M

@@ -16,14 +16,15 @@ from g2vlm_bench.world.layout.arrange import (
 from g2vlm_bench.world.layout.cameras import around_hall, around_table
 from g2vlm_bench.world.layout.drawing import angle_deg, draw_extent, one_of, point, uniform
 from g2vlm_bench.world.layout.recipe import HELD_OUT_PAIRS, Recipe, draw_cast
-from g2vlm_bench.world.layout.routes import corridor, draw_door, draw_routes, point_along
+from g2vlm_bench.world.layout.routes import corridor, draw_door, draw_routes, point_along, threshold
+from g2vlm_bench.world.layout.solids import Solid, beside, outline
 from g2vlm_bench.world.layout.stage import Stage
 from g2vlm_bench.world.scene import COLORS, WALLS, Body, Light, Place, Strip, Texture
 from g2vlm_bench.world.shapes import Vector
 
 Tones = tuple[Vector, Vector]
 
-TABLE_TOP_SCALE = 0.3
+TABLE_TOP_SCALE = 0.4
 _FLOORS: tuple[Tones, ...] = (
     ((0.62, 0.47, 0.34), (0.74, 0.60, 0.46)),
     ((0.52, 0.53, 0.55), (0.72, 0.72, 0.72)),
@@ -36,14 +37,14 @@ _WALLS: tuple[Tones, ...] = (
     ((0.82, 0.85, 0.78), (0.77, 0.81, 0.73)),
     ((0.88, 0.81, 0.78), (0.84, 0.76, 0.73)),
 )
-_ROUTES_CHANCE = 0.35
+_ROUTES_CHANCE = 0.45
 # Between the highest top and the ceiling: lamps hang there.
 _LAMP_ROOM_M = 0.4
 # Bodies keep away from the walls, where the cameras walk.
 _WALKWAY_M = 0.8
 # What blocks a path: nobody would walk under or through it.
 _BLOCKERS = ("box", "sphere", "cylinder", "cone", "crate", "lamp", "shelf")
-# These come first more often, so that others find something to stand on.
+# The more a scene is piled up, the more often these come first: others stand on them.
 _CARRIERS = ("table", "shelf", "crate", "box", "cylinder", "chair")
 
 
@@ -52,23 +53,28 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
     count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
     cast = draw_cast(rng, recipe, count)
     with_routes = not moving and rng.random() < _ROUTES_CHANCE
-    place = _draw_place(rng, doors=1 if with_routes else int(rng.integers(1, 3)))
+    place = _draw_place(rng, "room", doors=1 if with_routes else int(rng.integers(1, 3)))
     ceiling = place.height_m - _LAMP_ROOM_M
-    arrangement = Arrangement(place.half_m, ceiling, gap_m=0.03, walkway_m=_WALKWAY_M)
-    cast.sort(key=lambda pair: rng.random() - 0.5 * (pair[1] in _CARRIERS))
+    # From rooms where all is spread out to rooms where all is piled up.
+    piled = uniform(rng, 0.3, 1.0)
+    arrangement = Arrangement(place.half_m, ceiling, 0.03, _WALKWAY_M, ride_chance=piled)
+    cast.sort(key=lambda pair: rng.random() - piled * (pair[1] in _CARRIERS))
     musts: tuple[Vector, ...] = ()
+    arrangement.keep_clear = [threshold(place, door) for door in place.doors]
     if with_routes:
         strips, fates = draw_routes(rng, place)
         place = dataclasses.replace(place, strips=tuple(strips))
-        arrangement.keep_clear.extend(corridor(strips[fates.index("door")]))
-        blocked = [strip for strip, fate in zip(strips, fates, strict=True) if fate == "blocked"]
-        if not all(_block(rng, arrangement, cast, strip, recipe) for strip in blocked):
-            return None
+        for strip, fate in zip(strips, fates, strict=True):
+            # All paths are kept clear alike: else the right one would tend to be the shortest.
+            others = [prism for other in strips if other is not strip for prism in corridor(other)]
+            if fate == "blocked" and not _block(rng, arrangement, cast, strip, others, recipe):
+                return None
+        arrangement.keep_clear.extend(prism for strip in strips for prism in corridor(strip))
         foot_x, foot_y = strips[fates.index("door")].points_m[-1]
         musts = ((foot_x, foot_y, 0.0), (foot_x, foot_y, 1.0))
     for pair in cast:
         body = draw_body(rng, arrangement, pair, recipe)
-        put = _put_at_wall if body.kind == "shelf" and rng.random() < 0.6 else put_somewhere
+        put = _put_at_wall if body.kind == "shelf" and rng.random() < 0.5 else put_somewhere
         if not put(rng, arrangement, body):
             return None
     return Stage(
@@ -80,7 +86,7 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
             place.half_m,
             middle=arrangement.middle_m,
             heights=((0.95, 1.75), (0.1, 0.6)),
-            margin_m=(0.3, 0.8),
+            margin_m=(0.3, 1.6),
         ),
         clearance_m=0.5,
         musts=musts,
@@ -91,15 +97,18 @@ def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> St
     """Draw a room with one large table and small things on it; None where not all find a place."""
     count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
     cast = draw_cast(rng, recipe, max(count - 1, 1))
-    place = _draw_place(rng, doors=int(rng.integers(1, 3)))
+    place = _draw_place(rng, "table_top", doors=int(rng.integers(1, 3)))
     ceiling = place.height_m - _LAMP_ROOM_M
     arrangement = Arrangement(place.half_m, ceiling, gap_m=0.01)
+    # Where there is one, a color that nothing on it has.
     colors = [color for color in COLORS if (color, "table") not in HELD_OUT_PAIRS]
+    colors = [color for color in colors if color not in dict(cast)] or colors
     table = Body(
         id=1,
         kind="table",
         color=one_of(rng, colors),
-        material=one_of(rng, recipe.materials),
+        # Broad stripes would swallow what stands on them.
+        material="matte",
         size="large",
         extent_m=draw_extent(rng, "table", "large", 1.0),
         base_m=point(uniform(rng, -0.25, 0.25), uniform(rng, -0.25, 0.25), 0.0),
@@ -108,7 +117,8 @@ def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> St
     )
     put_at(arrangement, table)
     arrangement.scale = TABLE_TOP_SCALE
-    cast.sort(key=lambda pair: rng.random() - 0.5 * (pair[1] in _CARRIERS))
+    piled = uniform(rng, 0.0, 1.0)
+    cast.sort(key=lambda pair: rng.random() - piled * (pair[1] in _CARRIERS))
     for pair in cast:
         if not put_on_something(rng, arrangement, draw_body(rng, arrangement, pair, recipe)):
             return None
@@ -118,11 +128,12 @@ def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> St
     return Stage(place, arrangement, lamps, draw, clearance_m=0.25, backdrop=1)
 
 
-def _draw_place(rng: np.random.Generator, doors: int) -> Place:
+def _draw_place(rng: np.random.Generator, kind: str, doors: int) -> Place:
     floor = Texture(one_of(rng, _FLOORS), uniform(rng, 0.4, 0.6), angle_deg(rng, 0, 90))
     walls = Texture(one_of(rng, _WALLS), uniform(rng, 0.25, 0.4), 0.0)
-    width, depth = uniform(rng, 4.6, 7.0), uniform(rng, 4.6, 7.0)
-    place = Place("room", width, depth, uniform(rng, 2.5, 3.2), floor, walls)
+    # Half of them are whole millimetres, too: a path ends on the wall, not a hair before it.
+    width, depth = 2 * uniform(rng, 2.3, 3.5), 2 * uniform(rng, 2.3, 3.5)
+    place = Place(kind, width, depth, uniform(rng, 2.5, 3.2), floor, walls)
     where = [WALLS[i] for i in rng.permutation(len(WALLS))[:doors]]
     return dataclasses.replace(place, doors=tuple(draw_door(rng, place, wall) for wall in where))
 
@@ -150,9 +161,10 @@ def _block(
     arrangement: Arrangement,
     cast: list[tuple[str, str]],
     strip: Strip,
+    others: list[Solid],
     recipe: Recipe,
 ) -> bool:
-    """Take a thing from the cast and put it on a path; whether one could stand there."""
+    """Take a thing from the cast and put it on a path, clear of the others; whether it could be."""
     able = [pair for pair in cast if pair[1] in _BLOCKERS]
     if not able:
         return False
@@ -161,7 +173,9 @@ def _block(
     for _ in range(8):
         body = draw_body(rng, arrangement, pair, recipe)
         x, y = point_along(strip, uniform(rng, 0.25, 0.85))
-        if put_at(arrangement, dataclasses.replace(body, base_m=(x, y, 0.0))):
+        body = dataclasses.replace(body, base_m=(x, y, 0.0))
+        clear = all(beside(outline(body), other, 0.0) for other in others)
+        if clear and put_at(arrangement, body):
             return True
     return False
 

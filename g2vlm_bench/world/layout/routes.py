@@ -1,4 +1,4 @@
-"""Painted paths on the floor, of which exactly one reaches the door."""
+"""Doors, and painted paths on the floor of which exactly one reaches the door."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _COUNT = 3
 # Three paths may end side by side at the foot of one door.
 _BESIDE_M = 0.27
 _APART_M = 0.9
+_OPENING_M = 0.6
 # Black would look like a shadow.
 _COLORS = tuple(color for color in COLORS if color != "black")
 
@@ -94,6 +95,23 @@ def draw_door(rng: np.random.Generator, place: Place, wall: str) -> Door:
     reach = half - width / 2 - 0.3
     along = mm((2 * rng.random() - 1) * reach)
     return Door(wall, along, width, uniform(rng, 1.9, 2.1), one_of(rng, tuple(COLORS)))
+
+
+def threshold(place: Place, door: Door) -> Solid:
+    """The prism before a door that lets it open."""
+    (x, y), (inward_x, inward_y) = _foot(place, door, 0.0)
+    half = _OPENING_M / 2
+    return Solid(
+        round=False,
+        x=x + half * inward_x,
+        y=y + half * inward_y,
+        half_x=half,
+        half_y=door.width_m / 2,
+        cosine=inward_x,
+        sine=inward_y,
+        low=0.0,
+        high=math.inf,
+    )
 
 
 def _foot(place: Place, door: Door, side_m: float) -> tuple[Point, Point]:
