@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from g2vlm_bench.adapter import Adapter
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.files import load_array, load_depth, load_jsonl, safe_join
-from g2vlm_bench.geometry.clouds import read_cloud
+from g2vlm_bench.geometry.meshes import read_points
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
 from g2vlm_bench.trajectory_files import load_trajectory
 
@@ -22,7 +22,7 @@ _INTEGER_MAPS = (".png", ".pgm")
 _MAPS = (".npz", ".npy", ".exr", ".pfm", *_INTEGER_MAPS)
 # A longer suffix than that of depth, since an array alone does not say what it holds.
 _POINT_MAPS = (".npz", ".points.npy")
-_CLOUDS = (".npz", ".ply", ".pcd", ".xyz", ".pts", ".bin")
+_CLOUDS = (".npz", ".ply", ".pcd", ".xyz", ".pts", ".bin", ".obj", ".glb")
 # The suffix says the format, since most programs call all of them .txt.
 _TRAJECTORIES = (".npz", ".tum", ".kitti", ".euroc", ".colmap")
 _ANSWERS = "answers.jsonl"
@@ -45,7 +45,8 @@ class Files(Adapter):
       `(N, H, W)` or `<id>_000.npy`, `<id>_001.npy`, ...
     - point maps, each in its view's own camera: `<id>.points.npy`, `(H, W, 3)` or `(N, H, W, 3)`,
       or `<id>_000.points.npy`, ...
-    - clouds: `<id>.ply`, `.pcd`, `.xyz`, `.pts`, or KITTI's `.bin`
+    - clouds: `<id>.ply`, `.pcd`, `.xyz`, `.pts`, or KITTI's `.bin`; or a mesh that points are drawn
+      from: `<id>.ply` with faces, `.obj`, `.glb`
     - poses: `<id>.tum`, `.kitti` or `.euroc`, one line a view in their order, or `<id>.colmap`,
       COLMAP's `images.txt` or `images.bin`, whose images are views in the order of their names
     - all of that: `<id>.npz` with the arrays `depth` and `confidence` (`(H, W)` or `(N, H, W)`),
@@ -62,12 +63,20 @@ class Files(Adapter):
             as up to scale.
         depth_scale: The value of one metre in png and pgm files; needed where metric depth is
             stored in them.
+        mesh_points: How many points are drawn from a mesh, uniformly by area; 0 takes its vertices.
+            Needed where a file has faces.
+        mesh_seed: Of drawing.
     """
 
     needs_images = False
 
     def __init__(
-        self, path: str | Path, ambiguity: str | None = None, depth_scale: float | None = None
+        self,
+        path: str | Path,
+        ambiguity: str | None = None,
+        depth_scale: float | None = None,
+        mesh_points: int | None = None,
+        mesh_seed: int = 0,
     ) -> None:
         # As text first: a folder named 7 arrives from the command line as a number.
         self._path = Path(str(path)).expanduser()
@@ -81,6 +90,7 @@ class Files(Adapter):
             )
         self.ambiguity = self._checked_ambiguity(ambiguity)
         self._depth_scale = self._checked_scale(depth_scale, files)
+        self._mesh_points, self._mesh_seed = mesh_points, mesh_seed
         self.checkpoint = str(path)
         self.weights_hash = _hash(self._path, files)
 
@@ -163,7 +173,7 @@ class Files(Adapter):
     def _points(self, sample_id: str, arrays: frozenset[str]) -> dict[str, Any]:
         path = self._only(sample_id, _CLOUDS, arrays, "points")
         if path.suffix != ".npz":
-            cloud = read_cloud(path)
+            cloud = read_points(path, self._mesh_points, self._mesh_seed)
             return {"points": cloud.points, "normals": cloud.normals}
         normals = load_array(path, "normals") if "normals" in arrays else None
         return {"points": load_array(path, "points"), "normals": normals}

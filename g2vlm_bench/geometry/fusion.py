@@ -1,9 +1,8 @@
-"""Depth maps fused into a surface, and surfaces sampled into clouds."""
+"""Depth maps fused: into a surface, or into the points that several of them agree on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,25 +16,13 @@ from g2vlm_bench.geometry.cameras import (
     unproject,
 )
 from g2vlm_bench.geometry.clouds import _import_open3d
+from g2vlm_bench.geometry.meshes import Mesh
 
 Array = NDArray[np.float64]
 
 # Open3D's own choices; the number of blocks is where it starts and grows from.
 BLOCK_VOXELS = 16
 BLOCKS = 10_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mesh:
-    """A triangle mesh.
-
-    Attributes:
-        vertices: (V, 3) metres.
-        triangles: (T, 3) int64, rows of the vertices.
-    """
-
-    vertices: Array
-    triangles: NDArray[np.int64]
 
 
 def require_open3d() -> None:
@@ -186,44 +173,6 @@ def _interpolated(points: Array, pixels: Array) -> Array:
         columns, rows = tap[inside].T
         total[inside] += share[inside, None] * points[rows, columns]
     return total
-
-
-def sample_mesh(mesh: Mesh, count: int, seed: int) -> Array:
-    """Draw points from a surface, uniformly by area.
-
-    Args:
-        mesh: with an area above 0.
-        count: how many points.
-        seed: the same seed gives the same points.
-
-    Returns:
-        (count, 3) metres.
-
-    Raises:
-        ValueError: for a count below 1, broken triangles, or a mesh without area.
-
-    Source: Osada et al. 2002, section 3.1.
-    """
-    if count < 1:
-        raise ValueError(f"sampling: expected a count above 0, got {count}")
-    vertices, triangles = np.asarray(mesh.vertices, dtype=np.float64), mesh.triangles
-    if len(triangles) == 0 or triangles.min() < 0 or triangles.max() >= len(vertices):
-        raise ValueError("sampling: expected triangles of known vertices, got others or none")
-    corner, second, third = (vertices[triangles[:, i]] for i in range(3))
-    areas = np.linalg.norm(np.cross(second - corner, third - corner), axis=1)
-    if not (np.isfinite(areas).all() and areas.sum() > 0):
-        raise ValueError("sampling: expected a mesh with an area, got none")
-    generator = np.random.default_rng(seed)
-    cumulative = np.cumsum(areas)
-    drawn = generator.random(count) * cumulative[-1]
-    chosen = np.searchsorted(cumulative, drawn, side="right").clip(max=len(areas) - 1)
-    root, along = np.sqrt(generator.random((count, 1))), generator.random((count, 1))
-    points: Array = (
-        (1 - root) * corner[chosen]
-        + root * (1 - along) * second[chosen]
-        + root * along * third[chosen]
-    )
-    return points
 
 
 def _surface(grid: Any) -> Mesh | None:

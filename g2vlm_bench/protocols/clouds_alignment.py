@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry import alignment, cameras, cloud_alignment, fusion, lifting
+from g2vlm_bench.geometry import alignment, cameras, cloud_alignment, fusion, lifting, meshes
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.protocols.clouds import CloudProtocol
 
@@ -89,4 +89,4 @@ def _merged(protocol: CloudProtocol, both: Clouds, fitted: Similarity) -> Array:
     mesh = fusion.fuse_tsdf(
         depths, matrices, poses, sizes.voxel_m, sizes.truncation_m, sizes.max_depth_m
     )
-    return fusion.sample_mesh(mesh, sizes.points, protocol.seed)
+    return meshes.sample_mesh(mesh, sizes.points, protocol.seed)

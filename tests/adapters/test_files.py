@@ -230,6 +230,21 @@ def test_clouds_come_back_from_every_format(metric, view, tmp_path, suffix) -> N
         np.testing.assert_array_equal(prediction.normals, [[0, 0, 1]] * 3)
 
 
+def test_points_are_drawn_from_a_mesh_as_many_as_were_said(make, view, tmp_path) -> None:
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    arguments = {"path": str(tmp_path), "ambiguity": "metric"}
+    adapter = make("files", **arguments)
+    assert adapter.predicts == POINTS
+    assert "number of points to draw" in failure(only(adapter.predict([view()], POINTS)))
+    points = [
+        only(make("files", **arguments, mesh_points=70, **more).predict([view()], POINTS)).points
+        for more in ({}, {"mesh_seed": 0}, {"mesh_seed": 1})
+    ]
+    assert points[0].shape == (70, 3)
+    np.testing.assert_array_equal(points[0], points[1])
+    assert not np.array_equal(points[0], points[2])
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_several_views_in_one_array_or_a_file_each(metric, view, tmp_path, whole) -> None:
     maps = [MAP, MAP + 1, MAP + 2]

@@ -1,4 +1,4 @@
-"""Fused surfaces lie where the depth says; sampled points lie on them, by area and by seed."""
+"""Fused surfaces lie where the depth says; points that maps agree on are their definition."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
-from g2vlm_bench.geometry.fusion import Mesh, consistent_points, fuse_tsdf, sample_mesh
+from g2vlm_bench.geometry.fusion import consistent_points, fuse_tsdf
 
 CAMERA = np.array([[75.0, 0, 40], [0, 75.0, 30], [0, 0, 1]])
-SQUARES = Mesh(  # a unit square, and one of three times its area beside it
-    np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [4, 0, 0], [4, 1, 0]]),
-    np.array([[0, 1, 2], [0, 2, 3], [1, 4, 5], [1, 5, 2]]),
-)
 
 
 def slanted() -> np.ndarray:
@@ -55,34 +51,6 @@ def test_depth_beyond_the_limit_makes_no_surface() -> None:
         fused([slanted()], [])
     with pytest.raises(ValueError, match="sizes above 0"):
         fused([slanted()], [np.eye(4)], voxel_m=0)
-
-
-def test_points_are_drawn_by_area_and_by_seed() -> None:
-    points = sample_mesh(SQUARES, 40_000, seed=1)
-    assert np.array_equal(points, sample_mesh(SQUARES, 40_000, seed=1))
-    assert not np.array_equal(points, sample_mesh(SQUARES, 40_000, seed=2))
-    assert (points[:, 2] == 0).all()
-    assert ((points >= 0) & (points <= [4, 1, 0])).all()
-    # Uniform on the 4 x 1 rectangle: each tenth of x holds a tenth; sqrt(n p q) = 60.
-    counts, _ = np.histogram(points[:, 0], bins=10, range=(0, 4))
-    assert np.abs(counts - 4000).max() < 5 * 60
-    counts, _ = np.histogram(points[:, 1], bins=10, range=(0, 1))
-    assert np.abs(counts - 4000).max() < 5 * 60
-
-
-@pytest.mark.parametrize(
-    ("mesh", "count", "message"),
-    [
-        (SQUARES, 0, "count above 0"),
-        (Mesh(SQUARES.vertices, np.array([[0, 1, 9]])), 5, "known vertices"),
-        (Mesh(SQUARES.vertices, np.empty((0, 3), np.int64)), 5, "known vertices"),
-        (Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]])), 5, "an area"),
-        (Mesh(np.full((3, 3), np.nan), np.array([[0, 1, 2]])), 5, "an area"),
-    ],
-)
-def test_what_has_no_surface_is_refused(mesh, count, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        sample_mesh(mesh, count, seed=0)
 
 
 SMALL = np.array([[8.0, 0, 4], [0, 8.0, 3], [0, 0, 1]])

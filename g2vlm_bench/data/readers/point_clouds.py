@@ -17,7 +17,8 @@ from g2vlm_bench.data.views import check_given, pinhole, read_pinhole
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import image_size, load_rgb, load_text, safe_join
 from g2vlm_bench.geometry.cameras import project, transform
-from g2vlm_bench.geometry.clouds import Cloud, read_cloud
+from g2vlm_bench.geometry.clouds import Cloud
+from g2vlm_bench.geometry.meshes import read_points
 from g2vlm_bench.sample import Inputs, Sample, Target
 
 Array = NDArray[np.float64]
@@ -44,6 +45,9 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PointClouds(Reader):
     """Clouds in PLY, PCD, XYZ, PTS or KITTI BIN, listed one by one or found by a pattern.
 
+    Meshes (PLY with faces, OBJ, GLB) are clouds of points drawn from their surface, uniformly by
+    area; how many and by which seed, the task says.
+
     Coordinates are kept as they are, in float64: metrics centre them where they must. Points with
     NaN are dropped. The cloud's own frame is the world, with one exception: where an item has a
     KITTI calibration, its laser points are moved into the frame of the left colour camera by
@@ -65,6 +69,9 @@ class PointClouds(Reader):
         intrinsics: `[fx, fy, cx, cy]` of an image whose camera frame the cloud is in already.
         pixel_centre: Where the intrinsics put the centre of the first pixel, 0 or 0.5.
         unit_m: What the files' unit is in metres, such as 0.001.
+        mesh_points: How many points are drawn from a mesh; 0 takes its vertices. Needed where a
+            file has faces.
+        mesh_seed: Of drawing.
         given: `intrinsics`, if a model is given them besides the image.
     """
 
@@ -80,10 +87,13 @@ class PointClouds(Reader):
         intrinsics: Sequence[float] | str | None = None,
         pixel_centre: float = 0.0,
         unit_m: float = 1.0,
+        mesh_points: int | None = None,
+        mesh_seed: int = 0,
         given: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
         self.unit_m, self.given = unit_m, check_given(given)
+        self.mesh_points, self.mesh_seed = mesh_points, mesh_seed
         self.intrinsics = None
         if intrinsics is not None:
             self.intrinsics = read_pinhole(self.root, intrinsics, pixel_centre)
@@ -138,7 +148,7 @@ class PointClouds(Reader):
         )
 
     def _target(self, item: Item) -> Target:
-        cloud = _read(safe_join(self.root, item.target))
+        cloud = self._read(safe_join(self.root, item.target))
         points, normals, depth = cloud.points * self.unit_m, cloud.normals, None
         if item.calibration:
             camera = self._calibration(item)
@@ -155,6 +165,12 @@ class PointClouds(Reader):
             intrinsics=intrinsics,
             world_from_camera=poses,
         )
+
+    def _read(self, path: Path) -> Cloud:
+        try:
+            return read_points(path, self.mesh_points, self.mesh_seed)
+        except (ValueError, OSError, ImportError) as error:
+            raise BenchError(path, expected="a point cloud", got=error) from None
 
     def _cameras(self, item: Item) -> tuple[tuple[Array, ...] | None, tuple[Array, ...] | None]:
         if len(item.images) != 1:
@@ -223,10 +239,3 @@ def _item(number: int, given: Mapping[str, Any]) -> Item:
         return msgspec.convert(given, Item)
     except msgspec.ValidationError as error:
         raise BenchError(f"key 'items', item {number}", got=error, fix="Mend the item.") from None
-
-
-def _read(path: Path) -> Cloud:
-    try:
-        return read_cloud(path)
-    except (ValueError, OSError, ImportError) as error:
-        raise BenchError(path, expected="a point cloud", got=error) from None

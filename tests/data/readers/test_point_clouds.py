@@ -195,9 +195,29 @@ def test_bunny_in_two_forms(realdata: Path) -> None:
             {"id": "pts", "target": "bunnyData.pts"},
             {"id": "res3", "target": "bun_zipper_res3.ply"},
         ],
+        mesh_points=0,
     )
     pts, res3 = (sample.load_target().points_world for sample in clouds.samples("test"))
     assert pts is not None
     assert res3 is not None
     assert (len(pts), len(res3)) == (30571, 1889)
     assert np.median(cKDTree(res3).query(pts)[0]) == pytest.approx(0.00223, abs=5e-6)
+
+
+def test_a_mesh_as_truth_is_drawn_from_as_the_task_says(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1000 0 0\nv 0 1000 0\nf 1 2 3\n")
+    with pytest.raises(BenchError, match="number of points to draw from the 1 faces"):
+        PointClouds(tmp_path, target="{id}.obj").samples("test")[0].load_target()
+
+    def drawn(**more) -> np.ndarray:
+        reader = PointClouds(tmp_path, target="{id}.obj", unit_m=0.001, **more)
+        points = reader.samples("test")[0].load_target().points_world
+        assert points is not None
+        return points
+
+    points = drawn(mesh_points=500, mesh_seed=1)
+    assert points.shape == (500, 3)
+    # On the triangle x + y <= 1 m.
+    assert 0 <= points.min() <= points.sum(axis=1).max() <= 1
+    np.testing.assert_array_equal(points, drawn(mesh_points=500, mesh_seed=1))
+    assert not np.array_equal(points, drawn(mesh_points=500))
