@@ -119,10 +119,17 @@ def _among(
 
 
 def counted(
-    kind: str, fact: Hashable, count: int, most: int, words: Words, about: Sequence[Body], word: str
+    kind: str,
+    fact: Hashable,
+    count: int,
+    most: int,
+    words: Words,
+    about: Sequence[Body],
+    contexts: Sequence[str],
 ) -> Candidate:
-    """A question for a count from 0 to `most`, about the things that a word fits."""
+    """A question for a count from 0 to `most`; the first context is the word that is counted."""
     answers = [str(number) for number in range(most + 1)]
+    joint = "+".join(contexts)
     return Candidate(
         kind=kind,
         fact=fact,
@@ -130,8 +137,8 @@ def counted(
         answer=float(count),
         words=words,
         about=tuple(about),
-        lean=_tips(kind, ["", word], str(count), answers),
-        gates=_gates(kind, {"": KIND_LEAD, word: CONTEXT_LEAD}, str(count), answers),
+        lean=_tips(kind, sorted({"", joint, *contexts}), str(count), answers),
+        gates=_gates(kind, {"": KIND_LEAD, joint: CONTEXT_LEAD}, str(count), answers),
     )
 
 

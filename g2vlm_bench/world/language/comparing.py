@@ -15,7 +15,7 @@ from g2vlm_bench.world.scene import Body
 SIZE_RATIO = 1.25
 DISTANCE_RATIO = 1.3
 # A body is passed within this share of the way's length, and those between differ by the other.
-_BESIDE, _BETWEEN = 0.22, 0.18
+_BESIDE, _BETWEEN = 0.3, 0.15
 _MAX_TRIOS = 24
 
 
@@ -88,17 +88,19 @@ def _closer(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
 def order(seen: Seen) -> Iterator[Candidate]:
     """Which of two things one passes first, walking straight from one thing to another.
 
-    Margins: the four stand on the ground; the two are beside the way, between 10 % and 90 % of it
-    and within 22 % of its length, and 18 % of its length apart along it.
+    Margins: the ends of the way stand on the ground, apart by 30 % of its length; the two are
+    beside it, between 10 % and 90 % of it and within 30 % of its length, and 15 % of its length
+    apart along it. Nothing of that moves.
     """
-    standing = [body for body in seen.clear_any if body.support == 0 and not body.path_m]
+    still = [body for body in seen.clear_any if not seen.scene.body(body.id).path_m]
+    standing = [body for body in still if body.support == 0]
     for a, b in permutations(standing, 2):
         way = np.subtract(b.base_m, a.base_m)[:2]
         length = float(np.linalg.norm(way))
         if seen.floor_gap_m(a, b) < 0.3 * length:
             continue
         passed: list[tuple[float, Body]] = []
-        for body in standing:
+        for body in still:
             offset = np.subtract(body.base_m, a.base_m)[:2]
             along = float(offset @ way) / length**2
             beside = abs(float(way[0] * offset[1] - way[1] * offset[0])) / length**2

@@ -9,6 +9,7 @@ from itertools import combinations
 from g2vlm_bench.world.candidates import Candidate, Words, claim, counted, pick
 from g2vlm_bench.world.language.phrases import NUMBERS, Phrase, a, plural
 from g2vlm_bench.world.language.seen import Seen
+from g2vlm_bench.world.layout.recipe import HELD_OUT_PAIRS
 from g2vlm_bench.world.scene import COLORS, MATERIALS, Body
 from g2vlm_bench.world.shapes import KINDS, spoken
 
@@ -87,7 +88,7 @@ def _more(seen: Seen, one: _Sort, other: _Sort) -> Iterator[Candidate]:
     for x, y in ((one, other), (other, one)):
         words: Words = {"things": x.phrase, "others": y.phrase, "shown": seen.shown}
         fact = ("more", frozenset((x.feature, y.feature)))
-        features = [f"{x.feature}>{y.feature}"]
+        features = [f"more {x.feature}", f"than {y.feature}"]
         yield claim("more", fact, len(x.found) > len(y.found), words, (), features)
 
 
@@ -97,7 +98,7 @@ def _on(seen: Seen, b: Body) -> Iterator[Candidate]:
     on = [body for body in seen.bodies if body.support == b.id and not body.inside]
     if len(on) <= MAX_COUNT and all(seen.together(body, b) for body in on):
         words: Words = {"b": b, "shown": seen.shown}
-        yield counted("count_on", ("on", b.id), len(on), 2, words, (b, *on), b.kind)
+        yield counted("count_on", ("on", b.id), len(on), 2, words, (b, *on), [b.kind])
 
 
 def existence(seen: Seen) -> Iterator[Candidate]:
@@ -130,17 +131,20 @@ def attribute(seen: Seen) -> Iterator[Candidate]:
     """The colour, kind or material of a thing, where the words fit no other thing shown.
 
     Margins: the thing is clear; options are what other clear things of the scene are like, so that
-    to have seen a colour is not yet to know the answer.
+    to have seen a colour is not yet to know the answer. No wrong option makes a pair of colour and
+    kind that training never shows.
     """
     for body in seen.clear_any:
         others = [other for other in seen.clear_any if other is not body]
         if seen.fitting(_has(kind=body.kind)) == [body]:
-            wrong = list(dict.fromkeys(o.color for o in others if o.color != body.color))
+            colors = dict.fromkeys(other.color for other in others)
+            wrong = [c for c in colors if c != body.color and (c, body.kind) not in HELD_OUT_PAIRS]
             yield from _trait("color", body, body.color, wrong, Phrase(body.noun, (body.id,)))
         if seen.fitting(_has(color=body.color)) == [body]:
-            wrong = list(dict.fromkeys(o.noun for o in others if o.kind != body.kind))
+            kinds = dict.fromkeys(other.kind for other in others)
+            wrong = [k for k in kinds if k != body.kind and (body.color, k) not in HELD_OUT_PAIRS]
             named = Phrase(f"{body.color} object", (body.id,))
-            yield from _trait("kind", body, body.noun, wrong, named)
+            yield from _trait("kind", body, body.noun, list(map(spoken, wrong)), named)
         wrong = list(dict.fromkeys(o.material for o in others if o.material != body.material))
         yield from _trait("material", body, body.material, wrong, Phrase(body.name, (body.id,)))
 

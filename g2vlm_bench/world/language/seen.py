@@ -58,8 +58,8 @@ class Seen:
         together = [view] if self.is_moving else range(self.views)
         self.spoken_views = tuple(together)
         self.clear_any = [b for b in self.bodies if any(self.is_clear(b, v) for v in together)]
-        points = self.camera.in_camera([body.center_m for body in self.still.bodies])
-        self._points = points
+        centers = np.reshape([body.center_m for body in self.still.bodies], (-1, 3))
+        self._points = self.camera.in_camera(centers)
         self.ground = "the ground" if scene.place.is_open else "the floor"
 
     @property
@@ -77,6 +77,11 @@ class Seen:
     def shown(self) -> Phrase:
         """All that is shown at the moment spoken of."""
         return self.here if self.views == 1 or self.is_moving else Phrase("the pictures")
+
+    @property
+    def scope(self) -> str:
+        """Whether `shown` is one picture or several, for the balance."""
+        return f"{min(len(self.spoken_views), 2)} pictures"
 
     def is_clear(self, body: Body, view: int) -> bool:
         """Whether a view shows enough of a body for a person to name it."""
