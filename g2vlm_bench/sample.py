@@ -123,6 +123,7 @@ class Target:
         normals_world: `(N, 3)` unit normals of `points_world`, where known.
         intrinsics: A 3x3 pinhole matrix per view in pixels.
         world_from_camera: A 4x4 pose per view.
+        segments: A map per view, `(H, W)` int32: what each pixel shows, 0 = no segment.
         observed: The part of the world that the scanner has observed, where that is known.
         crop: The part of the world that counts, where the benchmark says so.
         scans: The laser scans that `points_world` is made of, with where they were taken from.
@@ -138,6 +139,7 @@ class Target:
         up: `(3,)` unit vector against gravity in the first camera's frame, where known.
         facts: What is true of the scene, each as subject, relation and object.
         pair: What belongs together in a retrieval: equal for a text, picture or cloud of one scene.
+        role: In a retrieval, whether the sample looks for its pair or is there to be found.
     """
 
     depth_m: tuple[NDArray[np.float32], ...] | None = None
@@ -145,6 +147,7 @@ class Target:
     normals_world: NDArray[np.float64] | None = None
     intrinsics: tuple[NDArray[np.float64], ...] | None = None
     world_from_camera: tuple[NDArray[np.float64], ...] | None = None
+    segments: tuple[NDArray[np.int32], ...] | None = None
     observed: ObservedGrid | None = None
     crop: Prism | None = None
     scans: tuple[Scan, ...] = ()
@@ -159,6 +162,7 @@ class Target:
     up: NDArray[np.float64] | None = None
     facts: frozenset[tuple[str, ...]] = frozenset()
     pair: str = ""
+    role: Literal["query", "item"] = "query"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

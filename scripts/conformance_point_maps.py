@@ -52,6 +52,12 @@ class Case:
         return unproject(self.depth, self.intrinsics).astype(np.float32)
 
     @property
+    def segments(self) -> np.ndarray:
+        """Four upright stripes, of which the first is no segment."""
+        height, width = self.depth.shape
+        return np.tile((np.arange(width) * 4 // width).astype(np.int32), (height, 1))
+
+    @property
     def mask(self) -> np.ndarray:
         """The valid pixels."""
         return np.isfinite(self.depth)
@@ -88,7 +94,7 @@ def ours(profile: str, name: str | None, metrics: list[str], case: Case) -> Valu
         headline="", protocols=fields,
     )  # fmt: skip
     scored = plugins.family(definition, check_headline=False).score(
-        Target(depth_m=(case.depth,), intrinsics=(case.intrinsics,)),
+        Target(depth_m=(case.depth,), intrinsics=(case.intrinsics,), segments=(case.segments,)),
         Prediction(point_maps=(case.predicted,)),
         Ambiguity.METRIC,
     )
@@ -127,16 +133,21 @@ def stand_in(name: str, **contents: Any) -> None:
     sys.modules.setdefault(name, module)
 
 
+def mean_of_each(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Stand in for MoGe's `key_average`, whose module imports more than is needed here."""
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
 def import_moge(peers: Path, module: str) -> Any:
     """Import a module of MoGe, with the utils3d that it pins."""
     if not (peers / "MoGe").is_dir():
         raise FileNotFoundError("no MoGe")
     sys.path[:0] = [str(peers / "MoGe"), str(peers / "utils3d")]
-    stand_in("moge.utils.tools", key_average=None, timeit=None)
+    stand_in("moge.utils.tools", key_average=mean_of_each, timeit=None)
     return importlib.import_module(module)
 
 
-def moge(key: str) -> Callable[[Path, Case, Any], Values]:
+def moge(key: str, found_in: str = "", prefix: str = "point") -> Callable[..., Values]:
     """MoGe's `compute_metrics` of points."""
 
     def run(peers: Path, case: Case, dtype: Any) -> Values:
@@ -149,12 +160,13 @@ def moge(key: str) -> Callable[[Path, Case, Any], Values]:
             "points": torch.tensor(np.where(mask[..., None], case.true, 1).astype(dtype)),
             "depth_mask": torch.tensor(mask), "is_metric": True, "has_sharp_boundary": False,
         }  # fmt: skip
+        if found_in == "local_points":
+            truth["segmentation_mask"] = torch.tensor(case.segments)
+            truth["segmentation_labels"] = {"one": 1, "two": 2, "three": 3}
         # Offered in the key's own name: what is metric would be fitted in all three ways.
         found = metrics.compute_metrics({key: torch.tensor(case.predicted.astype(dtype))}, truth)
-        return {
-            "point_abs_rel": found[0][key]["rel"],
-            "point_delta1": found[0][key]["delta1"],
-        }
+        of_points = found[0][found_in or key]
+        return {f"{prefix}_abs_rel": of_points["rel"], f"{prefix}_delta1": of_points["delta1"]}
 
     return run
 
@@ -220,6 +232,7 @@ PEERS: list[tuple[str, str | None, str, Callable[[Path, Case, Any], Values]]] = 
     ("moge", "metric", "MoGe", moge("points_metric")),
     ("moge", "scale", "MoGe", moge("points_scale_invariant")),
     ("moge", "affine", "MoGe", moge("points_affine_invariant")),
+    ("moge", "local", "MoGe", moge("points_affine_invariant", "local_points", "local")),
     ("unidepth", None, "UniDepth", eval_3d("UniDepth", "unidepth")),
     ("unik3d", None, "UniK3D", eval_3d("UniK3D", "unik3d")),
     ("mapanything", None, "map-anything", mapanything),

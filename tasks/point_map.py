@@ -22,6 +22,8 @@ _METRICS: dict[str, tuple[str, bool, float, float | None, str]] = {
     "point_rmse": ("m", False, 0.0, None, "root of the mean |p - g|^2, image by image"),
     "point_inlier_1.03": ("1", True, 1.0, 0.0, "share with max(|p|/|g|, |g|/|p|) < 1.03"),
     "point_inlier_1.25": ("1", True, 1.0, 0.0, "share with max(|p|/|g|, |g|/|p|) < 1.25"),
+    "local_abs_rel": ("1", False, 0.0, None, "mean |p - g| / diameter, segment by segment (MoGe)"),
+    "local_delta1": ("1", True, 1.0, 0.0, "share with |p - g| < 0.25 diameter, by segment (MoGe)"),
     "ray_auc_15": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 15 deg"),
     "ray_auc_20": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 20 deg"),
     "ray_auc_30": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 30 deg"),
@@ -55,9 +57,22 @@ class PointMap(Family):
         maps, depth = frozenset({Want.POINT_MAPS}), frozenset({Want.DEPTH})
         # A map of points has a camera in it, so that it cannot be lifted by the given one.
         self.wants = (depth,) if cameras == {"given"} else (maps, depth | {Want.INTRINSICS})
+        undefined = set(definition.metrics).difference(*map(self._of, self.protocols))
+        if undefined:
+            raise BenchError(
+                f"task {definition.name}, key 'protocols'",
+                expected=f"one that defines '{min(undefined)}'",
+                got="none",
+                fix="Metrics named local_ need scope: segment, all others another scope.",
+            )
         self.specs = tuple(
-            _spec(metric, protocol) for protocol in self.protocols for metric in definition.metrics
+            _spec(metric, protocol) for protocol in self.protocols for metric in self._of(protocol)
         )
+
+    def _of(self, protocol: PointMapProtocol) -> list[str]:
+        """The task's metrics that a protocol defines."""
+        local = protocol.scope == "segment"
+        return [m for m in self.definition.metrics if m.startswith("local") == local]
 
     def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
         """The metrics under protocols that forgive what the prediction leaves open."""
@@ -78,11 +93,15 @@ class PointMap(Family):
         )
 
     def weights(self, target: Target) -> Mapping[str, float]:
-        """None: every sample with enough valid pixels under every protocol counts alike."""
+        """Whether a sample has segments; else all with enough valid pixels count alike."""
         truth = Truth(target)
         for protocol in self.protocols:
             truth.check(protocol)
-        return {}
+        return {
+            f"segments@{protocol.label}": float(truth.has_segments(protocol))
+            for protocol in self.protocols
+            if protocol.scope == "segment"
+        }
 
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Align and measure under every protocol that the prediction can serve."""
@@ -91,10 +110,11 @@ class PointMap(Family):
         details: dict[str, Any] = {"alignment": {}}
         undefined: list[str] = []
         for protocol in self.protocols:
-            if not ambiguity.can_serve(protocol.needs):
+            metrics = self._of(protocol)
+            if not metrics or not ambiguity.can_serve(protocol.needs):
                 continue
             try:
-                found, record = pairing.measure(protocol, self.definition.metrics)
+                found, record = pairing.measure(protocol, metrics)
             except ValueError as error:
                 # What one protocol cannot use is no failure under the others.
                 undefined.append(f"{protocol.label}: {error}")
@@ -116,5 +136,6 @@ def _spec(metric: str, protocol: PointMapProtocol) -> MetricSpec:
         higher_is_better=higher_is_better,
         best=best,
         worst=worst,
+        weight=f"segments@{protocol.label}" if protocol.scope == "segment" else None,
         description=description,
     )

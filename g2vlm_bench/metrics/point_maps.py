@@ -154,6 +154,45 @@ def ray_auc(pairs: PointPairs, limit_deg: float) -> float:
     return float(np.trapezoid(shares, limits) / (limit_deg - _FIRST_ANGLE_DEG))
 
 
+def local_abs_rel(pairs: PointPairs, diameter_m: float) -> float:
+    """Return mean |p - g| / diameter of one segment's points.
+
+    Args:
+        pairs: of the segment.
+        diameter_m: of its true points, above 0; as `extent_of`.
+
+    Raises:
+        ValueError: for a segment without extent.
+
+    Source: MoGe (0744441, moge/test/metrics.py, `rel_point_local`).
+    """
+    return float(np.mean(pairs.errors)) / _checked_extent(diameter_m)
+
+
+def local_delta1(pairs: PointPairs, diameter_m: float) -> float:
+    """Return the share of one segment's points with |p - g| < 0.25 diameter.
+
+    Arguments and errors as in `local_abs_rel`.
+
+    Source: MoGe (0744441, moge/test/metrics.py, `delta1_point_local`).
+    """
+    return float(np.mean(pairs.errors < 0.25 * _checked_extent(diameter_m)))
+
+
+def extent_of(points: Array) -> float:
+    """Return the longest edge of the box around points (N, 3), in their unit.
+
+    Source: MoGe (0744441, moge/test/metrics.py, `compute_metrics`), which calls it diameter.
+    """
+    return float(np.ptp(points, axis=0).max())
+
+
+def _checked_extent(diameter_m: float) -> float:
+    if not diameter_m > 0:
+        raise ValueError(f"local points: expected a segment with extent, got {diameter_m}")
+    return diameter_m
+
+
 PointMetric = Callable[[PointPairs], float]
 
 POINT_METRICS: Mapping[str, PointMetric] = MappingProxyType(
@@ -168,6 +207,9 @@ POINT_METRICS: Mapping[str, PointMetric] = MappingProxyType(
         "ray_auc_20": partial(ray_auc, limit_deg=20.0),
         "ray_auc_30": partial(ray_auc, limit_deg=30.0),
     }
+)
+LOCAL_METRICS: Mapping[str, Callable[[PointPairs, float], float]] = MappingProxyType(
+    {"local_abs_rel": local_abs_rel, "local_delta1": local_delta1}
 )
 
 

@@ -59,7 +59,9 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
         alignment: Fitted on the valid pixels; names as in `geometry/point_alignment.py`.
-        scope: One alignment for all views of a sample together, or one for each.
+        scope: One alignment for all views of a sample together, one for each, or one for each
+            segment of each: then the `local_` metrics alone are defined, which compare errors with
+            the segment's size.
         fit_weights: Of the points in an L1 fit; `inverse_distance` makes its loss relative.
         fit_grid: Fit on the valid pixels nearest to a grid of so many cells along each side.
         fit_sign: Whether a fitted scale may be negative (`any`), where there is a shift.
@@ -76,7 +78,7 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     alignment: Alignment = "none"
-    scope: Literal["sample", "view"] = "sample"
+    scope: Literal["sample", "view", "segment"] = "sample"
     fit_weights: Literal["equal", "inverse_distance"] = "equal"
     fit_grid: Annotated[int, msgspec.Meta(ge=1)] | None = None
     fit_sign: Literal["positive", "any"] = "positive"
@@ -100,6 +102,8 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"expected an L1 alignment to weigh, got {self.alignment}")
         if self.fit_sign != "positive" and self.alignment not in _SIGNED:
             raise ValueError(f"expected l1_scale with a shift, got {self.alignment}")
+        if self.scope == "segment" and (self.alignment == "none" or self.pool != "pixels"):
+            raise ValueError("expected an alignment and no pool of views where segments are fitted")
         if self.fit_grid is not None and self.alignment == "none":
             raise ValueError("expected an alignment to fit on a grid, got none")
 
@@ -117,7 +121,7 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
         flags = {
             "given_camera": self.camera == "given",
             str(self.crop): self.crop is not None,
-            "view_fit": self.scope == "view",
+            f"{self.scope}_fit": self.scope != "sample",
             "view_pool": self.pool == "views",
             "weighted": self.fit_weights == "inverse_distance",
             "any_sign": self.fit_sign == "any",

@@ -5,7 +5,7 @@ What several protocols need of one sample (lifted maps, masks, places to fit on)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -19,10 +19,12 @@ from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.geometry.resampling import nearest_valid_grid
 from g2vlm_bench.metrics.depth import valid_mask
 from g2vlm_bench.metrics.point_maps import (
+    LOCAL_METRICS,
     POINT_METRICS,
     PointPairs,
     abs_rel,
     compare,
+    extent_of,
     norms_of,
 )
 from g2vlm_bench.protocols.point_map import Counted, PointMapProtocol
@@ -33,6 +35,9 @@ Array = NDArray[np.float64]
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+# Fewer fitted pixels make no segment, as in MoGe.
+_LEAST_FITTED = 10
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -42,16 +47,25 @@ class View:
         predicted: As they came.
         true: Metres.
         fitted: Which of them an alignment is fitted on.
+        labels: Of their segments, (N,), where the target has them.
     """
 
     predicted: Array
     true: Array
     fitted: NDArray[np.int64] | slice
+    labels: NDArray[np.int32] | None = None
 
     @cached_property
     def distances(self) -> Array:
         """Of the true points from the camera, (N,)."""
         return norms_of(self.true)
+
+    def segments(self) -> Iterator[View]:
+        """The parts of this view that are one segment each and have enough points to fit."""
+        places = np.arange(len(self.true))[self.fitted]
+        for fitted, chosen in _large_segments(self.labels, places):
+            inside = np.cumsum(chosen) - 1
+            yield View(self.predicted[chosen], self.true[chosen], inside[fitted])
 
 
 class Truth:
@@ -64,6 +78,7 @@ class Truth:
             raise NoTruthError(f"the sample has no {lacking}")
         self.depths: tuple[Map, ...] = target.depth_m
         self.intrinsics = target.intrinsics
+        self.segments = target.segments
         self.masks = cache(self._masks)
 
     @cached_property
@@ -79,6 +94,14 @@ class Truth:
                 f"expected {protocol.least_points} valid pixels or more under {protocol.label}, "
                 f"got {found}"
             )
+
+    def has_segments(self, protocol: PointMapProtocol) -> bool:
+        """Whether a segment of some view has enough valid pixels to fit."""
+        for labels, mask in zip(self.segments or (), self.masks(protocol.counted), strict=False):
+            places = np.arange(np.count_nonzero(mask))[_places(mask, protocol.fit_grid)]
+            if any(True for _ in _large_segments(labels[mask], places)):
+                return True
+        return False
 
     def _masks(self, counted: Counted) -> tuple[Mask, ...]:
         return tuple(_mask(depth, counted) for depth in self.depths)
@@ -103,6 +126,8 @@ class Pairing:
         """
         self.truth.check(protocol)
         views = self._views(protocol.counted, protocol.camera, protocol.fit_grid)
+        if protocol.scope == "segment":
+            return _local(views, protocol, metrics)
         groups = [views] if protocol.scope == "sample" else [[view] for view in views]
         fitted = [_fit(group, protocol) for group in groups]
         aligned = [
@@ -124,13 +149,16 @@ class Pairing:
     def _valid_views(self, counted: Counted, camera: str, grid: int | None) -> list[View]:
         """The views that have valid pixels."""
         masks, maps = self.truth.masks(counted), self._maps(camera)
+        segments = self.truth.segments or (None,) * len(masks)
+        parts = zip(maps, self.truth.maps, masks, segments, strict=True)
         return [
             View(
                 predicted=_points(predicted, mask),
                 true=_points(true, mask),
                 fitted=_places(mask, grid),
+                labels=None if labels is None else labels[mask],
             )
-            for predicted, true, mask in zip(maps, self.truth.maps, masks, strict=True)
+            for predicted, true, mask, labels in parts
             if mask.any()
         ]
 
@@ -210,6 +238,35 @@ def _fit(views: Sequence[View], protocol: PointMapProtocol) -> fits.PointAlignme
         options["sign"] = protocol.fit_sign
     fit: Callable[..., fits.PointAlignment] = getattr(fits, protocol.alignment)
     return fit(predicted, true, **options)
+
+
+def _large_segments(
+    labels: NDArray[np.int32] | None, places: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], Mask]]:
+    """For each segment: which of the places lie in it, and all pixels that do."""
+    if labels is None:
+        return
+    of_places = labels[places]
+    found, counts = np.unique(of_places, return_counts=True)
+    for label in found[(counts >= _LEAST_FITTED) & (found != 0)]:
+        yield places[of_places == label], labels == label
+
+
+def _local(
+    views: Sequence[View], protocol: PointMapProtocol, metrics: Sequence[str]
+) -> tuple[dict[str, float], Any]:
+    """Means over all segments of all views, each under a fit of its own."""
+    found: list[list[float]] = []
+    records = []
+    for segment in (part for view in views for part in view.segments()):
+        fit = _fit([segment], protocol)
+        pairs = compare(fit.apply(segment.predicted), segment.true)
+        extent = extent_of(segment.true)
+        found.append([LOCAL_METRICS[metric](pairs, extent) for metric in metrics])
+        records.append(fit.record())
+    if not found:
+        return {}, records
+    return dict(zip(metrics, map(float, np.mean(found, axis=0)), strict=True)), records
 
 
 def _measured(metric: str, pairs: PointPairs, protocol: PointMapProtocol) -> float:

@@ -46,6 +46,16 @@ def test_golden_values() -> None:
     assert point_maps.ray_auc(pairs, 15) == pytest.approx(2 / 3)
 
 
+def test_local_values_by_hand() -> None:
+    # A box of 3 x 2 x 1: the longest edge is 3. Errors 0.5, 0 and 1: of them two below 0.75.
+    target = np.array([[0.0, 0, 1], [3, 0, 2], [1, 2, 1]])
+    pairs = compare(target + np.array([[0.5, 0, 0], [0, 0, 0], [0, 0, 1]]), target)
+    extent = point_maps.extent_of(target)
+    assert extent == 3
+    assert point_maps.local_abs_rel(pairs, extent) == pytest.approx((0.5 + 0 + 1) / 3 / 3)
+    assert point_maps.local_delta1(pairs, extent) == pytest.approx(2 / 3)
+
+
 def test_the_area_below_the_rays_by_definition() -> None:
     degrees = np.array([0.2, 3.0, 7.0, 14.0, 15.1, 40.0])
     target = np.tile([0.0, 0, 2], (6, 1))
@@ -107,6 +117,8 @@ def test_a_prediction_at_the_camera_is_as_wrong_as_it_can_be() -> None:
         (partial(point_maps.norm_inliers, ratio=1.0), "ratio above 1"),
         (partial(point_maps.norm_inliers, ratio=np.nan), "ratio above 1"),
         (partial(point_maps.ray_auc, limit_deg=0.5), "limit above 0.5"),
+        (partial(point_maps.local_abs_rel, diameter_m=0.0), "a segment with extent"),
+        (partial(point_maps.local_delta1, diameter_m=np.nan), "a segment with extent"),
     ],
 )
 def test_thresholds_without_meaning(call, says) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import unproject
+from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.protocols.point_map import Alignment, PointMapProtocol
-from g2vlm_bench.sample import Ambiguity, Prediction, Target, Want
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Target, Want
 from g2vlm_bench.task import NoTruthError
 
 METRICS = [
@@ -46,7 +47,8 @@ def points(true: Target, change=lambda p: p, ambiguity: Ambiguity | None = None)
 
 def test_every_departure_from_the_default_is_in_the_label() -> None:
     pieces = [
-        {"scope": "view"}, {"fit_weights": "inverse_distance"}, {"fit_grid": 64},
+        {"scope": "view"}, {"scope": "segment"}, {"fit_weights": "inverse_distance"},
+        {"fit_grid": 64},
         {"fit_sign": "any"}, {"camera": "given"}, {"min_depth_m": 0.1}, {"max_depth_m": 10},
         {"max_depth_m": 10.5}, {"max_over_near": 1000}, {"crop": "nyu"}, {"crop": "garg"},
         {"at_most_pixels": 75000}, {"relative_epsilon_m": 1e-6}, {"pool": "views"},
@@ -79,6 +81,8 @@ def test_every_departure_from_the_default_is_in_the_label() -> None:
         ({"alignment": "mean_norm_scale", "fit_weights": "inverse_distance"}, "an L1 alignment"),
         ({"alignment": "l1_scale", "fit_sign": "any"}, "l1_scale with a shift"),
         ({"fit_grid": 64}, "an alignment to fit on a grid"),
+        ({"scope": "segment"}, "an alignment and no pool of views where segments are fitted"),
+        ({"alignment": "l1_scale", "scope": "segment", "pool": "views"}, "no pool of views"),
         ({"alignment": "sim3"}, "sim3"),
         ({"align": "none"}, "Did you mean 'alignment'"),
     ],
@@ -249,6 +253,87 @@ def test_only_counted_pixels_are_looked_at(load_family) -> None:
         v for k, v in family.score(true, wild, Ambiguity.METRIC).values.items() if "abs_rel" in k
     }
     assert value == 0
+
+
+# ----------------------------------------------------------------------------------- segments
+
+LOCAL = {"alignment": "l1_scale_xyz_shift", "scope": "segment"}
+
+
+def segmented(labels: np.ndarray) -> Target:
+    return Target(
+        depth_m=(depth(0, labels.shape),),
+        intrinsics=(CAMERA,),
+        segments=(labels.astype(np.int32),),
+    )
+
+
+def test_each_segment_has_its_own_fit_and_its_own_size(load_family) -> None:
+    labels = np.zeros((6, 8))
+    labels[:, 2:5], labels[:, 5:] = 1, 7
+    true = segmented(labels)
+    # Scale and shift of each segment are their own; what is no segment is wild.
+    scale = np.where(labels == 1, 0.5, np.where(labels == 7, 3.0, 1e6))[..., None]
+    told = points(true, lambda p: scale * p + scale)
+    family = load_family("point_map", ["local_abs_rel", "local_delta1"], LOCAL)
+    found = family.score(true, told, Ambiguity.AFFINE)
+    assert found.values["local_abs_rel@l1_affine+segment_fit"] == pytest.approx(0, abs=1e-6)
+    assert found.values["local_delta1@l1_affine+segment_fit"] == 1
+    records = found.details["alignment"]["l1_affine+segment_fit"]
+    assert [record["scale"] for record in records] == pytest.approx([2, 1 / 3], rel=1e-5)
+
+
+def test_golden_values_of_segments(load_family) -> None:
+    labels = np.repeat([[1, 2]], 6, axis=0).repeat(4, axis=1)
+    true = segmented(labels)
+    # Metric points, so that the fit is none but for two wild points in a segment of 24.
+    told = points(true)
+    told.point_maps[0][5, 4:6, 2] += 1000
+    family = load_family(
+        "point_map", ["local_abs_rel", "local_delta1"], {**LOCAL, "alignment": "l1_xyz_shift"}
+    )
+    values = family.score(true, told, Ambiguity.METRIC).values
+    second = unproject(true.depth_m[0], CAMERA)[:, 4:].reshape(-1, 3)
+    diameter = np.ptp(second, axis=0).max()
+    rel = values["local_abs_rel@l1_xyz_shift+segment_fit"]
+    assert rel == pytest.approx((0 + 2 * 1000 / diameter / 24) / 2, rel=1e-5)
+    assert values["local_delta1@l1_xyz_shift+segment_fit"] == pytest.approx((1 + 22 / 24) / 2)
+
+
+def test_samples_without_large_segments_are_left_out(load_family, score) -> None:
+    nine = np.zeros((6, 8))
+    nine.flat[10:19] = 3
+    family = load_family("point_map", ["local_delta1", "point_delta1"], LOCAL, {})
+    for true in (segmented(nine), target()):
+        assert family.weights(true) == {"segments@l1_affine+segment_fit": 0.0}
+        line = score(family, true, points(true))
+        assert line.values == {"point_delta1@metric": 1.0}
+        assert line.status == "scored"
+    ten = nine.copy()
+    ten.flat[19] = 3
+    assert family.weights(segmented(ten)) == {"segments@l1_affine+segment_fit": 1.0}
+
+
+def test_truth_is_best_in_segments_and_scrambled_truth_is_not(load_family) -> None:
+    true = segmented(np.repeat([[1, 2]], 6, axis=0).repeat(4, axis=1))
+    family = load_family(
+        "point_map", ["local_abs_rel", "local_delta1"],
+        LOCAL, {**LOCAL, "alignment": "anchored_scale_xyz_shift"},
+    )  # fmt: skip
+    perfect = family.truth(true)
+    scrambled = Plugins().adapter("scrambled", {}, {})
+    wrong = scrambled.distort(perfect, Inputs(id="a"), np.random.default_rng(0))
+    best = {spec.name: spec.best for spec in family.specs}
+    assert family.score(true, perfect, Ambiguity.METRIC).values == pytest.approx(best, abs=1e-6)
+    for name, value in family.score(true, wrong, Ambiguity.METRIC).values.items():
+        assert abs(value - best[name]) > 0.01, name
+
+
+def test_a_metric_that_no_protocol_defines_is_refused(load_family) -> None:
+    with pytest.raises(BenchError, match=r"'local_delta1'.*scope: segment"):
+        load_family("point_map", ["local_delta1", "point_delta1"], {})
+    with pytest.raises(BenchError, match="'point_delta1'"):
+        load_family("point_map", ["local_delta1", "point_delta1"], LOCAL)
 
 
 # ----------------------------------------------------------------------------------- failures

@@ -21,6 +21,8 @@ PEERS: dict[tuple[str, int], dict[str, float]] = {
     ("moge.metric", 0): {"point_abs_rel": 0.17907574772834778, "point_delta1": 0.7082768082618713},
     ("moge.scale", 0): {"point_abs_rel": 0.09574643522500992, "point_delta1": 0.9782903790473938},
     ("moge.affine", 0): {"point_abs_rel": 0.07244430482387543, "point_delta1": 0.9850746393203735},
+    ("moge.local", 0): {"local_abs_rel": 0.0994214837749799, "local_delta1": 0.9492076436678568},
+    ("moge.local", 2): {"local_abs_rel": 0.11253705124060313, "local_delta1": 0.9275150299072266},
     ("moge.metric", 2): {"point_abs_rel": 0.1787232607603073, "point_delta1": 0.7516960501670837},
     ("moge.scale", 2): {"point_abs_rel": 0.1032358929514885, "point_delta1": 0.9484395980834961},
     ("moge.affine", 2): {"point_abs_rel": 0.08070998638868332, "point_delta1": 0.9796471910112360},
@@ -68,7 +70,12 @@ def point_case(seed: int, ties: bool) -> tuple[Target, Prediction]:
     if ties:
         predicted = np.round(predicted / 0.1037) * 0.1037
         predicted[..., 2] = np.maximum(predicted[..., 2], 2.0)
-    target = Target(depth_m=(depth.astype(np.float32),), intrinsics=(camera,))
+    target = Target(
+        depth_m=(depth.astype(np.float32),),
+        intrinsics=(camera,),
+        # Four upright stripes, of which the first is no segment.
+        segments=(np.tile((np.arange(32) * 4 // 32).astype(np.int32), (24, 1)),),
+    )
     return target, Prediction(point_maps=(predicted.astype(np.float32),))
 
 
