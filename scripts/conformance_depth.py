@@ -171,26 +171,31 @@ def lineage(path: str, **options: Any) -> Callable[[Path, Case], dict[str, float
     return run
 
 
+def moge_metrics(peers: Path) -> Any:
+    """MoGe's module of metrics."""
+    sys.path[:0] = [str(peers / "MoGe"), str(peers / "utils3d")]
+    import utils3d
+
+    # The pinned utils3d has this function under another name.
+    utils3d.pt.sliding_window_2d = utils3d.pt.sliding_window
+    stand_in("cv2")
+    stand_in("moge.utils.tools", key_average=None, timeit=None)
+    return importlib.import_module("moge.test.metrics")
+
+
 def moge(key: str) -> Callable[[Path, Case], dict[str, float]]:
     """MoGe's `compute_metrics`."""
 
     def run(peers: Path, case: Case) -> dict[str, float]:
         import torch
 
-        sys.path[:0] = [str(peers / "MoGe"), str(peers / "utils3d")]
-        import utils3d
-
-        # The pinned utils3d has this function under another name.
-        utils3d.pt.sliding_window_2d = utils3d.pt.sliding_window
-        stand_in("cv2")
-        stand_in("moge.utils.tools", key_average=None, timeit=None)
-        metrics = importlib.import_module("moge.test.metrics")
         true = torch.tensor(case.true)
         truth = {
             "depth": true, "depth_mask": true > 0, "points": None,
             "is_metric": True, "has_sharp_boundary": key == "depth_metric",
         }  # fmt: skip
-        found = metrics.compute_metrics({"depth_metric": torch.tensor(case.predicted)}, truth)[0]
+        predicted = {"depth_metric": torch.tensor(case.predicted)}
+        found = moge_metrics(peers).compute_metrics(predicted, truth)[0]
         values = {"abs_rel": found[key]["rel"], "delta1": found[key]["delta1"]}
         if key == "depth_metric":
             edges = found["boundary"]

@@ -8,6 +8,7 @@ predictions and let the harness score them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -213,7 +214,7 @@ _METRICS: dict[str, Callable[[_Pixels], Tensor]] = {
     "sq_rel": lambda p: p.mean((p.depth - p.truth) ** 2 / p.truth),
     "rmse": lambda p: p.mean((p.depth - p.truth) ** 2).sqrt(),
     "rmse_log": lambda p: p.mean(p.log_errors**2).sqrt(),
-    "log10": lambda p: p.mean(p.log_errors.abs()) / torch.log(p.truth.new_tensor(10.0)),
+    "log10": lambda p: p.mean(p.log_errors.abs()) / math.log(10),
     "si_log": _si_log,
     "si_log_half": partial(_si_log, mean_weight=0.5),
     "si_log_sample": partial(_si_log, ddof=1),
