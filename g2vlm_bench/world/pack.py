@@ -53,8 +53,9 @@ class Parts:
         half: Half extents in the primitive's own frame.
         cosine: Of the thing's yaw.
         sine: Of the thing's yaw.
-        radius: Of the ball about its centre that holds it.
+        eye: The camera in the primitive's own frame.
         body: Flat index of its body's slot, `view * N + slot`, int64.
+        view: Its view, int64.
         tone: Index into `_TONE_NAMES`, int64; 0 is the thing's own colour.
     """
 
@@ -63,8 +64,9 @@ class Parts:
     half: Vectors
     cosine: Tensor
     sine: Tensor
-    radius: Tensor
+    eye: Vectors
     body: Tensor
+    view: Tensor
     tone: Tensor
 
 
@@ -75,18 +77,22 @@ class Bodies:
     Attributes:
         ids: `(V, N)` int32 instance ids.
         center: `(V, N)` each, middle of the bounding box, world.
-        radius: `(V, N)` of the ball about it that holds the body.
-        first_part: `(V * N,)` int64, where its parts begin in `part_order`.
-        part_count: `(V * N,)` int64.
-        part_order: `(P,)` int64, the parts by body.
+        half: `(V, N)` each, half extents in its own frame.
+        cosine: `(V, N)` of its yaw.
+        sine: `(V, N)` of its yaw.
+        radius: `(V, N)` of the ball about its centre that holds it.
+        first_part: `(groups, V * N)` int64, its first part of each group; the others follow.
+        part_count: `(groups, V * N)` int64, how many it has of each group.
     """
 
     ids: Tensor
     center: Vectors
+    half: Vectors
+    cosine: Tensor
+    sine: Tensor
     radius: Tensor
     first_part: Tensor
     part_count: Tensor
-    part_order: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ def pack_shots(shots: Sequence[Shot], height: int, width: int, device: torch.dev
     order = np.argsort(table["group"], kind="stable")
     table = {key: values[order] for key, values in table.items()}
     groups = tuple(_groups(table["group"]))
-    _check_outside(shots, table, groups, poses, slots)
+    eye = _eyes(shots, table, groups, poses, slots)
     lights = np.zeros((len(shots), max(len(scene.lights) for scene, _ in shots), 5))
     lights[..., 4] = 1.0
     for row, (scene, _) in zip(lights, shots, strict=True):
@@ -166,11 +172,12 @@ def pack_shots(shots: Sequence[Shot], height: int, width: int, device: torch.dev
             half=Vectors(*(tensor(c) for c in table["half"].T)),
             cosine=tensor(table["turn"][:, 0]),
             sine=tensor(table["turn"][:, 1]),
-            radius=tensor(np.linalg.norm(table["half"], axis=1)),
+            eye=Vectors(*(tensor(c) for c in eye.T)),
             body=index(table["body"]),
+            view=index(table["body"] // slots),
             tone=index(table["tone"]),
         ),
-        bodies=_bodies([scene for scene, _ in shots], slots, table["body"], tensor, index),
+        bodies=_bodies([scene for scene, _ in shots], slots, table["body"], groups, tensor, index),
         room=tensor([_room(scene) for scene, _ in shots]),
         lights=tensor(lights),
         spans=tuple(_spans(table, group, poses, focal, slots, (height, width)) for group in groups),
@@ -261,27 +268,34 @@ def _own_axes(table: dict[str, Array], group: Group) -> Array:
     return np.moveaxis(things, -1, 0)[:, [(group.axis + turn) % 3 for turn in (1, 2, 3)]]
 
 
-def _check_outside(
+def _eyes(
     shots: Sequence[Shot],
     table: dict[str, Array],
     groups: tuple[Group, ...],
     poses: Array,
     slots: int,
-) -> None:
-    """Refuse cameras inside a part, or outside the room: their rays have no first surface."""
+) -> Array:
+    """The camera in each part's own frame, `(P, 3)`.
+
+    Raises:
+        ValueError: A camera is inside a part, or outside the room: its rays have no first surface.
+    """
     for (scene, camera), pose in zip(shots, poses, strict=True):
         x, y, z = pose[:3, 3]
         half_x, half_y, height = _room(scene)
         if not (abs(x) < half_x and abs(y) < half_y and 0 < z < height):
             raise ValueError(f"expected a camera inside the place of {scene.id}, got {camera}")
+    eyes = np.zeros((len(table["body"]), 3))
     for group in groups:
         members = slice(group.start, group.stop)
         view = table["body"][members].astype(int) // slots
         axes = _own_axes(table, group)
-        local = np.einsum("pij,pj->pi", axes, poses[view, :3, 3] - table["center"][members])
+        away = poses[view, :3, 3] - table["center"][members]
+        eyes[members] = np.einsum("pij,pj->pi", axes, away)
         ahead = np.einsum("pij,pj->pi", axes, poses[view, :3, 2])
         vectors = (
-            Vectors(*torch.as_tensor(v).unbind(1)) for v in (local, ahead, table["half"][members])
+            Vectors(*torch.as_tensor(v).unbind(1))
+            for v in (eyes[members], ahead, table["half"][members])
         )
         enter, leave = SOLIDS[group.primitive].through(*vectors)
         inside = ((enter <= 0) & (leave > 0) & (enter < leave)).numpy()
@@ -291,28 +305,40 @@ def _check_outside(
                 f"expected a camera outside every body of {scene.id}, got {camera} inside body "
                 f"{int(table['body'][members][inside][0]) % slots + 1}"
             )
+    return eyes
 
 
 def _bodies(
     scenes: Sequence[Scene],
     slots: int,
     part_body: Array,
+    groups: tuple[Group, ...],
     tensor: Callable[[object], Tensor],
     index: Callable[[NDArray[Any]], Tensor],
 ) -> Bodies:
     """Bodies by view and slot, and which parts each one has."""
-    table = np.zeros((len(scenes), slots, 5))
+    table = np.zeros((len(scenes), slots, 10))
     for row, scene in zip(table, scenes, strict=True):
         for place, body in zip(row, scene.bodies, strict=False):
-            place[:] = (body.id, *body.center_m, _ball_radius(body))
-    count = np.bincount(part_body.astype(int), minlength=len(scenes) * slots)
+            half, yaw = [extent / 2 for extent in body.extent_m], math.radians(body.yaw_deg)
+            turn = math.cos(yaw), math.sin(yaw)
+            place[:] = (body.id, *body.center_m, *half, *turn, _ball_radius(body))
+    columns = [tensor(table[..., column]) for column in range(10)]
+    count = np.zeros((len(groups), len(scenes) * slots), np.int64)
+    first = np.zeros_like(count)
+    for number, group in enumerate(groups):
+        owners = part_body[group.start : group.stop].astype(int)
+        count[number] = np.bincount(owners, minlength=count.shape[1])
+        first[number] = group.start + np.cumsum(count[number]) - count[number]
     return Bodies(
-        ids=tensor(table[..., 0]).to(torch.int32),
-        center=Vectors(*(tensor(table[..., i]) for i in (1, 2, 3))),
-        radius=tensor(table[..., 4]),
-        first_part=index(np.cumsum(count) - count),
+        ids=columns[0].to(torch.int32),
+        center=Vectors(*columns[1:4]),
+        half=Vectors(*columns[4:7]),
+        cosine=columns[7],
+        sine=columns[8],
+        radius=columns[9],
+        first_part=index(first),
         part_count=index(count),
-        part_order=index(np.argsort(part_body, kind="stable")),
     )
 
 

@@ -22,7 +22,6 @@ _SKIRTING_M = 0.10
 _GROUT_M = 0.008
 _CEILING = 0.93
 _PANEL_M = 0.75
-_BIAS = 1 << 10
 # Of a door: its frame's width and brightness, its panels' margin, its knob.
 _FRAME_M, _FRAME_TONE = 0.07, 0.93
 _PANEL_MARGIN_M, _PANEL_TONE = 0.13, 0.80
@@ -333,8 +332,7 @@ def _two_tone(tones: Tensor, number: Tensor, brightness: Tensor) -> Rgb:
 
 def _below(u: Tensor) -> Tensor:
     """The whole number below, int32."""
-    # Truncation of a positive number is its floor; see `root` for why floor itself is avoided.
-    return (u + _BIAS).to(torch.int32) - _BIAS
+    return u.floor().to(torch.int32)
 
 
 def _cell(u: Tensor) -> tuple[Tensor, Tensor]:

@@ -64,12 +64,8 @@ Interval = tuple[Tensor, Tensor]
 
 
 def root(values: Tensor) -> Tensor:
-    """Square root by way of rsqrt, which torch does not cut into threads for small tensors.
-
-    Handing a few thousand numbers to a second thread, as torch's sqrt, floor and index do, costs
-    more than it saves, and a thousand times more on a machine whose cores are all busy.
-    """
-    return values * values.clamp_min(1e-30).rsqrt()
+    """Square root, 0 for what rounding has made negative."""
+    return values.clamp_min(0).sqrt()
 
 
 def clip(interval: Interval, start: Tensor, speed: Tensor, half: Tensor) -> Interval:
@@ -94,7 +90,7 @@ def _through_sphere(local: Vectors, direction: Vectors, half: Vectors) -> Interv
     foot = local.along(direction, middle)
     # A ray that passes by has a negative square, and so an empty interval.
     left = (half.x * half.x - foot.dot(foot)) / square
-    reach = root(left.abs()) * left.sign()
+    reach = left.abs().sqrt() * left.sign()
     return middle - reach, middle + reach
 
 
@@ -116,7 +112,7 @@ def _through_cone(local: Vectors, direction: Vectors, half: Vectors) -> Interval
     a = torch.where(a.abs() < TINY, TINY, a)
     left = b * b - a * c
     # The root of the larger size first: no difference of nearly equal numbers.
-    big = -(b + torch.where(b < 0, -1.0, 1.0) * root(left.clamp_min(0)))
+    big = -(b + torch.where(b < 0, -1.0, 1.0) * root(left))
     big = torch.where(big.abs() < TINY, TINY, big)
     low, high = torch.minimum(big / a, c / big), torch.maximum(big / a, c / big)
     # Flat rays are inside between the roots, on the tip's or the other side of the double cone;
@@ -141,7 +137,7 @@ def _through_torus(local: Vectors, direction: Vectors, half: Vectors) -> Interva
         Vectors(*(c.double() for c in vectors)) for vectors in (local, direction, half)
     )
     tube, ring = half.z, half.x - half.z
-    length = root(direction.dot(direction).clamp_min(TINY * TINY))
+    length = root(direction.dot(direction)).clamp_min(TINY)
     along = direction.times(1 / length)
     start = local.dot(along)
     foot = local.along(along, -start)
@@ -157,11 +153,11 @@ def _through_torus(local: Vectors, direction: Vectors, half: Vectors) -> Interva
     def slope(s: Tensor) -> Tensor:
         return (4 * s * s + 2 * q) * s + e
 
-    reach = root((half.x * half.x - square).clamp_min(0))
+    reach = root(half.x * half.x - square)
     low = torch.minimum(torch.maximum(-reach, start), reach)
-    bend = torch.minimum(torch.maximum(root((-q / 6).clamp_min(0)), low), reach)
+    bend = torch.minimum(torch.maximum(root(-q / 6), low), reach)
     # Both bends, kept within the search.
-    first = torch.minimum(torch.maximum(-root((-q / 6).clamp_min(0)), low), reach)
+    first = torch.minimum(torch.maximum(-root(-q / 6), low), reach)
     turns = _halve(
         slope, torch.stack([low, first, bend]), torch.stack([first, bend, reach]), (1, -1, 1)
     )

@@ -1,15 +1,15 @@
 """Camera and shadow rays against the scenes of V views, batched in torch.
 
 Rays are asked only of parts that they may meet: a camera ray of the parts whose rectangle in the
-picture holds it, a shadow ray of the parts whose ball it comes near. What remains are pairs of a
-ray and a part; a minimum over the pairs of a ray, which no order can change, is what it meets.
+picture holds it, a shadow ray of the parts of bodies whose box it crosses. What remains are pairs
+of a ray and a part; a minimum over the pairs of a ray, which no order can change, is what it meets.
 
 Shapes: V views, R rays a view, P parts; pairs `(n,)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from g2vlm_bench.world.pack import Group, Pack
-from g2vlm_bench.world.primitives import SOLIDS, TINY, Vectors
+from g2vlm_bench.world.primitives import SOLIDS, TINY, Vectors, root
 
 # Ground farther ahead than this is lost in the haze: sky.
 HORIZON_M = 200.0
-# Balls are taken a little larger than they are, so that rounding loses no shadow.
+# Balls and boxes are taken a little larger than they are, so that rounding loses no shadow.
 _LARGER = 1.02
 
 
@@ -57,12 +57,24 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Met:
-    """Pairs that do meet, before the place does: where."""
+    """Pairs of a group that do meet before the place does, and where."""
 
     group: Group
     ray: Tensor
     part: Tensor
     t: Tensor
+
+
+class Meetings(NamedTuple):
+    """All that rays meet.
+
+    Attributes:
+        place: `(V, R)` where they meet the place.
+        things: The parts that they meet before it; groups that none meets are left out.
+    """
+
+    place: Tensor
+    things: list[_Met]
 
 
 def camera_pairs(pack: Pack) -> list[Pairs]:
@@ -81,58 +93,71 @@ def camera_pairs(pack: Pack) -> list[Pairs]:
     return pairs
 
 
-def trace(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs]) -> Hits:
-    """Find the first surface of each ray among the place and its pairs.
+def meet(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs]) -> Meetings:
+    """Find all that camera rays meet among the place and their pairs.
 
     Args:
         pack: The views.
-        origin: `(V, 1)` inside the place and outside every body.
+        origin: `(V, 1)`, the cameras.
         direction: `(V, R)` of any length.
         pairs: Per group, the parts that each ray may meet.
     """
-    t = leave_place(pack.room, origin, direction)
-    shape, t = t.shape, t.reshape(-1)
-    met = list(_meet(pack, origin, direction, pairs, t))
+    place = leave_place(pack.room, origin, direction)
+    limit, things = place.view(-1), []
+    for group, asked in zip(pack.parts.groups, pairs, strict=True):
+        enter, leave = SOLIDS[group.primitive].through(
+            pack.parts.eye.at(asked.part),
+            _to_own(pack, group, asked.part, direction.at(asked.ray)),
+            pack.parts.half.at(asked.part),
+        )
+        near = torch.minimum(leave, limit.index_select(0, asked.ray))
+        found = ((enter < near) & (enter > 0)).nonzero().view(-1)
+        if len(found):
+            ray, part, t = (c.index_select(0, found) for c in (*asked, enter))
+            things.append(_Met(group, ray, part, t))
+    return Meetings(place, things)
+
+
+def trace(pack: Pack, origin: Vectors, direction: Vectors, met: Meetings) -> Hits:
+    """Find the first surface of each ray among all that it meets; arguments as in `meet`."""
+    shape, t = met.place.shape, met.place.view(-1)
     part = torch.full_like(t, -1, dtype=torch.int64)
-    near = origin.along(direction, t.view(shape).clamp_max(2 * HORIZON_M))
-    normal = [c.reshape(-1) for c in place_normals(pack.room, near, t.view(shape))]
-    if met:
-        ray = torch.cat([m.ray for m in met])
-        parts, times = (torch.cat([getattr(m, name) for m in met]) for name in ("part", "t"))
+    body = part
+    if met.things:
+        ray, parts, times = (
+            torch.cat([getattr(m, name) for m in met.things]) for name in ("ray", "part", "t")
+        )
         t = t.scatter_reduce(0, ray, times, "amin")
         # Of parts that meet the ray at the same place, the first one.
-        first = times == t.index_select(0, ray)
         none = len(pack.parts.body)
-        best = torch.full_like(part, none)
-        best = best.scatter_reduce(0, ray, torch.where(first, parts, none), "amin")
-        part = torch.where(best == none, -1, best)
-        for m in met:
-            wins = (best.index_select(0, m.ray) == m.part).nonzero().view(-1)
-            rays, members = m.ray.index_select(0, wins), m.part.index_select(0, wins)
-            ahead = direction.at(rays)
-            start = _pick(origin, rays, shape)
-            point = start.along(ahead, m.t.index_select(0, wins))
-            found = _part_normals(pack, m.group, members, point)
-            normal = [c.index_copy(0, rays, f) for c, f in zip(normal, found, strict=True)]
-    body = torch.full_like(part, -1)
-    if met:
+        parts = torch.where(times == t.index_select(0, ray), parts, none)
+        first = torch.full_like(part, none).scatter_reduce(0, ray, parts, "amin")
+        part = torch.where(first == none, -1, first)
         body = torch.where(part < 0, -1, pack.parts.body.index_select(0, part.clamp_min(0)))
-    t = t.view(shape)
-    point = origin.along(direction, t.clamp_max(2 * HORIZON_M))
+    point = origin.along(direction, t.view(shape).clamp_max(2 * HORIZON_M))
+    normal = [c.reshape(-1) for c in place_normals(pack.room, point, t.view(shape))]
+    for m in met.things:
+        wins = (part.index_select(0, m.ray) == m.part).nonzero().view(-1)
+        rays, members = m.ray.index_select(0, wins), m.part.index_select(0, wins)
+        found = _part_normals(pack, m.group, members, point.at(rays))
+        normal = [c.index_copy(0, rays, f) for c, f in zip(normal, found, strict=True)]
     return Hits(
-        t, part.view(shape), body.view(shape), Vectors(*(c.view(shape) for c in normal)), point
+        t=t.view(shape),
+        part=part.view(shape),
+        body=body.view(shape),
+        normal=Vectors(*(c.view(shape) for c in normal)),
+        point=point,
     )
 
 
-def silhouettes(pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs]) -> Tensor:
+def silhouettes(pack: Pack, met: Meetings) -> Tensor:
     """Where each body would be seen alone, `(V, N, R)` bool."""
-    t = leave_place(pack.room, origin, direction)
-    views, rays = t.shape
+    views, rays = met.place.shape
     slots = pack.bodies.ids.shape[1]
-    masks = torch.zeros(views * slots * rays, dtype=torch.bool, device=t.device)
-    for met in _meet(pack, origin, direction, pairs, t.reshape(-1)):
-        body = pack.parts.body.index_select(0, met.part)
-        masks[body * rays + met.ray % rays] = True
+    masks = torch.zeros(views * slots * rays, dtype=torch.bool, device=met.place.device)
+    for m in met.things:
+        body, view = (c.index_select(0, m.part) for c in (pack.parts.body, pack.parts.view))
+        masks[(body - view) * rays + m.ray] = True
     return masks.view(views, slots, rays)
 
 
@@ -146,111 +171,77 @@ def shadowed(pack: Pack, origin: Vectors, direction: Vectors, lamp: int, asked: 
         lamp: Which of the lights.
         asked: `(V, R)` bool, which rays matter; the others are not shadowed.
     """
-    shape = direction.x.shape
-    blocked = torch.zeros(direction.x.numel(), dtype=torch.bool, device=direction.x.device)
-    for pairs, group in zip(
-        _shadow_pairs(pack, direction, lamp, asked), pack.parts.groups, strict=True
-    ):
-        if not len(pairs.ray):
-            continue
-        enter, leave = _through(pack, group, pairs, origin.at(pairs.ray), direction.at(pairs.ray))
-        stops = (enter < leave) & (enter < 1) & (leave > 0)
-        blocked[pairs.ray[stops]] = True
-    return blocked.view(shape)
+    blocked = torch.zeros(asked.numel(), dtype=torch.bool, device=asked.device)
+    ray, body = _near_boxes(pack, origin, direction, lamp, asked)
+    for number, group in enumerate(pack.parts.groups):
+        count = pack.bodies.part_count[number].index_select(0, body)
+        rays = ray.repeat_interleave(count)
+        first = pack.bodies.first_part[number].index_select(0, body)
+        part = (first - (count.cumsum(0) - count)).repeat_interleave(count)
+        part = part + torch.arange(len(part), device=part.device)
+        start = origin.at(rays).minus(pack.parts.center.at(part))
+        enter, leave = SOLIDS[group.primitive].through(
+            _to_own(pack, group, part, start),
+            _to_own(pack, group, part, direction.at(rays)),
+            pack.parts.half.at(part),
+        )
+        blocked[rays[_between(enter, leave)]] = True
+    return blocked.view(asked.shape)
 
 
-def _shadow_pairs(pack: Pack, direction: Vectors, lamp: int, asked: Tensor) -> Iterator[Pairs]:
-    """Per group, the parts whose balls the rays to a lamp come near."""
+def _between(enter: Tensor, leave: Tensor) -> Tensor:
+    """Whether the interval is met by a segment from 0 to 1."""
+    return torch.maximum(enter, torch.zeros_like(enter)) < leave.clamp_max(1)
+
+
+def _near_boxes(
+    pack: Pack, origin: Vectors, direction: Vectors, lamp: int, asked: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Flat rays to a lamp, and the bodies whose boxes they meet."""
+    bodies = pack.bodies
+    views, slots = bodies.ids.shape
     lights = Vectors(*(pack.lights[:, lamp, i, None] for i in range(3)))
     square = direction.dot(direction)
-    rays, bodies = [], []
-    count, slots = direction.x.shape[1], pack.bodies.ids.shape[1]
-    starts = torch.arange(len(square), device=square.device)[:, None]
+    length = root(square)
+    first_body = torch.arange(views, device=square.device)[:, None] * slots
+    first_body = first_body.expand_as(square).reshape(-1)
+    rays, numbers = [], []
     for slot in range(slots):
-        to_ball = Vectors(*(c[:, slot, None] for c in pack.bodies.center)).minus(lights)
-        near = _comes_near(to_ball, pack.bodies.radius[:, slot, None], direction, square)
+        to_ball = Vectors(*(c[:, slot, None] for c in bodies.center)).minus(lights)
+        near = _near_ball(to_ball, bodies.radius[:, slot, None], direction, square, length)
         found = (near & asked).view(-1).nonzero().view(-1)
         rays.append(found)
-        bodies.append((starts * slots + slot).expand(-1, count).reshape(-1).index_select(0, found))
-    ray, body = torch.cat(rays), torch.cat(bodies)
-    number = pack.bodies.part_count.index_select(0, body)
-    ray = ray.repeat_interleave(number)
-    place = pack.bodies.first_part.index_select(0, body) - (number.cumsum(0) - number)
-    place = place.repeat_interleave(number) + torch.arange(len(ray), device=ray.device)
-    part = pack.bodies.part_order.index_select(0, place)
-    center = pack.parts.center.at(part)
-    view = ray // count
-    to_ball = center.minus(Vectors(*(c.view(-1).index_select(0, view) for c in lights)))
-    near = (
-        _comes_near(
-            to_ball,
-            pack.parts.radius.index_select(0, part),
-            direction.at(ray),
-            square.view(-1).index_select(0, ray),
-        )
-        .nonzero()
-        .view(-1)
-    )
-    ray, part = ray.index_select(0, near), part.index_select(0, near)
-    for group in pack.parts.groups:
-        chosen = ((part >= group.start) & (part < group.stop)).nonzero().view(-1)
-        yield Pairs(ray.index_select(0, chosen), part.index_select(0, chosen))
+        numbers.append(first_body.index_select(0, found) + slot)
+    ray, body = torch.cat(rays), torch.cat(numbers)
+    cosine, sine = (c.view(-1).index_select(0, body) for c in (bodies.cosine, bodies.sine))
+    start = origin.at(ray).minus(bodies.center.at(body)).turned(cosine, sine)
+    ahead = direction.at(ray).turned(cosine, sine)
+    crosses = _between(*SOLIDS["box"].through(start, ahead, bodies.half.at(body).times(_LARGER)))
+    found = crosses.nonzero().view(-1)
+    return ray.index_select(0, found), body.index_select(0, found)
 
 
-def _comes_near(to_ball: Vectors, radius: Tensor, to_lamp: Vectors, square: Tensor) -> Tensor:
+def _near_ball(
+    to_ball: Vectors, radius: Tensor, to_lamp: Vectors, square: Tensor, length: Tensor
+) -> Tensor:
     """Whether a segment to a lamp may meet a ball.
 
     Args:
         to_ball: From the lamp to the ball's centre.
-        radius: Of the ball; 0 is met by nothing.
+        radius: Of the ball.
         to_lamp: From the segment's start to the lamp.
         square: Its square.
+        length: Its length.
     """
     radius = _LARGER * radius
-    back = -to_ball.dot(to_lamp)
+    back = to_ball.times(-1.0).dot(to_lamp)
     outside = to_ball.dot(to_ball) - radius * radius
-    ahead = (back > 0) | (outside < 0)
-    # Beyond the start by more than the radius: a square root is saved by squaring both sides.
-    excess = back - square
-    within = (excess < 0) | (excess * excess < radius * radius * square)
-    return ahead & within & (back * back >= outside * square) & (radius > 0)
-
-
-def _meet(
-    pack: Pack, origin: Vectors, direction: Vectors, pairs: Sequence[Pairs], limit: Tensor
-) -> Iterator[_Met]:
-    """Which pairs meet before the place does; a group without any is left out."""
-    for group, asked in zip(pack.parts.groups, pairs, strict=True):
-        ahead = direction.at(asked.ray)
-        start = _pick(origin, asked.ray, direction.x.shape)
-        enter, leave = _through(pack, group, asked, start, ahead)
-        near = torch.minimum(leave, limit.index_select(0, asked.ray))
-        found = ((enter < near) & (enter > 0)).nonzero().view(-1)
-        if len(found):
-            yield _Met(
-                group,
-                asked.ray.index_select(0, found),
-                asked.part.index_select(0, found),
-                enter.index_select(0, found),
-            )
-
-
-def _pick(origin: Vectors, ray: Tensor, shape: torch.Size) -> Vectors:
-    """Origins `(V, 1)` of flat rays."""
-    view = ray // shape[1]
-    return Vectors(*(c.view(-1).index_select(0, view) for c in origin))
-
-
-def _through(
-    pack: Pack, group: Group, pairs: Pairs, origin: Vectors, direction: Vectors
-) -> tuple[Tensor, Tensor]:
-    """Where rays enter and leave their parts."""
-    start = origin.minus(pack.parts.center.at(pairs.part))
-    return SOLIDS[group.primitive].through(
-        _to_own(pack, group, pairs.part, start),
-        _to_own(pack, group, pairs.part, direction),
-        pack.parts.half.at(pairs.part),
-    )
+    # Three conditions as one, which is faster: the line meets the ball, the ball does not begin
+    # beyond the segment's start, and it is on the lamp's near side, or about the lamp.
+    line = back * back - outside * square
+    reach = radius * length - (back - square)
+    side = back - outside.clamp_max(0)
+    return torch.minimum(torch.minimum(line, reach), side) > 0
 
 
 def _to_own(pack: Pack, group: Group, part: Tensor, vectors: Vectors) -> Vectors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,12 @@ from torch import Tensor
 from g2vlm_bench.world.pack import Pack, Shot, pack_shots
 from g2vlm_bench.world.paint import Rgb
 from g2vlm_bench.world.primitives import Vectors, root
-from g2vlm_bench.world.raycast import Hits, Pairs, camera_pairs, silhouettes, trace
+from g2vlm_bench.world.raycast import Hits, Meetings, Pairs, camera_pairs, meet, silhouettes, trace
 from g2vlm_bench.world.scene import Scene
 from g2vlm_bench.world.shading import Looks, looks_of, shade
 from g2vlm_bench.world.sight import Sight
 
-# Rays of a chunk. On a CPU a chunk stays below the size that torch cuts into threads: two threads
-# gain little here, and on a machine whose cores are all busy waiting for each other costs tenfold.
+# Rays of a chunk: as many as keep a CPU's cache in use, and a GPU busy.
 _RAYS_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 22}
 # With the centre, which is known already, four samples in different rows and columns.
 _SUBPIXELS = ((0.05, -0.4), (-0.37, 0.16), (0.32, 0.24))
@@ -71,7 +71,7 @@ def render(
         ValueError: There is no shot or no pixel; a camera looks nowhere, or is inside a body or
             outside its place; a round part is not as wide as it is deep.
     """
-    stages = list(_stages(shots, height, width, device))
+    stages = _stages(shots, height, width, device)
     parts = zip(*(stage.picture() for stage in stages), strict=True)
     rgb, depth, normals, ids, sights = parts
     return Views(
@@ -147,18 +147,21 @@ class _Stage:
 
     def sights(self) -> list[Sight]:
         """What each view sees of each body, one view a sight."""
-        hits = trace(self.pack, *self._rays(*self._pixel_centers()), self.pairs)
-        return self._sights(hits)
+        origin, direction = self._rays(*self._pixel_centers())
+        met = meet(self.pack, origin, direction, self.pairs)
+        return self._sights(trace(self.pack, origin, direction, met), met)
 
     def silhouettes(self) -> Tensor:
         """`(V, N, H*W)` bool, where each body would be seen alone."""
-        return silhouettes(self.pack, *self._rays(*self._pixel_centers()), self.pairs)
+        rays = self._rays(*self._pixel_centers())
+        return silhouettes(self.pack, meet(self.pack, *rays, self.pairs))
 
     def picture(self) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Sight]]:
         """Rgb, depth, normals and ids of every pixel, and what is seen of the bodies."""
         x, y = self._pixel_centers()
         origin, direction = self._rays(x, y)
-        hits = trace(self.pack, origin, direction, self.pairs)
+        met = meet(self.pack, origin, direction, self.pairs)
+        hits = trace(self.pack, origin, direction, met)
         looks = looks_of(self.pack)
         light = self._smoothed(looks, shade(self.pack, looks, direction, hits), x, y)
         shape = (len(self.pack.shots), self.height, self.width)
@@ -169,7 +172,7 @@ class _Stage:
             torch.where(torch.isinf(hits.t), torch.nan, hits.t).reshape(shape),
             normals.reshape(*shape, 3),
             self._ids(hits).reshape(shape),
-            self._sights(hits),
+            self._sights(hits, met),
         )
 
     def _pixel_centers(self) -> tuple[Tensor, Tensor]:
@@ -191,13 +194,13 @@ class _Stage:
         ids = self.pack.bodies.ids.view(-1).index_select(0, hits.body.clamp_min(0).view(-1))
         return torch.where(hits.body < 0, 0, ids.view(hits.body.shape))
 
-    def _sights(self, hits: Hits) -> list[Sight]:
+    def _sights(self, hits: Hits, met: Meetings) -> list[Sight]:
         slots = self.pack.bodies.ids.shape[1]
         pixels = self.height * self.width
         views = torch.arange(len(hits.body), device=hits.body.device)[:, None]
         number = torch.arange(slots, device=hits.body.device)[:, None]
         seen = (hits.body - views * slots)[:, None] == number
-        alone = self.silhouettes() | seen
+        alone = silhouettes(self.pack, met)
         # Sums of ones and zeros are exact in float32 up to 2^24 pixels.
         both = torch.bmm(seen.float(), alone.float().transpose(1, 2)).cpu().double().numpy()
         amodal = alone.sum(dim=2).cpu().double().numpy() / pixels
@@ -224,7 +227,7 @@ class _Stage:
             for axis, part in enumerate((x, y))
         )
         origin, direction = self._rays(x, y)
-        hits = trace(self.pack, origin, direction, pairs)
+        hits = trace(self.pack, origin, direction, meet(self.pack, origin, direction, pairs))
         parts = shade(self.pack, looks, direction, hits)
         is_edge = edges.gather(1, chosen)
         smooth = []
@@ -276,6 +279,28 @@ def _stages(
     if not shots or height < 1 or width < 1:
         got = f"{len(shots)} shots of {height} x {width}"
         raise ValueError(f"expected at least one shot and one pixel, got {got}")
+    with _one_thread():
+        yield from _chunks(shots, height, width, device)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch's operations on a CPU whole.
+
+    They are too small to be shared: two threads gain little, and on a machine whose cores are all
+    busy waiting for each other costs tenfold. Who has cores to spare renders in more processes.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _chunks(
+    shots: Sequence[Shot], height: int, width: int, device: torch.device | str
+) -> Iterator[_Stage]:
     step = max(1, _RAYS_AT_ONCE[torch.device(device).type] // (height * width))
     for start in range(0, len(shots), step):
         pack = pack_shots(shots[start : start + step], height, width, device)

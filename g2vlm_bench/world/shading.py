@@ -122,17 +122,16 @@ def _openness(pack: Pack, looks: Looks, hits: Hits) -> Tensor:
     """Share of the ambient light that reaches a point past the bodies, each taken as a ball."""
     body = hits.body.clamp_min(0).view(-1)
     base = looks.base.index_select(0, body).view(hits.t.shape)
-    # Bodies darken towards what they stand on; the place darkens towards the bodies.
+    # Bodies darken towards what they stand on; all darkens towards the bodies before it.
     low = (0.55 + 1.5 * (hits.point.z - base)).clamp(max=1)
     open_share = torch.where(hits.body < 0, 1.0, low)
-    slots = pack.bodies.ids.shape[1]
-    own = torch.where(hits.body < 0, -1, hits.body % slots)
-    for slot in range(slots):
-        radius = looks.ball[:, slot, None]
-        away = Vectors(*(c[:, slot, None] for c in pack.bodies.center)).minus(hits.point)
-        square = away.dot(away).clamp_min(1e-6)
-        above = (hits.normal.dot(away) * square.rsqrt()).clamp_min(0)
-        hidden = (1.4 * above * radius * radius / square).clamp(max=0.75)
-        hidden = hidden * looks.opaque[:, slot, None]
-        open_share = open_share * (1 - hidden * (own != slot))
+    own, height = hits.point.dot(hits.point), hits.point.dot(hits.normal)
+    for slot in range(pack.bodies.ids.shape[1]):
+        center = Vectors(*(c[:, slot, None] for c in pack.bodies.center))
+        strength = 1.4 * looks.ball[:, slot, None] * looks.ball[:, slot, None]
+        square = own - 2 * hits.point.dot(center) + center.dot(center)
+        inverse = square.clamp_min(1e-3).rsqrt()
+        above = (hits.normal.dot(center) - height).clamp_min(0) * inverse
+        hidden = (strength * above * inverse * inverse).clamp(max=0.75)
+        open_share = open_share * (1 - hidden * looks.opaque[:, slot, None])
     return open_share
