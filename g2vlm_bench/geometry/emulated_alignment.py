@@ -181,9 +181,10 @@ def mean_distance_scale(
 class _Anchors:
     """The anchors of a line, in groups of one predicted value, and what a line through each costs.
 
-    Within a group the cost of the rest is convex in the anchor's height, so that a bisection finds
-    its best member. No line costs less than the L1 optimum, so that a group whose ties are worth
-    less than what is already saved need not be tried.
+    Within a group the cost of the rest is convex in the anchor's height, so that its slope says on
+    which side the best member is, and how much cheaper it can be at most. No line costs less than
+    the L1 optimum, so that a group whose ties are worth less than what is already saved need not be
+    tried.
     """
 
     def __init__(self, values: Array, truth: Array, weights: Array) -> None:
@@ -202,7 +203,7 @@ class _Anchors:
         for group in np.argsort(-free, kind="stable"):
             if free[group] <= 0 or least - free[group] >= lowest:
                 break
-            cost, line = self._best_of_group(int(group))
+            cost, line = self._best_of_group(int(group), lowest)
             if cost < lowest:
                 best, lowest = line, cost
         return best
@@ -217,31 +218,40 @@ class _Anchors:
         # Of a single pixel that is rounding, not 0.
         return np.where(self.ends - self.starts > 1, costs, 0.0)
 
-    def _best_of_group(self, group: int) -> tuple[float, tuple[float, float]]:
-        heights = np.unique(self.truth[self.starts[group] : self.ends[group]])
+    def _best_of_group(self, group: int, lowest: float) -> tuple[float, tuple[float, float]]:
+        """The cheapest line through a member; any other where none is below the lowest."""
+        tied = slice(self.starts[group], self.ends[group])
+        centre, heights = float(self.values[tied][0]), np.unique(self.truth[tied])
+        offsets = np.delete(self.values, tied) - centre
+        truth, weights = np.delete(self.truth, tied), np.delete(self.weights, tied)
+        best, cheapest = (0.0, 0.0), np.inf
         low, high = 0, len(heights) - 1
-        while low < high:
+        while low <= high:
             middle = (low + high) // 2
-            if (
-                self._through(group, heights[middle])[0]
-                <= self._through(group, heights[middle + 1])[0]
-            ):
-                high = middle
-            else:
-                low = middle + 1
-        return self._through(group, heights[low])
+            height = float(heights[middle])
+            scale = l1_line.l1_scale(offsets, truth - height, weights)
+            cost, slope = _cost_through(scale * offsets + height - truth, offsets, weights)
+            if cost < cheapest:
+                best, cheapest = (scale, height - scale * centre), cost
+            farthest = float(heights[low] if slope > 0 else heights[high])
+            if cost + slope * (farthest - height) >= min(lowest, cheapest):
+                break
+            low, high = (low, middle - 1) if slope > 0 else (middle + 1, high)
+        return cheapest, best
 
-    def _through(self, group: int, height: float) -> tuple[float, tuple[float, float]]:
-        start, end = self.starts[group], self.ends[group]
-        centre = float(self.values[start])
-        offsets = np.delete(self.values, slice(start, end)) - centre
-        rises = np.delete(self.truth, slice(start, end)) - height
-        weights = np.delete(self.weights, slice(start, end))
-        scale = l1_line.l1_scale(offsets, rises, weights)
-        return l1_line.dot(weights, np.abs(scale * offsets - rises)), (
-            scale,
-            height - scale * centre,
-        )
+
+def _cost_through(residuals: Array, offsets: Array, weights: Array) -> tuple[float, float]:
+    """The cost of the best line through an anchor, and its slope in the anchor's height.
+
+    The pixels on the line hold its direction: each takes a part of the pull of the others.
+    """
+    sizes = np.abs(residuals)
+    on_line = sizes <= 1e-12 * float(np.abs(offsets).max() + sizes.max())
+    pulls = np.where(on_line, 0.0, np.copysign(weights, residuals))
+    held, turned = weights[on_line], offsets[on_line]
+    share = l1_line.dot(pulls, offsets) / max(l1_line.dot(held, np.abs(turned)), 1e-300)
+    slope = float(pulls.sum()) - share * l1_line.dot(held, np.sign(turned))
+    return l1_line.dot(weights, sizes), slope
 
 
 def _lower_median(values: Array) -> float:
