@@ -1,0 +1,1 @@
+"""Task files of the family scene_language."""
