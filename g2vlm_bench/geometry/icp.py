@@ -174,7 +174,7 @@ class _Pairing:
             squares, along = np.zeros(known.shape), np.empty(known.shape)
             for axis in range(3):
                 # Any mode but the default writes to `out` without a copy; no place is out of range.
-                self._neighbours[axis].take(known, out=along, mode="clip")
+                self._neighbours[axis].take(known, out=along, mode="wrap")
                 along -= here[block, axis, None]
                 along *= along
                 squares += along

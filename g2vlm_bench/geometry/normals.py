@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,13 @@ def estimate_normals(points: NDArray[Any] | NeighbourIndex, k: int = 30) -> Arra
     for start in range(0, len(offsets), STRIDE):
         rows = slice(start, start + STRIDE)
         _, places = index.nearest(offsets[rows], k)
-        found = in_chunks(lambda chunk: _normals(columns, places[chunk]), len(places))  # noqa: B023
+        found = in_chunks(partial(_normals, columns, places), len(places))
         normals[order[rows]] = np.concatenate(found)
     return normals
 
 
-def _normals(columns: Array, places: Indices) -> Array:
-    return least_directions(_covariances(columns, places))
+def _normals(columns: Array, places: Indices, chunk: slice) -> Array:
+    return least_directions(_covariances(columns, places[chunk]))
 
 
 def least_directions(covariances: Array) -> Array:
@@ -66,27 +67,35 @@ def least_directions(covariances: Array) -> Array:
     of C - lambda I. Matrices whose two least eigenvalues are close are left to LAPACK.
     """
     traces = np.trace(covariances, axis1=1, axis2=2)
-    scaled = covariances / np.where(traces > 0, traces, 1.0)[:, None, None]
-    shifted = scaled - _least_eigenvalues(scaled)[:, None, None] * np.eye(3)
-    crossed = [np.cross(shifted[:, i], shifted[:, (i + 1) % 3]) for i in range(3)]
-    squares = np.stack([np.einsum("ij,ij->i", vector, vector) for vector in crossed], axis=1)
-    longest = squares.argmax(axis=1)
+    # Entry by entry, each of all matrices in a row: several times as fast as matrix by matrix.
+    entries = np.ascontiguousarray(covariances.reshape(-1, 9).T)
+    entries /= np.where(traces > 0, traces, 1.0)
+    xx, xy, xz, _, yy, yz, _, _, zz = entries
+    least = _least_eigenvalues(xx, xy, xz, yy, yz, zz)
+    a, b, c = xx - least, yy - least, zz - least
+    crossed = np.array(
+        [
+            [xy * yz - xz * b, xz * xy - a * yz, a * b - xy * xy],
+            [b * c - yz * yz, yz * xz - xy * c, xy * yz - b * xz],
+            [yz * xz - c * xy, c * a - xz * xz, xz * xy - yz * a],
+        ]
+    )
+    squares = np.einsum("ijn,ijn->in", crossed, crossed)
+    longest = squares.argmax(axis=0)
     rows = np.arange(len(longest))
-    lengths = np.sqrt(squares[rows, longest])
+    lengths = np.sqrt(squares[longest, rows])
     close = lengths < CLOSE
-    directions: Array = np.stack(crossed, axis=1)[rows, longest]
-    directions /= np.where(close, 1.0, lengths)[:, None]
+    directions: Array = crossed[longest, :, rows] / np.where(close, 1.0, lengths)[:, None]
     if close.any():
         directions[close] = np.linalg.eigh(covariances[close])[1][:, :, 0]
     return directions
 
 
-def _least_eigenvalues(matrices: Array) -> Array:
+def _least_eigenvalues(xx: Array, xy: Array, xz: Array, yy: Array, yz: Array, zz: Array) -> Array:
     """Return the least eigenvalue of symmetric matrices of trace 1 (or 0), (N,)."""
-    centred = matrices - np.eye(3) / 3
-    spread = np.sqrt(np.einsum("nij,nij->n", centred, centred) / 6)
-    a, b, c = centred.transpose(1, 0, 2)
-    determinant = np.einsum("ij,ij->i", a, np.cross(b, c))
+    a, b, c = xx - 1 / 3, yy - 1 / 3, zz - 1 / 3
+    spread = np.sqrt((a * a + b * b + c * c + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
+    determinant = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
     cosine = determinant / (2 * np.maximum(spread, 1e-100) ** 3)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0)) / 3
     eigenvalues: Array = 1 / 3 + 2 * spread * np.cos(angle + 2 * np.pi / 3)
@@ -96,10 +105,14 @@ def _least_eigenvalues(matrices: Array) -> Array:
 def _covariances(columns: Array, places: Indices) -> Array:
     """Return the scatter of each row's points about their mean, (N, 3, 3)."""
     scatter = np.empty((len(places), 3, 3))
+    share = np.full(places.shape[1], 1 / places.shape[1])
     for start in range(0, len(places), BLOCK):
         block = slice(start, start + BLOCK)
-        near = columns.take(places[block], axis=1)
-        near -= near.mean(axis=2, keepdims=True)
+        near = np.empty((3, *places[block].shape))
+        for axis in range(3):
+            # Any mode but the default writes to `out` without a copy; no place is out of range.
+            columns[axis].take(places[block], out=near[axis], mode="wrap")
+        near -= (near @ share)[:, :, None]
         for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
             scatter[block, i, j] = scatter[block, j, i] = np.einsum("nk,nk->n", near[i], near[j])
     return scatter

@@ -79,7 +79,7 @@ def test_memory_is_bounded_without_changing_a_number(case: str, monkeypatch) -> 
 
 @pytest.mark.parametrize("case", ["surface", "far points", "half repeated", "grid"])
 def test_tiles_alone_would_do(case: str, monkeypatch) -> None:
-    monkeypatch.setattr(nearest_torch._Search, "in_grid", lambda self, size: None)
+    monkeypatch.setattr(nearest_torch._Search, "in_grid", lambda self, grid: None)
     check(*CASES[case], "cpu")
 
 
