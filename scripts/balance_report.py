@@ -4,12 +4,14 @@ Models are fitted on the train split's questions and asked the test split's, wit
 
 - majority: the answer that is right most often, of those offered;
 - place: the place among the options that is right most often;
+- sizes: which of the things named is of the larger kind (a table is larger than a ring), and
+  whether that one or the other is more often right;
 - bag of words: logistic regression on which words stand in question and option, alone and crossed;
 - text model: a small neural network on words and pairs of neighbouring words of both.
 
 Chance is 1 / options. For numbers it is the best constant of the train split for what is asked, by
 mean relative accuracy (share of the tolerances 5 %, 10 %, ..., 50 % that are met), for counts by
-the share of right ones; there the two models are a ridge regression and a network.
+the share of right ones; there the two models predict a distribution and guess by it.
 
     python scripts/balance_report.py --scenes 1200
 """
@@ -33,7 +35,9 @@ from numpy.typing import NDArray
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
+from g2vlm_bench.world.language.phrases import SYNONYMS  # noqa: E402
 from g2vlm_bench.world.questions import FAMILIES, Question, ask  # noqa: E402
+from g2vlm_bench.world.shapes import KINDS, spoken  # noqa: E402
 
 Array = NDArray[np.float64]
 
@@ -45,7 +49,13 @@ PLAN = (
 VIEWS = 4
 COUNTS = ("0", "1", "2", "3")
 TOLERANCES = np.linspace(0.05, 0.5, 10)
-MODELS = ("majority", "place", "bag of words", "text model")
+# Typical size of a kind, by its nouns.
+_SIZES = {
+    word: each.sizes_m["medium"][0]
+    for kind, each in KINDS.items()
+    for word in (spoken(kind), *SYNONYMS.get(kind, ()))
+}
+MODELS = ("majority", "place", "sizes", "bag of words", "text model")
 
 
 @dataclass(frozen=True)
@@ -148,6 +158,7 @@ def _options_scores(train: list[Question], test: list[Question]) -> dict[str, Ar
         "majority": constant,
         # An order that is always the same is no place; counts and yes or no have none.
         "place": np.where([bool(q.choices) for q in test], by_place, chance),
+        "sizes": _by_sizes(train, test),
         "bag of words": _guess(train, test, _crossed, network=False),
         "text model": _guess(train, test, _neighbours, network=True),
     }
@@ -164,6 +175,32 @@ def _win_rates(train: list[Question]) -> Mapping[tuple[str, str], float]:
 
 def _likely(question: Question, share: Mapping[tuple[str, str], float]) -> str:
     return max(_options(question), key=lambda option: share.get((question.kind, option), 0.0))
+
+
+def _by_sizes(train: list[Question], test: list[Question]) -> Array:
+    """Whether the rule is right that knows only which thing named is of the larger kind."""
+    wins = Counter((q.kind, _size_order(q), _size_place(q, _answer(q))) for q in train)
+
+    def guess(question: Question) -> str:
+        order = _size_order(question)
+        return max(
+            _options(question), key=lambda o: wins[question.kind, order, _size_place(question, o)]
+        )
+
+    return np.array([guess(q) == _answer(q) for q in test], float)
+
+
+def _size_order(question: Question) -> str:
+    """Whether the first thing named in the text is of a larger kind than the second."""
+    sizes = [_SIZES[word] for word in re.findall(r"\w+", question.text) if word in _SIZES]
+    return "" if len(sizes) < 2 else f"{np.sign(sizes[0] - sizes[1]):+.0f}"
+
+
+def _size_place(question: Question, option: str) -> str:
+    """How many options are of larger kinds; the option itself where it names no kind."""
+    sizes = [_SIZES.get(each.split()[-1], 0.0) for each in _options(question)]
+    own = _SIZES.get(option.split()[-1])
+    return option if own is None else str(sum(size > own for size in sizes))
 
 
 def _crossed(question: Question, place: int, option: str) -> list[str]:
@@ -223,16 +260,16 @@ def relative_accuracy(guess: Array, truth: Array) -> Array:
 def _measure_scores(train: list[Question], test: list[Question]) -> dict[str, Array]:
     """Mean relative accuracy of the best constant of each kind, and of models of the words."""
     constant = {kind: _best_constant(train, kind) for kind in {q.kind for q in train}}
-    typical = float(np.median(list(constant.values())))
+    test = [q for q in test if q.kind in constant]
     truth = np.array([float(q.answer) for q in test])
-    guess = np.array([constant.get(q.kind, typical) for q in test])
-    chance = relative_accuracy(guess, truth)
+    chance = relative_accuracy(np.array([constant[q.kind] for q in test]), truth)
     return {
         "chance": chance,
         "majority": chance,
         "place": chance,
-        "bag of words": relative_accuracy(_regress(train, test, constant, False), truth),
-        "text model": relative_accuracy(_regress(train, test, constant, True), truth),
+        "sizes": chance,
+        "bag of words": relative_accuracy(_estimate(train, test, constant, False), truth),
+        "text model": relative_accuracy(_estimate(train, test, constant, True), truth),
     }
 
 
@@ -243,31 +280,41 @@ def _best_constant(train: list[Question], kind: str) -> float:
     return float(tried[int(np.argmax(means))])
 
 
-def _regress(
+def _estimate(
     train: list[Question], test: list[Question], constant: Mapping[str, float], network: bool
 ) -> Array:
-    """Predict how many times the best constant a measure is, on a logarithmic scale."""
+    """Guess measures from the words as well as a model can.
+
+    It predicts a distribution over ten bins of how many times its kind's constant a measure is,
+    and guesses what promises the best relative accuracy under it. A plain regression would lose to
+    the constant only because it aims at the mean.
+    """
     from sklearn.feature_extraction import FeatureHasher
-    from sklearn.linear_model import Ridge
-    from sklearn.neural_network import MLPRegressor
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
 
     hasher = FeatureHasher(1 << 12, input_type="string", alternate_sign=False)
 
     def rows(listed: list[Question]) -> Any:
         return hasher.transform([_neighbours_of(q) for q in listed])
 
+    times = np.array([float(q.answer) / constant[q.kind] for q in train])
+    bins = np.searchsorted(np.quantile(times, np.linspace(0.1, 0.9, 9)), times)
+    tried = np.unique(np.append(np.quantile(times, np.linspace(0.02, 0.98, 49)), 1.0))
+    promise = np.stack(
+        [relative_accuracy(np.full(len(times), each), times) for each in tried]
+    )  # fmt: skip
+    by_bin = np.stack([promise[:, bins == each].mean(axis=1) for each in np.unique(bins)])
     model = (
-        MLPRegressor(
-            hidden_layer_sizes=(32,), alpha=1e-2, max_iter=60, early_stopping=True, random_state=0
-        )
+        MLPClassifier(hidden_layer_sizes=(32,), alpha=1e-2, early_stopping=True, random_state=0)
         if network
-        else Ridge(alpha=10.0)
+        else LogisticRegression(C=0.05, max_iter=200)
     )
-    times = [np.log(float(q.answer) / constant[q.kind]) for q in train]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(rows(train), times)
-    return np.array([constant[q.kind] for q in test]) * np.exp(model.predict(rows(test)))
+        model.fit(rows(train), bins)
+    best = tried[np.argmax(model.predict_proba(rows(test)) @ by_bin, axis=1)]
+    return np.array([constant[q.kind] for q in test]) * best
 
 
 def _neighbours_of(question: Question) -> list[str]:

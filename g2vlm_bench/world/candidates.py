@@ -8,7 +8,7 @@ is taller than a ring in every scene, so which of the two is taller is never ask
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from g2vlm_bench.sample import AnswerType
@@ -74,9 +74,15 @@ def claim(
     words: Words,
     about: Sequence[Body] = (),
     contexts: Sequence[str] = (),
+    shortcuts: Sequence[str] = (),
 ) -> Candidate:
-    """A question that is answered by yes or no."""
-    return _among(kind, fact, YES_NO[not truth], YES_NO, words, about, contexts, ())
+    """A question that is answered by yes or no.
+
+    Contexts are words that stand in it; shortcuts what it must not be guessed from though no word
+    says it, such as which of two things is the larger.
+    """
+    answer = YES_NO[not truth]
+    return _among(kind, fact, answer, YES_NO, words, about, contexts, shortcuts, ())
 
 
 def either(
@@ -87,9 +93,11 @@ def either(
     words: Words,
     about: Sequence[Body] = (),
     contexts: Sequence[str] = (),
+    shortcuts: Sequence[str] = (),
 ) -> Candidate:
-    """A question with the same options whoever it is about."""
-    return _among(kind, fact, answer, answers, words, about, contexts, tuple(answers))
+    """A question with the same options whoever it is about; arguments as of `claim`."""
+    choices = tuple(answers)
+    return _among(kind, fact, answer, answers, words, about, contexts, shortcuts, choices)
 
 
 def _among(
@@ -100,11 +108,13 @@ def _among(
     words: Words,
     about: Sequence[Body],
     contexts: Sequence[str],
+    shortcuts: Sequence[str],
     choices: tuple[str, ...],
 ) -> Candidate:
     kinds, colors = [body.kind for body in about], [body.color for body in about]
     joint = "+".join([*contexts, *kinds])
-    alone = {"", joint, *contexts, *colors, *(f"{i} {name}" for i, name in enumerate(kinds))}
+    alone = {"", joint, *contexts, *shortcuts, *colors}
+    alone |= {f"{place} {name}" for place, name in enumerate(kinds)}
     return Candidate(
         kind=kind,
         fact=fact,
@@ -157,11 +167,13 @@ def pick(
     words: Words,
     about: Sequence[Body] = (),
     contexts: Sequence[str] = (),
+    shortcut: Callable[[Body], float] | None = None,
 ) -> Candidate:
     """A question whose options are bodies, or words of one sort such as colours.
 
     Balanced: how often each kind of thing is right where another kind is wrong, pair by pair, and
-    each colour and kind by itself, also within each context.
+    each colour and kind by itself, also within each context; and whether the right body has more of
+    the measure than the wrong ones that it must not be guessed from.
     """
     lean: dict[str, float] = {}
     gates = []
@@ -182,6 +194,9 @@ def pick(
             rivals = (behind,) if isinstance(right, Body) else ()
             gates.append(Gate(ahead, rivals, CONTEXT_LEAD))
     named = [option for option in options if isinstance(option, Body)]
+    if shortcut is not None and isinstance(right, Body):
+        sign = sum((shortcut(right) > shortcut(b)) - (shortcut(right) < shortcut(b)) for b in named)
+        lean[f"{kind}/shortcut"] = float(sign)
     answer = right.name if isinstance(right, Body) else right
     known = dict.fromkeys([*about, *named])
     return Candidate(

@@ -132,13 +132,13 @@ def _ask_scene(
     facts: set[Hashable] = set()
     here: Counter[str] = Counter()
     for _ in range(per_scene):
-        able = {f: _open(found, facts, balance) for f, found in possible.items()}
-        able = {family: found for family, found in able.items() if found}
-        if not able:
-            return
         # Families that are seldom possible must not fill a scene: all others come first.
-        family = min(able, key=lambda f: (here[f], balance[f"asked {f}"], rng.random()))
-        chosen = _least_leaning(able[family], balance, rng)
+        order = sorted(looks, key=lambda f: (here[f], balance[f"asked {f}"], rng.random()))
+        able = ((family, _open(possible[family], facts, balance)) for family in order)
+        family, found = next(((f, open_) for f, open_ in able if open_), ("", []))
+        if not found:
+            return
+        chosen = _least_leaning(found, balance, rng)
         balance[f"asked {family}"] += 1
         here[family] += 1
         for key, tip in chosen.lean.items():

@@ -9,7 +9,14 @@ from itertools import combinations, permutations
 import numpy as np
 
 from g2vlm_bench.world.candidates import Candidate, Words, claim, pick
-from g2vlm_bench.world.language.seen import Seen, largest_m, ratio, touch, volume_m3
+from g2vlm_bench.world.language.seen import (
+    Seen,
+    largest_m,
+    ratio,
+    touch,
+    volume_m3,
+    which_is_larger,
+)
 from g2vlm_bench.world.scene import Body
 
 SIZE_RATIO = 1.25
@@ -57,8 +64,9 @@ def _pair(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
         fact = ("nearer", frozenset((a.id, b.id)))
         for x, y, truth in ((a, b, True), (b, a, False)):
             said = {"a": x, "b": y, "viewer": seen.viewer}
-            yield claim("nearer_than", fact, truth, said, (x, y), ["nearer"])
-            yield claim("farther_than", fact, not truth, said, (x, y), ["farther"])
+            cue = [which_is_larger(x, y)]
+            yield claim("nearer_than", fact, truth, said, (x, y), ["nearer"], cue)
+            yield claim("farther_than", fact, not truth, said, (x, y), ["farther"], cue)
 
 
 def _nearest(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
@@ -68,9 +76,9 @@ def _nearest(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
         words: Words = {"viewer": seen.viewer}
         fact = ("nearest", frozenset(each.id for each in trio))
         if all(seen.is_nearer(body, other) for other in others):
-            yield pick("nearest", fact, body, others, words)
+            yield pick("nearest", fact, body, others, words, shortcut=largest_m)
         if all(seen.is_nearer(other, body) for other in others):
-            yield pick("farthest", fact, body, others, words)
+            yield pick("farthest", fact, body, others, words, shortcut=largest_m)
 
 
 def _closer(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
@@ -82,7 +90,7 @@ def _closer(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
             continue
         right, wrong = (a, b) if far[0] < far[1] else (b, a)
         fact = ("closer", c.id, frozenset((a.id, b.id)))
-        yield pick("closer", fact, right, [wrong], {"c": c}, (c,))
+        yield pick("closer", fact, right, [wrong], {"c": c}, (c,), shortcut=largest_m)
 
 
 def order(seen: Seen) -> Iterator[Candidate]:

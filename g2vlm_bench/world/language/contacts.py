@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.world.candidates import Candidate, Words, claim, pick
 from g2vlm_bench.world.language.phrases import Phrase
-from g2vlm_bench.world.language.seen import CLEAR_SHARE, HIDES, HIDES_NOT, Seen
+from g2vlm_bench.world.language.seen import (
+    CLEAR_SHARE,
+    HIDES,
+    HIDES_NOT,
+    Seen,
+    largest_m,
+    which_is_larger,
+)
 from g2vlm_bench.world.scene import Body
 from g2vlm_bench.world.shapes import KINDS
 
@@ -82,7 +89,8 @@ def _on(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
         return
     for said, truth in (("", holds), ("not ", not holds)):
         words: Words = {"a": a, "b": b, "not": said}
-        yield claim("on", ("on", a.id, b.id), truth, words, (a, b), [f"{said}on"])
+        cue = [f"{said}{which_is_larger(a, b)}"]
+        yield claim("on", ("on", a.id, b.id), truth, words, (a, b), [f"{said}on"], cue)
 
 
 def _falls(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
@@ -92,8 +100,9 @@ def _falls(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
     steady = [seen.still.body(i) in seen.clear_any for i in seen.below(a)]
     if all(steady):
         fact = ("falls", a.id, b.id)
-        yield claim("falls", fact, holds, {"a": a, "b": b}, (a, b), ["falls"])
-        yield claim("stays", fact, not holds, {"a": a, "b": b}, (a, b), ["stays"])
+        cue = [which_is_larger(a, b)]
+        yield claim("falls", fact, holds, {"a": a, "b": b}, (a, b), ["falls"], cue)
+        yield claim("stays", fact, not holds, {"a": a, "b": b}, (a, b), ["stays"], cue)
 
 
 def _which_falls(seen: Seen, b: Body) -> Iterator[Candidate]:
@@ -104,7 +113,7 @@ def _which_falls(seen: Seen, b: Body) -> Iterator[Candidate]:
     for right in fallen:
         for wrong in list(combinations(others, 2))[:12]:
             fact = ("falls", right.id, b.id)
-            yield pick("which_falls", fact, right, wrong, {"b": b}, (b,))
+            yield pick("which_falls", fact, right, wrong, {"b": b}, (b,), shortcut=largest_m)
 
 
 def _what_is_on(seen: Seen, b: Body) -> Iterator[Candidate]:
@@ -112,7 +121,8 @@ def _what_is_on(seen: Seen, b: Body) -> Iterator[Candidate]:
     others = [x for x in seen.clear_any if x is not b and b.id not in seen.below(x)]
     for right in on:
         for wrong in list(combinations(others, 2))[:12]:
-            yield pick("what_is_on", ("on", right.id, b.id), right, wrong, {"b": b}, (b,))
+            fact = ("on", right.id, b.id)
+            yield pick("what_is_on", fact, right, wrong, {"b": b}, (b,), shortcut=largest_m)
 
 
 def containment(seen: Seen) -> Iterator[Candidate]:
@@ -154,8 +164,9 @@ def occlusion(seen: Seen) -> Iterator[Candidate]:
         if share >= HIDES or (share < HIDES_NOT and _near_in_picture(seen, a, b)):
             fact = ("hides", a.id, b.id)
             words: Words = {"a": a, "b": b, "here": seen.here}
-            yield claim("hides", fact, share >= HIDES, words, (a, b), ["hides"])
-            yield claim("clear_of", fact, share < HIDES, words, (a, b), ["clear"])
+            cue = [which_is_larger(a, b)]
+            yield claim("hides", fact, share >= HIDES, words, (a, b), ["hides"], cue)
+            yield claim("clear_of", fact, share < HIDES, words, (a, b), ["clear"], cue)
     for b in seen.clear_here:
         yield from _hider(seen, b)
     for a in seen.bodies:
@@ -174,7 +185,8 @@ def _hider(seen: Seen, b: Body) -> Iterator[Candidate]:
     for right in hiders:
         for wrong in list(combinations(free, 2))[:12]:
             words: Words = {"b": b, "here": seen.here}
-            yield pick("hider", ("hides", right.id, b.id), right, wrong, words, (b,))
+            fact = ("hides", right.id, b.id)
+            yield pick("hider", fact, right, wrong, words, (b,), shortcut=largest_m)
 
 
 def _half(seen: Seen, a: Body) -> Iterator[Candidate]:

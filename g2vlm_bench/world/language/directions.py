@@ -8,7 +8,7 @@ from itertools import combinations, permutations
 
 from g2vlm_bench.world.candidates import Candidate, Words, claim, either, pick
 from g2vlm_bench.world.language.phrases import Phrase
-from g2vlm_bench.world.language.seen import Seen, touch
+from g2vlm_bench.world.language.seen import Seen, touch, which_is_larger
 from g2vlm_bench.world.scene import Body
 from g2vlm_bench.world.shapes import KINDS
 
@@ -38,12 +38,13 @@ def direction(seen: Seen) -> Iterator[Candidate]:
                 continue
             first = holds(a, b)
             fact = (kind, frozenset((a.id, b.id)))
-            yield either(kind, fact, choices[not first], choices, words, (a, b))
+            cue = [which_is_larger(a, b)] if kind == "frontal" else []
+            yield either(kind, fact, choices[not first], choices, words, (a, b), (), cue)
             for relation, truth in zip(relations, (first, not first), strict=True):
                 for said, holds_so in ((relation, truth), (f"not {relation}", not truth)):
-                    yield claim(
-                        "claim", fact, holds_so, {**words, "relation": said}, (a, b), [said]
-                    )
+                    named = {**words, "relation": said}
+                    cues = [f"{said} {each}" for each in cue]
+                    yield claim("claim", fact, holds_so, named, (a, b), [said], cues)
 
 
 def _vertical(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:

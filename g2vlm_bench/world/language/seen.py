@@ -198,6 +198,12 @@ def largest_m(body: Body) -> float:
     return max(body.extent_m)
 
 
+def which_is_larger(a: Body, b: Body) -> str:
+    """Which of two is the larger, in words for the balance: a shortcut to many an answer."""
+    larger = ratio(largest_m(a), largest_m(b))
+    return "first larger" if larger > 1.1 else "second larger" if larger < 1 / 1.1 else "alike"
+
+
 def volume_m3(body: Body) -> float:
     """Volume of its bounding box."""
     return math.prod(body.extent_m)
