@@ -66,6 +66,8 @@ def adam_scale_shift(
     Pi3's "scale&shift"; Kingma and Ba 2015, algorithm 1. In float32, as there.
     """
     start = lower_median_scale(prediction, target, mask).scale
+    if start > float(np.finfo(np.float32).max):
+        raise ValueError(f"Adam: expected a start that single precision holds, got {start:g}")
     values, truth = (part.astype(np.float32) for part in fit_pixels(prediction, target, mask))
     position = np.array([start, 0.0], dtype=np.float32)
     first, second = np.zeros(2), np.zeros(2)

@@ -635,3 +635,75 @@ def test_truth_upside_down_is_no_better_than_a_constant(load_family, alignment, 
     assert scores["positive", "upside_down"] == scores["positive", "constant"] < 0.5
     # Published code allows it, and so do the profiles that give its numbers.
     assert scores["any", "upside_down"] == 1
+
+
+# ---------------------------------------------------------------------------------- bad input
+
+BAD = {
+    "constant": lambda g: np.full_like(g, 3.0),
+    "zero": np.zeros_like,
+    "below 0": lambda g: -g,
+    "partly below 0": lambda g: np.where(g > 5, -g, g),
+    "partly zero": lambda g: np.where(g > 5, 0, g),
+    "one NaN": lambda g: np.where(g == g[3, 3], NAN, g),
+    "all NaN": lambda g: g * NAN,
+    "one infinite": lambda g: np.where(g == g[3, 3], INF, g),
+    "another size": lambda g: g[:-1],
+    "transposed": lambda g: g.T,
+    "as large as can be": lambda g: np.full_like(g, np.finfo(np.float32).max),
+    "as small as can be": lambda g: np.full_like(g, np.finfo(np.float32).smallest_subnormal),
+}
+# Lines of published code that fall as well as rise: to them the truth upside down is perfect.
+FALLING = ("ridge_scale_shift", "trimmed_scale_shift", "anchored_scale_shift")
+ASKED = [*METRICS, "si_log_half", "i_rmse", "delta_auc", "boundary_f1_r1", "temporal_flicker"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize("alignment", [*ALIGNMENTS, *NEW_ALIGNMENTS])
+def test_bad_depth_is_a_reason_or_a_bad_number(load_family, score, alignment, what, clip) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.uniform(1, 9, (7, 9)).astype(np.float32) for _ in range(2)]
+    camera = np.array([[9.0, 0, 4.5], [0, 9, 3.5], [0, 0, 1]])
+    truth = Target(depth_m=tuple(frames), intrinsics=(camera,) * 2)
+    family = load_family("depth", ASKED, {"alignment": alignment, "clip": clip})
+    line = score(family, truth, predicted(*(BAD[what](g) for g in frames)))
+    if line.status == "failed":
+        assert "expected" in line.error.message
+        assert "\n" not in line.error.message
+    specs = {spec.name: spec for spec in family.specs}
+    if what == "below 0" and alignment in FALLING:
+        return
+    for name, value in line.values.items():
+        # None is a failure of that metric alone, which counts as its worst value.
+        assert value is None or (np.isfinite(value) and value != specs[name].best), name
+    if "NaN" in what or what in ("another size", "transposed", "one infinite"):
+        assert line.status == "failed"
+
+
+@pytest.mark.parametrize("alignment", [*ALIGNMENTS, *NEW_ALIGNMENTS])
+def test_a_frame_without_truth_has_no_part_in_a_video(load_family, score, alignment) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.uniform(1, 9, (7, 9)).astype(np.float32) for _ in range(2)]
+    guesses = [g * rng.lognormal(0, 0.1, g.shape).astype(np.float32) for g in frames]
+    camera, holed = np.array([[9.0, 0, 4.5], [0, 9, 3.5], [0, 0, 1]]), np.full((7, 9), NAN)
+    for scope in ("sample", "view"):
+        family = load_family(
+            "depth", ["abs_rel", "delta1"],
+            {"alignment": alignment, "scope": scope, "pool": "views", "clip": True},
+        )  # fmt: skip
+        both, three = (
+            score(
+                family,
+                Target(depth_m=maps(*truths), intrinsics=(camera,) * len(truths)),
+                predicted(*given),
+            ).values
+            for truths, given in (
+                (frames, guesses),
+                # What is predicted where there is no truth, even NaN, does not matter.
+                ([frames[0], frames[1], holed], [*guesses, holed]),
+            )
+        )
+        assert both == pytest.approx(three)
+        assert None not in both.values()
