@@ -69,6 +69,17 @@ def test_what_is_wrong_is_found(changed, file, old, new, says) -> None:
     assert report.text().startswith("FAIL toy/echo: 6 samples, 4 tried")
 
 
+def test_a_protocol_may_say_that_the_truth_falls_short(changed, tmp_path) -> None:
+    plugins = changed(FAMILY, RIGHT, "0.5")
+    family = tmp_path / "house" / FAMILY
+    says = "    @property\n    def truth_falls_short(self):\n        return 'merged'\n\n"
+    label = "    @property\n    def label"
+    text = family.read_text()
+    assert label in text
+    family.write_text(text.replace(label, says + label))
+    assert validate_task(plugins, "toy/echo").passed
+
+
 def test_a_task_that_cannot_be_loaded_is_one_line(changed) -> None:
     plugins = changed(TASK, "n: 6", "n: 0")
     with pytest.raises(BenchError, match="at least one sample, got none"):

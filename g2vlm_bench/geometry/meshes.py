@@ -58,7 +58,7 @@ def read_points(path: Path | str, mesh_points: int | None = None, seed: int = 0)
         ImportError: as `clouds.read_cloud`.
     """
     mesh = read_mesh(path)
-    if mesh is None:
+    if mesh is None or (mesh_points == 0 and Path(path).suffix.lower() == ".ply"):
         return read_cloud(path)
     if mesh_points is None:
         raise ValueError(

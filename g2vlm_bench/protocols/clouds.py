@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.clouds import resolution
 from g2vlm_bench.sample import Ambiguity, Target
@@ -281,7 +284,9 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
             "true cloud": not of_cloud or len(_points(target)) >= 2,
             "true cloud with digits for its threshold": not of_cloud or self._resolves(target),
             "true depth and cameras to fit se3 or sim3 on": not self.needs_pixels or pixels,
-            "three true cameras to fit on": self.fitted_on == "pixels" or len(poses) >= 3,
+            "three true cameras off one line to fit on": (
+                self.fitted_on == "pixels" or _span_a_plane(poses)
+            ),
             "observed space": self.region != "observed" or target.observed,
             "crop volume": self.region != "crop" or target.crop,
             "laser scans with their poses": self.region != "beams" or target.scans,
@@ -333,3 +338,12 @@ def _sizes(name: str, struct: msgspec.Struct) -> str:
 
 def _points(target: Target) -> tuple[object, ...]:
     return () if target.points_world is None else tuple(target.points_world[:2])
+
+
+def _span_a_plane(poses: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether the cameras' centres fix a rotation."""
+    if len(poses) < 3:
+        return False
+    centres = np.stack([pose[:3, 3] for pose in poses])
+    spread = np.linalg.svd(centres - centres.mean(axis=0), compute_uv=False)
+    return bool(spread[1] > 1e-5 * spread[0])

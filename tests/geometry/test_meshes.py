@@ -208,6 +208,8 @@ def test_a_mesh_is_drawn_from_by_number_and_seed_or_refused(tmp_path: Path) -> N
     np.testing.assert_array_equal(points, sample_mesh(Mesh(SQUARE, np.array(FANS)), 1000, 3))
     assert not np.array_equal(points, read_points(path, 1000, seed=4).points)
     np.testing.assert_array_equal(read_points(path, 0).points, SQUARE)
+    (tmp_path / "a.obj").write_text(f"{OBJ}f 1 2 3\n")
+    np.testing.assert_array_equal(read_points(tmp_path / "a.obj", 0).points, SQUARE)
 
 
 def both(open3d, path: Path):
@@ -227,6 +229,8 @@ def test_the_bunny_reads_as_open3d_reads_it(realdata: Path) -> None:
     sides = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = np.linalg.norm(np.cross(*sides), axis=1).sum() / 2
     assert area == pytest.approx(theirs.get_surface_area(), rel=1e-7)  # in float32 there
+    # A scan that was meshed keeps its normals where its vertices are asked for.
+    assert read_points(folder.parent / "redwood_frag115/frag_115.ply", 0).normals is not None
     drawn = read_points(folder / "bun_zipper_res3.ply", 5000).points
     scanned = read_cloud(folder / "bun_zipper_res3.ply").points
     assert drawn.min(axis=0) == pytest.approx(scanned.min(axis=0), abs=0.003)

@@ -586,24 +586,24 @@ def test_two_points_are_a_cloud_without_normals(load_family, score) -> None:
     assert "at least 3 points" in line.error.message
 
 
+def off_one_line(truth: Target) -> Target:
+    """The same views from cameras that stand off one plane, where a mirror image is a rotation."""
+    poses = tuple(
+        pose_matrix(p[:3, :3], [i * i / 3, (i % 2) * 1.0, i * 1.0])
+        for i, p in enumerate(truth.world_from_camera)
+    )
+    return replace(truth, world_from_camera=poses)
+
+
 @pytest.mark.parametrize("alignment", ["sim3", "sim3_ransac", "sim3_symmetric", "se3"])
 @pytest.mark.parametrize("centres", ["one point", "one line", "mirrored"])
 def test_cameras_that_fix_no_rotation_fail(load_family, score, alignment, centres) -> None:
-    truth = views(4)
+    truth = off_one_line(views(4))
     made = {
         "one point": lambda i: [1.0, 2, 3],
         "one line": lambda i: [1.0 * i, 2.0 * i, 0.5 * i],
         "mirrored": lambda i: truth.world_from_camera[i][:3, 3] * [-1, 1, 1],
     }[centres]
-    if centres == "mirrored":
-        # Off one plane, where a mirror image is a rotation.
-        truth = replace(
-            truth,
-            world_from_camera=tuple(
-                pose_matrix(p[:3, :3], [i * i / 3, (i % 2) * 1.0, i * 1.0])
-                for i, p in enumerate(truth.world_from_camera)
-            ),
-        )
     poses = tuple(pose_matrix(np.eye(3), made(i)) for i in range(4))
     protocol = {
         "alignment": alignment, "fitted_on": "cameras", "camera": "predicted", "frame": "world",
@@ -617,3 +617,11 @@ def test_cameras_that_fix_no_rotation_fail(load_family, score, alignment, centre
     else:
         assert line.status == "failed"
         assert "span a plane" in line.error.message
+
+
+def test_true_cameras_on_one_line_are_no_truth_to_fit_on(load_family, score) -> None:
+    # `views` puts them on one line: no model is blamed for that.
+    protocol = {"alignment": "sim3", "fitted_on": "cameras"}
+    line = score(load_family("chamfer", ["accuracy_mean"], protocol), views(4), lifted(views(4)))
+    assert line.status == "unscored"
+    assert "three true cameras off one line" in line.error.message

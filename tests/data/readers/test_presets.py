@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from g2vlm_bench.data.catalogue import find_entry
 from g2vlm_bench.data.frames import Sampling
@@ -301,9 +302,15 @@ def test_dtu_of_da3bench(tmp_path, shots) -> None:
         "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n"
         "property float z\nend_header\n100 200 300\n"
     )
+    masks = tmp_path / "SampleSet/mvs_data/ObsMask"
+    masks.mkdir(parents=True)
+    grid, box = np.ones((2, 2, 2), np.uint8), np.array([[0.0, 0, 0], [20, 20, 20]])
+    savemat(masks / "ObsMask1_10.mat", {"ObsMask": grid, "BB": box, "Res": 10.0})
+    savemat(masks / "Plane1.mat", {"P": np.array([0.0, 0, 1, 0])})
     (sample,) = read("da3bench_dtu", tmp_path).samples("test")
     target = sample.load_target()
     assert len(target.world_from_camera) == 4
+    assert target.observed.voxel == 0.01
     np.testing.assert_allclose(target.points_world, [[0.1, 0.2, 0.3]])
     np.testing.assert_allclose(target.intrinsics[3], shots[3].intrinsics)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ from scipy.spatial.transform import Rotation
 from g2vlm_bench.data.frames import Sampling
 from g2vlm_bench.data.readers.tanks_and_temples import TanksAndTemples
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.clouds import write_ply
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.sample import Ambiguity
+from g2vlm_bench.task import TaskDefinition, load_profile
 
 SCALE = 0.8
 
@@ -125,3 +130,33 @@ def test_crop_volumes_that_are_none(root, wrong) -> None:
     (root / "Barn/Barn.json").write_text("{")
     with pytest.raises(BenchError, match=r"Barn\.json: expected a crop volume"):
         load()
+
+
+def test_a_crop_and_a_tau_from_the_files_to_the_score(root) -> None:
+    """The profile `tanks_and_temples` on what the reader hands out: the scan itself is best."""
+    rng = np.random.default_rng(0)
+    flat = rng.uniform(0, 2, (3000, 2))
+    scan = np.column_stack([flat[:, 0], 2 + 0.2 * np.sin(3 * flat[:, 0]), flat[:, 1]])
+    write_ply(root / "Barn/Barn.ply", scan)
+    write_crop(root / "Barn/Barn.json")
+    around = [np.eye(4) for _ in range(4)]
+    for pose, centre in zip(around, rng.normal(size=(4, 3)), strict=True):
+        pose[:3, 3] = centre
+    write_matrices(root / "Barn/Barn_COLMAP_SfM.log", around)
+    (sample,) = TanksAndTemples(root, sampling=Sampling(views=0)).samples("test")
+    plugins = Plugins.find()
+    fields = load_profile(plugins.path("profile", "tanks_and_temples")).expand(
+        "chamfer", None, "a test"
+    )
+    definition = TaskDefinition(
+        name="chamfer/test", version=1, family="chamfer", data={}, metrics=["fscore"],
+        headline="fscore_1tau@tanks_and_temples", protocols=fields,
+    )  # fmt: skip
+    family = plugins.family(definition)
+    target = sample.load_target()
+    family.weights(target)
+    values = family.score(target, family.truth(target), Ambiguity.SCALE).values
+    assert values == {"fscore_1tau@tanks_and_temples": pytest.approx(1)}
+    thinner = replace(family.truth(target), points=scan[::7] + np.array([0, 0.004, 0]))
+    (value,) = family.score(target, thinner, Ambiguity.SCALE).values.values()
+    assert 0.1 < value < 0.9
