@@ -511,43 +511,51 @@ def run_dtu(peers: Path, predicted: Array, true: Array, arrays: dict[str, Array]
 
 
 def da3_dtu(mode: str, peers: Path, case: Case) -> tuple[Values, Values]:
-    """The class `DTU` from predicted depth to numbers, in float64 and millimetres."""
+    """The class `DTU` on scenes as large as its own; the prediction keeps its scale."""
+    if mode == "posed":
+        case = flat_case(case)
+    poses = case.true_poses.copy()
+    poses[:, :3, 3] *= 0.05
+    true = 0.05 * case.true_points[case.mask][::3]
+    grid, arrays = observed_in_part(true)
+    target = replace(
+        case.target,
+        depth_m=tuple(np.float32(0.05) * depth for depth in case.target.depth_m or ()),
+        world_from_camera=tuple(poses),
+        points_world=true,
+        observed=grid,
+    )
+    theirs = run_da3_dtu(peers, mode, target, case.prediction, arrays)
+    return theirs, ours(replace(case, target=target), "da3", OVERALL, f"dtu_{mode}")
+
+
+def run_da3_dtu(
+    peers: Path, mode: str, target: Target, answer: Prediction, arrays: dict[str, Array]
+) -> Values:
+    """Run the class `DTU` from predicted depth to numbers, in float64 and millimetres."""
     import torch
     from addict import Dict
 
-    if mode == "posed":
-        case = flat_case(case)
     stub = types.ModuleType("plyfile")
     stub.__dict__["PlyData"] = None
     sys.modules.setdefault("plyfile", stub)
     with on_path(peers / "Depth-Anything-3/src"):
         module = importlib.import_module("depth_anything_3.bench.datasets.dtu")
     bench = module.DTU.__new__(module.DTU)
-    # As large as DTU's objects; the prediction keeps its scale, which the cameras give away.
-    true_poses = case.true_poses.copy()
-    true_poses[:, :3, 3] *= 0.05
-    true = 0.05 * case.true_points[case.mask][::3]
-    grid, arrays = observed_in_part(true)
-    target = replace(
-        case.target,
-        depth_m=tuple(np.float32(0.05) * depth for depth in case.target.depth_m or ()),
-        world_from_camera=tuple(true_poses),
-        points_world=true,
-        observed=grid,
-    )
-    matrices = np.stack(case.target.intrinsics or ())
+    poses = np.stack(target.world_from_camera or ())
+    poses[:, :3, 3] *= 1000
+    matrices = np.stack(target.intrinsics or ())
     matrices[:, :2, 2] -= 0.5
-    in_mm = true_poses.copy()
-    in_mm[:, :3, 3] *= 1000
-    given = Dict(extrinsics=np.linalg.inv(in_mm), intrinsics=matrices)
-    answer = Dict(
-        extrinsics=np.linalg.inv(case.poses),
+    mask = np.isfinite(np.stack(target.depth_m or ()))
+    given = Dict(extrinsics=np.linalg.inv(poses), intrinsics=matrices)
+    predicted = Dict(
+        extrinsics=np.linalg.inv(np.stack(answer.world_from_camera or ())),
         intrinsics=matrices,
-        depth=np.stack(case.prediction.depth or ()).astype(np.float64),
+        depth=np.stack(answer.depth or ()).astype(np.float64),
     )
     with tempfile.TemporaryDirectory() as made, mock.patch.object(torch, "float32", torch.float64):
-        prepared = getattr(bench, f"_prep_{mode}")(answer, given, case.mask)
-        depths = torch.from_numpy(np.where(case.mask, prepared[0], 0.0))[:, None]
+        prepared = getattr(bench, f"_prep_{mode}")(predicted, given, mask)
+        depths = torch.from_numpy(np.where(mask, prepared[0], 0.0))[:, None]
         projections = torch.from_numpy(projections_of(*prepared[1:]))
         points = []
         for i in range(len(depths)):
@@ -556,13 +564,13 @@ def da3_dtu(mode: str, peers: Path, case: Case) -> tuple[Values, Values]:
                 points.append(bench._fuse_consistent_points(depths, projections, i, *size))
             else:
                 lifted = bench._generate_points_from_depth(depths[[i]], projections[[i]])
-                points.append(lifted[0][:, torch.from_numpy(case.mask[i])].T.numpy())
+                points.append(lifted[0][:, torch.from_numpy(mask[i])].T.numpy())
         capped = bench._cap_points(np.concatenate(points), module.DTU_MAX_POINTS)
+        scan = 1000 * np.asarray(target.points_world)
         found = bench._evaluate_reconstruction(
-            "scan1", capped, 1000 * true, *map(str, save_observed(Path(made), arrays))
+            "scan1", capped, scan, *map(str, save_observed(Path(made), arrays))
         )
-    theirs = dict(zip(OVERALL, (0.001 * float(value) for value in found), strict=True))
-    return theirs, ours(replace(case, target=target), "da3", OVERALL, f"dtu_{mode}")
+    return dict(zip(OVERALL, (0.001 * float(value) for value in found), strict=True))
 
 
 def projections_of(intrinsics: Array, extrinsics: Array) -> Array:

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.alignment import Similarity
-from g2vlm_bench.geometry.cameras import pose_matrix, transform
+from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
 from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Prediction, Target
@@ -85,6 +85,40 @@ def temple() -> tuple[Target, Prediction]:
     return target, Prediction(points=points, world_from_camera=cameras)
 
 
+def dtu_views() -> tuple[Target, Prediction]:
+    """A scanned plane 0.6 m before six cameras, and depth some hundredths of a millimetre off."""
+    rng = np.random.default_rng(4)
+    camera = np.array([[120.0, 0, 64], [0, 120.0, 48], [0, 0, 1]])
+    rays = unproject(np.ones((96, 128)), camera)
+    normal, offset = np.array([0.1, -0.05, 1.0]), 0.6
+    moved = pose_matrix(Rotation.from_rotvec([0.3, -0.7, 0.2]).as_matrix(), [5.0, 6, 7])
+    depths, poses, guesses, placed = [], [], [], []
+    for _ in range(6):
+        turn = Rotation.from_rotvec(0.05 * rng.normal(size=3)).as_matrix()
+        pose = pose_matrix(turn, 0.05 * rng.normal(size=3))
+        depth = (offset - normal @ pose[:3, 3]) / (rays @ turn.T @ normal)
+        guess = 3 * depth * rng.normal(1, 5e-5, depth.shape)
+        depth[:4, :30] = np.nan
+        there = moved @ pose
+        there[:3, 3] *= 3
+        depths.append(depth.astype(np.float32))
+        guesses.append(guess.astype(np.float32))
+        poses.append(pose)
+        placed.append(there)
+    flat = rng.uniform(-0.25, 0.25, (20_000, 2))
+    scan = np.column_stack([flat, offset - flat @ normal[:2]])
+    seen = rng.random((41, 41, 11)) < 0.8
+    low, high = np.array([-0.2, -0.2, 0.55]), np.array([0.2, 0.2, 0.65])
+    grid = ObservedGrid(seen, low, high, 0.01, np.array([1.0, 0, 0, 0.1]), margin=0.06)
+    matrices = (camera,) * 6
+    target = Target(
+        depth_m=tuple(depths), intrinsics=matrices, world_from_camera=tuple(poses),
+        points_world=scan, observed=grid,
+    )  # fmt: skip
+    answer = Prediction(depth=tuple(guesses), intrinsics=matrices, world_from_camera=tuple(placed))
+    return target, answer
+
+
 # ---------------------------------------------------------------------------- the peers' numbers
 
 
@@ -129,6 +163,23 @@ def test_tanks_and_temples_own_numbers(load_family, score) -> None:
     fitted = line.details["alignment"]["tanks_and_temples"]
     assert fitted["scale"] == pytest.approx(2.5, rel=0.02)
     assert fitted["scale"] * fitted["scaled_icp"]["scale"] == pytest.approx(2.5, rel=0.005)
+
+
+DA3 = {"dtu_unposed": (0.00177531246047, 0.00110617660891, 0.00144074453469),
+       "dtu_posed": (0.00177554097216, 0.00142323804115, 0.00159938950666)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DA3)
+def test_depth_anything_3s_own_numbers_of_dtu(load_family, score, name) -> None:
+    # ByteDance-Seed/Depth-Anything-3@2c21ea8, the steps of bench/datasets/dtu.py from `_prep_...`
+    # to `_evaluate_reconstruction` with its seeds of 42, in float64; in metres.
+    line = score(load_family("chamfer", OVERALL, fields_of("da3", name)), *dtu_views())
+    assert line.values == {
+        f"{metric}@da3.{name}": pytest.approx(value, rel=1e-9)
+        for metric, value in zip(OVERALL, DA3[name], strict=True)
+    }
+    # The prediction's world is three times as large.
+    assert line.details["points"][f"da3.{name}"][1] == 20_000
 
 
 # -------------------------------------------------------------------------------- what they judge
