@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from g2vlm_bench.geometry.resampling import nearest_valid_grid, resize_map
+from g2vlm_bench.geometry.resampling import nearest_valid_grid, resize_map, thinned_columns
 
 SIZES = [((7, 9), (13, 20)), ((30, 41), (16, 16)), ((5, 3), (17, 2)), ((8, 8), (8, 8))]
 
@@ -62,3 +62,16 @@ def test_the_grid_takes_the_nearest_valid_pixel_of_each_window(shape, share) -> 
     assert mask.ravel()[found].all()
     assert found.tolist() == slowly(mask, 8)
     assert nearest_valid_grid(np.zeros(shape, bool), 8).size == 0
+
+
+@pytest.mark.parametrize("width", [1025, 1300, 1500, 2048, 4097])
+def test_thinned_columns_are_those_of_torch_and_no_rows(width) -> None:
+    height, limit = 3, 1024
+    values = torch.arange(height * width, dtype=torch.float32).reshape(1, height, width)
+    # A map without a channel is so many channels of one row to torch: Marigold's own call.
+    expected = torch.nn.Upsample(scale_factor=limit / width, mode="nearest")(values)[0]
+    columns = thinned_columns(height, width, limit)
+    np.testing.assert_array_equal(values[0, :, columns], expected)
+    # The longer side sets the factor, whichever it is.
+    assert len(thinned_columns(2 * limit, 100, limit)) == 50
+    np.testing.assert_array_equal(thinned_columns(9, 8, limit), np.arange(8))

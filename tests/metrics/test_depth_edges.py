@@ -45,6 +45,36 @@ def test_agreement_with_a_loop_over_pixels(radius, every_threshold) -> None:
     assert found == pytest.approx(slowly(*pair, radius, every_threshold), rel=1e-12)
 
 
+@pytest.mark.parametrize("step", [0.05, 0.1, 0.25])
+def test_steps_of_just_an_edges_height_fall_where_single_precision_puts_them(step) -> None:
+    # Depth in steps, as files hold it: many ratios are 1 + t but for the rounding.
+    rng = np.random.default_rng(0)
+    target, prediction = (
+        (np.round(rng.uniform(1, 3, (14, 17)) / step) * step).astype(np.float32) for _ in range(2)
+    )
+    expected = slowly_in_single_precision(prediction, target)
+    assert boundary_f1(prediction, target) == pytest.approx(expected, rel=1e-12)
+
+
+def slowly_in_single_precision(prediction: np.ndarray, target: np.ndarray) -> float:
+    """MoGe's definition for radius 1, heights without a true edge left out."""
+    centres = slice(1, -1), slice(1, -1)
+    neighbours = [
+        (slice(1 + i, 13 + i), slice(1 + j, 16 + j)) for i, j in ((0, 1), (1, 0), (0, -1), (-1, 0))
+    ]
+    scores, weights = [], []
+    for t in THRESHOLDS:
+        labels = [
+            np.array([values[n] / values[centres] > np.float32(1 + t) for n in neighbours])
+            for values in (prediction, target)
+        ]
+        if labels[1].any():
+            both = (labels[0] & labels[1]).sum()
+            scores.append(2 * both / (labels[0].sum() + labels[1].sum()))
+            weights.append(t)
+    return float(np.average(scores, weights=weights))
+
+
 def test_one_edge_by_hand() -> None:
     # A wall at 1 m before one at 1.1 m: an edge at the heights 0.05, 0.072 and 0.094 only.
     target = np.where(np.arange(8) < 4, 1.0, 1.1) * np.ones((6, 1))
