@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from itertools import combinations, permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from g2vlm_bench.world.candidates import Candidate, Words, claim, pick
+from g2vlm_bench.world.language.phrases import Phrase
 from g2vlm_bench.world.language.seen import (
     Seen,
     largest_m,
@@ -94,35 +96,45 @@ def _closer(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
 
 
 def order(seen: Seen) -> Iterator[Candidate]:
-    """Which of two things one passes first, walking straight from one thing to another.
+    """Which of two things one passes first, walking straight from one thing, or the camera, on.
 
-    Margins: the ends of the way stand on the ground, apart by 30 % of its length; the two are
-    beside it, between 10 % and 90 % of it and within 30 % of its length, and 15 % of its length
+    Margins: things at the ends of the way stand on the ground, apart by 30 % of its length; the two
+    are beside it, between 10 % and 90 % of it and within 30 % of its length, and 15 % of its length
     apart along it. Nothing of that moves.
     """
     still = [body for body in seen.clear_any if not seen.scene.body(body.id).path_m]
-    standing = [body for body in still if body.support == 0]
-    for a, b in permutations(standing, 2):
-        way = np.subtract(b.base_m, a.base_m)[:2]
+    ends: list[Body | None] = [None, *(body for body in still if body.support == 0)]
+    for a, b in permutations(ends, 2):
+        start, end = (_foot(seen, each) for each in (a, b))
+        way = end - start
         length = float(np.linalg.norm(way))
-        if seen.floor_gap_m(a, b) < 0.3 * length:
+        if a and b and seen.floor_gap_m(a, b) < 0.3 * length:
             continue
         passed: list[tuple[float, Body]] = []
         for body in still:
-            offset = np.subtract(body.base_m, a.base_m)[:2]
+            offset = _foot(seen, body) - start
             along = float(offset @ way) / length**2
             beside = abs(float(way[0] * offset[1] - way[1] * offset[0])) / length**2
             if body not in (a, b) and 0.1 < along < 0.9 and beside < _BESIDE:
                 passed.append((along, body))
-        yield from _passed(a, b, passed)
+        yield from _passed(seen, a, b, passed)
 
 
-def _passed(a: Body, b: Body, passed: list[tuple[float, Body]]) -> Iterator[Candidate]:
+def _foot(seen: Seen, end: Body | None) -> NDArray[np.float64]:
+    """Where an end of a way is on the ground; no body stands for the camera."""
+    return np.array(end.base_m[:2] if end else seen.camera.position_m[:2])
+
+
+def _passed(
+    seen: Seen, a: Body | None, b: Body | None, passed: list[tuple[float, Body]]
+) -> Iterator[Candidate]:
+    camera = Phrase(seen.viewer.text.removeprefix("the "))
+    ends = [end for end in (a, b) if end]
     for (s, one), (t, other) in combinations(passed, 2):
         if abs(s - t) < _BETWEEN:
             continue
         first, last = (one, other) if s < t else (other, one)
-        fact = ("passed", frozenset((a.id, b.id)), frozenset((one.id, other.id)))
-        words: Words = {"a": a, "b": b}
-        yield pick("passed_first", fact, first, [last], words, (a, b))
-        yield pick("passed_last", fact, last, [first], words, (a, b))
+        fact = ("passed", frozenset(end.id for end in ends), frozenset((one.id, other.id)))
+        words: Words = {"a": a or camera, "b": b or camera}
+        yield pick("passed_first", fact, first, [last], words, ends)
+        yield pick("passed_last", fact, last, [first], words, ends)

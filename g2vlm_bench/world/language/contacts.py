@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from itertools import combinations, permutations
@@ -242,8 +243,11 @@ def _slides(seen: Seen, a: Body) -> Iterator[Candidate]:
                 }
                 fact = ("slides", a.id, way)
                 said = [str(slide)]
-                yield claim("slides", fact, far >= _FALLS, words, (under,), said)
-                yield claim("slides_safely", fact, far <= _STAYS, words, (under,), said)
+                falls = claim("slides", fact, far >= _FALLS, words, (under,), said)
+                stays = claim("slides_safely", fact, far <= _STAYS, words, (under,), said)
+                # What slides does not matter, so balance need not be kept for each kind of it.
+                yield dataclasses.replace(falls, about=(a, under))
+                yield dataclasses.replace(stays, about=(a, under))
 
 
 def _edge_m(a: Body, under: Body, way: NDArray[np.float64]) -> float:
