@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,6 +57,16 @@ CLOUDS = {
 }
 
 
+@pytest.fixture(params=["pykdtree", "scipy"])
+def _tree(request, monkeypatch) -> None:
+    """Both trees, whichever would be taken."""
+    if request.param == "scipy":
+        monkeypatch.setitem(sys.modules, "pykdtree.kdtree", None)
+    else:
+        pytest.importorskip("pykdtree", reason="the extra `fast` is not installed")
+
+
+@pytest.mark.usefixtures("_tree")
 @pytest.mark.parametrize("k", [1, 2, 5, 200])
 @pytest.mark.parametrize("name", CLOUDS)
 def test_neighbours_agree_with_the_definition(name: str, k: int) -> None:
@@ -76,6 +88,18 @@ def test_neighbours_agree_with_the_definition(name: str, k: int) -> None:
     assert all(len(set(row)) == k for row in indices.tolist())
 
 
+@pytest.mark.parametrize("name", CLOUDS)
+def test_the_tree_does_not_change_a_distance(name: str, monkeypatch) -> None:
+    pytest.importorskip("pykdtree", reason="the extra `fast` is not installed")
+    cloud = CLOUDS[name]
+    queries = cloud + RNG.normal(scale=0.02, size=cloud.shape)
+    k = min(4, len(cloud))
+    fast, _ = NeighbourIndex(cloud).query(queries, k=k)
+    monkeypatch.setitem(sys.modules, "pykdtree.kdtree", None)
+    plain, _ = NeighbourIndex(cloud).query(queries, k=k)
+    np.testing.assert_allclose(fast, plain, rtol=1e-15)
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     cloud=arrays(np.int8, st.tuples(st.integers(1, 200), st.just(3)), elements=st.integers(0, 3)),
@@ -89,6 +113,7 @@ def test_whatever_the_ties(cloud: np.ndarray, queries: np.ndarray, k: int) -> No
     np.testing.assert_allclose(distances.reshape(-1, k), expected)
 
 
+@pytest.mark.usefixtures("_tree")
 @pytest.mark.parametrize("offset", [np.zeros(3), UTM])
 def test_large_clouds_agree_with_the_plain_tree(offset) -> None:
     """Several chunks, a tree built in the background, and outliers on both sides."""
@@ -131,6 +156,7 @@ def test_utm_coordinates_keep_their_millimetres() -> None:
     assert NeighbourIndex(cloud + UTM).query(cloud + UTM)[0].max() == 0
 
 
+@pytest.mark.usefixtures("_tree")
 @pytest.mark.parametrize("k", [1, 3])
 def test_a_bound_leaves_out_what_is_as_far_or_farther(k: int) -> None:
     cloud = np.concatenate([np.arange(400.0)[:, None] * [1, 0, 0], np.zeros((200, 3))])
