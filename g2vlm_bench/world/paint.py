@@ -205,7 +205,7 @@ def _thing(body: Body) -> tuple[float, ...]:
     color = COLORS[body.color]
     # Bright colours are paired with a darker tone, dark ones with a lighter one.
     bright = sum(color) / 3 > 0.45
-    other = tuple(0.52 * c if bright else c + 0.45 * (1 - c) for c in color)
+    other = tuple(0.52 * c if bright else c + 0.40 * (1 - c) for c in color)
     return (*body.base_m, math.cos(yaw), math.sin(yaw), cell, *color, *other)
 
 

@@ -20,7 +20,7 @@ from g2vlm_bench.world.shading import Looks, looks_of, shade
 from g2vlm_bench.world.sight import Sight
 
 # Rays of a chunk: as many as keep a CPU's cache in use, and a GPU busy.
-_RAYS_AT_ONCE = {"cpu": 1 << 15, "cuda": 1 << 22}
+_RAYS_AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 22}
 # With the centre, which is known already, four samples in different rows and columns.
 _SUBPIXELS = ((0.05, -0.4), (-0.37, 0.16), (0.32, 0.24))
 _EDGE_CONTRAST = 0.07

@@ -17,17 +17,37 @@ pytestmark = [
 ]
 
 
-def test_the_world_looks_the_same() -> None:
+@pytest.mark.parametrize("place", ["room", "table_top", "road"])
+def test_the_world_looks_the_same(place: str) -> None:
     from g2vlm_bench.world.layout import make_scene
-    from g2vlm_bench.world.renderer import render
+    from g2vlm_bench.world.renderer import look, render
 
-    shots = [(scene, scene.cameras[0]) for scene in (make_scene(i, "validation") for i in range(8))]
+    scenes = [make_scene(seed, "validation", place) for seed in range(8)]
+    shots = [scene.shot(0) for scene in scenes]
     here, there = render(shots, 96, 96, "cpu"), render(shots, 96, 96, "cuda")
     same = here.instance_ids.numpy() == there.instance_ids.cpu().numpy()
     # A silhouette may fall to either side of a pixel by rounding.
     assert same.mean() > 0.999
-    apart = np.abs(here.depth_m.numpy() - there.depth_m.cpu().numpy())[same]
-    assert np.nanmax(apart) < 1e-4
+    depth, other = here.depth_m.numpy()[same], there.depth_m.cpu().numpy()[same]
+    assert (np.isnan(depth) == np.isnan(other)).mean() > 0.999
+    near = depth < 20
+    assert np.nanquantile(np.abs(depth - other)[near], 0.999) < 1e-4
+    brightness = np.abs(here.rgb.float().numpy() - there.rgb.cpu().float().numpy())
+    assert brightness.mean() < 0.5
+    for one, two in zip(look(scenes, 2), look(scenes, 2, device="cuda"), strict=True):
+        np.testing.assert_allclose(one.share, two.share, atol=0.002)
+        np.testing.assert_allclose(one.amodal_share, two.amodal_share, atol=0.002)
+
+
+def test_a_rendering_is_the_same_bytes_twice_and_alone() -> None:
+    from g2vlm_bench.world.layout import make_scene
+    from g2vlm_bench.world.renderer import render
+
+    shots = [make_scene(seed, "test").shot(0) for seed in range(6)]
+    first, again, alone = (render(s, 64, 64, "cuda") for s in (shots, shots, shots[4:5]))
+    assert torch.equal(first.rgb, again.rgb)
+    assert torch.equal(first.rgb[4], alone.rgb[0])
+    assert torch.equal(first.normals_world[4], alone.normals_world[0])
 
 
 def test_a_depth_model_gives_the_same_scores(toys, tmp_path: Path) -> None:
