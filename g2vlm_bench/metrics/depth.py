@@ -263,8 +263,14 @@ def i_rmse(prediction: NDArray[Any], target: NDArray[Any], mask: Mask | None = N
     return float(np.sqrt(np.mean((1.0 / values - 1.0 / truth) ** 2)))
 
 
-# UniDepth's exponents, which it holds in single precision.
-_AUC_EXPONENTS = np.linspace(0.01, 5.0, 100, dtype=np.float32).astype(np.float64)
+# UniDepth's exponents, in single precision as torch's `linspace` has them: rounded once, and the
+# upper half of them counted down from the end.
+_AUC_STEPS = float((np.float32(5.0) - np.float32(0.01)) / np.float32(99)) * np.arange(50)
+_AUC_EXPONENTS = (
+    np.append(float(np.float32(0.01)) + _AUC_STEPS, (5.0 - _AUC_STEPS)[::-1])
+    .astype(np.float32)
+    .astype(np.float64)
+)
 DELTA_AUC_BEST = float(_AUC_EXPONENTS[-1] - _AUC_EXPONENTS[0]) / 5.0
 
 

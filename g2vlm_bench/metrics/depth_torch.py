@@ -200,9 +200,9 @@ def _i_rmse(pixels: _Pixels) -> Tensor:
 
 
 def _delta_auc(pixels: _Pixels) -> Tensor:
-    exponents = torch.linspace(0.01, 5.0, 100, dtype=torch.float64, device=pixels.depth.device)
-    # UniDepth holds them in single precision.
-    exponents = exponents.to(torch.float32).to(torch.float64)
+    # UniDepth's own, in single precision.
+    exponents = torch.linspace(0.01, 5.0, 100, dtype=torch.float32, device=pixels.depth.device)
+    exponents = exponents.to(torch.float64)
     thresholds = (1.25**exponents).expand(len(pixels.depth), -1).contiguous()
     below = torch.searchsorted(pixels.ratios.sort(dim=1).values, thresholds)
     shares = below.to(torch.float64) / pixels.count[:, None]
