@@ -20,7 +20,7 @@ _MIN_TURN_DEG = 10.0
 _CLEAR_WAY = 0.45
 # From the borders between thirds of a picture, as a share of its width.
 _THIRD_MARGIN = 0.05
-_SOLID = ("box", "sphere", "cylinder", "cone", "crate")
+_SOLID = ("box", "sphere", "cylinder", "cone")
 
 
 def camera_motion(seen: Seen) -> Iterator[Candidate]:

@@ -157,8 +157,9 @@ def occlusion(seen: Seen) -> Iterator[Candidate]:
     """Who hides whom, and whether more than half of a thing can be seen.
 
     Margins: to hide is to cover at least 12 % of an outline, not to hide less than 0.5 %; more than
-    half is at least 62 %, less than half at most 38 %. Of a thing that hides nothing and is not
-    hidden by the other it is asked only where it stands near it in the picture.
+    half is at least 62 %, less than half at most 38 %, of what the picture holds wholly. Of a thing
+    that hides nothing and is not hidden it is asked only where it stands near the other in the
+    picture.
     """
     for a, b in permutations(seen.clear_here, 2):
         share = seen.hidden(b, by=a)
@@ -194,6 +195,8 @@ def _half(seen: Seen, a: Body) -> Iterator[Candidate]:
     share = float(seen.sight.share[seen.view, a.id - 1])
     visible = float(seen.visibility[seen.view, a.id - 1])
     if share < CLEAR_SHARE or not (visible >= _MOSTLY or _BARELY <= visible <= _PARTLY):
+        return
+    if not seen.is_framed(a):
         return
     words: Words = {"a": a, "here": seen.here}
     for kind, truth in (("half_seen", visible > 0.5), ("half_hidden", visible < 0.5)):

@@ -26,7 +26,8 @@ def direction(seen: Seen) -> Iterator[Candidate]:
 
     Margins: left and right differ by 7 degrees and half of the bodies' widths; in front and behind
     by 15 % in depth, and the nearest surfaces agree; above and below are over the middle 60 % of
-    the lower thing, and where not, side by side with a gap between them. Two bodies that touch are
+    the lower thing, and where not, side by side with a gap between them, the upper one not wholly
+    higher. Two bodies that touch are
     never left, right, in front or behind of each other.
     """
     for a, b in permutations(seen.clear_here, 2):
@@ -49,8 +50,10 @@ def direction(seen: Seen) -> Iterator[Candidate]:
 
 def _vertical(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
     beside = seen.floor_gap_m(a, b) > 0
-    for relation, holds in (("above", seen.is_above(a, b)), ("below", seen.is_above(b, a))):
-        if holds or beside:
+    for relation, upper, lower in (("above", a, b), ("below", b, a)):
+        holds = seen.is_above(upper, lower)
+        # Of what is higher but to the side, some would say that it is above.
+        if holds or (beside and upper.base_m[2] < lower.top_m):
             fact = ("vertical", frozenset((a.id, b.id)))
             words: Words = {"a": a, "b": b, "relation": relation}
             yield claim("vertical", fact, holds, words, (a, b), [relation])
@@ -117,7 +120,7 @@ def _which(seen: Seen, word: str, options: tuple[Body, ...], b: Body) -> Iterato
         words: Words = {
             "a": Phrase(shared, (right.id,)),
             "b": b,
-            "relation": relation if relation in ("on", "in", "behind") else f"{relation}",
+            "relation": relation,
             "viewer": seen.viewer,
             "here": seen.here,
         }

@@ -119,6 +119,16 @@ class Seen:
         """Half of the angle that it fills."""
         return math.degrees(math.atan2(body.footprint_radius_m, self.depth_m(body)))
 
+    def is_framed(self, body: Body) -> bool:
+        """Whether the picture's frame holds all of its bounding box."""
+        half = np.array(body.extent_m) / 2
+        corners = [half * (i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]
+        x, y, z = self.camera.in_camera(np.array(corners) @ body.rotation.T + body.center_m).T
+        reach = math.tan(math.radians(self.camera.fov_deg) / 2) * z
+        wide, tall = max(self.aspect, 1.0), max(1 / self.aspect, 1.0)
+        inside = (z > 0) & (np.abs(x) <= wide * reach) & (np.abs(y) <= tall * reach)
+        return bool(inside.all())
+
     def is_left(self, a: Body, b: Body) -> bool:
         """Whether a is left of b by the margin: by angle, and by a part of the bodies' widths."""
         if touch(a, b) or min(self.depth_m(a), self.depth_m(b)) <= 0:
