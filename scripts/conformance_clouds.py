@@ -451,8 +451,8 @@ def observed_in_part(true: Array) -> tuple[ObservedGrid, dict[str, Array]]:
     plane = np.array([0.0, 0.0, 1.0, -(true[:, 2].min() + 0.2 * np.ptp(true[:, 2]))])
     # The peers round the box to float32.
     box = (1000 * np.stack([low, high])).astype(np.float32).astype(np.float64)
-    theirs = {
-        "ObsMask": seen.astype(np.uint8),
+    theirs: dict[str, Array] = {
+        "ObsMask": seen.astype(np.float64),
         "BB": box,
         "Res": np.array([[1000 * voxel]]),
         "P": (plane * [1, 1, 1, 1000])[:, None],
@@ -534,7 +534,6 @@ def run_da3_dtu(
 ) -> Values:
     """Run the class `DTU` from predicted depth to numbers, in float64 and millimetres."""
     import torch
-    from addict import Dict
 
     stub = types.ModuleType("plyfile")
     stub.__dict__["PlyData"] = None
@@ -547,8 +546,9 @@ def run_da3_dtu(
     matrices = np.stack(target.intrinsics or ())
     matrices[:, :2, 2] -= 0.5
     mask = np.isfinite(np.stack(target.depth_m or ()))
-    given = Dict(extrinsics=np.linalg.inv(poses), intrinsics=matrices)
-    predicted = Dict(
+    named = importlib.import_module("addict").Dict
+    given = named(extrinsics=np.linalg.inv(poses), intrinsics=matrices)
+    predicted = named(
         extrinsics=np.linalg.inv(np.stack(answer.world_from_camera or ())),
         intrinsics=matrices,
         depth=np.stack(answer.depth or ()).astype(np.float64),
@@ -667,7 +667,7 @@ def run_tanks(peers: Path, target: Target, answer: Prediction) -> Values:
     import open3d
 
     # Its registration module is of Open3D 0.8.
-    open3d.registration = open3d.pipelines.registration
+    open3d.__dict__["registration"] = open3d.pipelines.registration
     folder = peers / "TanksAndTemples/python_toolbox/evaluation"
     with on_path(folder):
         toolbox = load(folder / "registration.py", "tnt_registration")
@@ -690,7 +690,7 @@ def run_tanks(peers: Path, target: Target, answer: Prediction) -> Values:
     )
     both = [
         open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud))
-        for cloud in (answer.points, target.points_world)
+        for cloud in map(np.asarray, (answer.points, target.points_world))
     ]
     with tempfile.TemporaryDirectory() as made, contextlib.redirect_stdout(io.StringIO()):
         for size, reach in ((tau, 80 * tau), (tau / 2, 20 * tau)):

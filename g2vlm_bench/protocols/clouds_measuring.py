@@ -94,36 +94,59 @@ def measure(
         pairs = _pairs(predicted, true_points, both.views)
         counted = _counted_pixels(protocol, both.views)
         predicted, true_points = predicted[counted], true_points[counted]
-    # Only predicted points have normals of their own, and those are under one fit.
-    normals = both.normals
-    if normals is not None:
-        normals = normals[0] @ np.transpose(record["rotation"]), normals[1]
-    record = {"depth_scale": both.depth_scale, **record}
-    if protocol.scaled_icp:
-        refined = _refined(protocol, predicted, true_points, target.crop)
-        predicted = refined.apply(predicted)
-        normals = normals and (refined.apply_normals(normals[0]), normals[1])
-        record["scaled_icp"] = refined.record()
     # A cloud that other protocols compare with, too, has its index already.
     shared = both.true if protocol.truth == "cloud" else None
-    mine: Array | NeighbourIndex = predicted
-    other: Array | NeighbourIndex = true_points
-    if protocol.icp_m is not None:
-        mine = as_index(predicted, "prediction")
-        other = shared.index if shared is not None else as_index(true_points, "truth")
-        icp = clouds.icp_point_to_point(mine, other, protocol.icp_m)
-        mine = mine.moved(icp)
-        normals = normals and (icp.apply_normals(normals[0]), normals[1])
-        record["icp"] = icp.record()
+    mine, other, fits = _nearer(protocol, predicted, true_points, shared, target.crop)
+    normals = both.normals
+    if normals is not None:
+        # Only predicted points have normals of their own, and those are under one fit.
+        turned = normals[0] @ np.transpose(record["rotation"])
+        for fitted in fits.values():
+            turned = fitted.apply_normals(turned)
+        normals = turned, normals[1]
     if _cuts(protocol):
         mine, other = _reduced(protocol, _points(mine), _points(other), target.crop)
         normals = None
     elif shared is not None:
         other = shared.index
     mine, other = as_index(mine, "prediction", 2), as_index(other, "target", 2)
-    beams = laser.beam_evidence(mine.points, target.scans) if protocol.region == "beams" else None
-    observed = target.observed if protocol.region == "observed" else None
-    return Measured(mine, other, _distances(mine, other, observed), pairs, beams, record, normals)
+    return Measured(
+        predicted=mine,
+        true=other,
+        distances=_distances(
+            mine, other, target.observed if protocol.region == "observed" else None
+        ),
+        pairs=pairs,
+        beams=laser.beam_evidence(mine.points, target.scans)
+        if protocol.region == "beams"
+        else None,
+        alignment={
+            "depth_scale": both.depth_scale,
+            **record,
+            **{name: fitted.record() for name, fitted in fits.items()},
+        },
+        given_normals=normals,
+    )
+
+
+def _nearer(
+    protocol: CloudProtocol,
+    predicted: Array,
+    true: Array,
+    shared: TrueCloud | None,
+    crop: Prism | None,
+) -> tuple[Array | NeighbourIndex, Array | NeighbourIndex, dict[str, Similarity]]:
+    """Move the aligned prediction by what ICP finds; give both clouds and the motions by name."""
+    fits = {}
+    if protocol.scaled_icp:
+        fits["scaled_icp"] = _refined(protocol, predicted, true, crop)
+        predicted = fits["scaled_icp"].apply(predicted)
+    if protocol.icp_m is None:
+        return predicted, true, fits
+    mine = as_index(predicted, "prediction")
+    other = as_index(true, "target") if shared is None else shared.index
+    fits["icp"] = clouds.icp_point_to_point(mine, other, protocol.icp_m)
+    return mine.moved(fits["icp"]), other, fits
 
 
 def _distances(
