@@ -73,7 +73,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """A line painted on the floor: a lane's border, or a path that a question asks about.
+    """A line painted on the floor: a road and its lines, or a path that a question asks about.
 
     Attributes:
         color: A name of `COLORS`, or `white` or `grey` for a road's own markings.

@@ -153,6 +153,7 @@ def ends_at(scene: Scene, strip: Strip) -> str:
 def test_one_of_three_painted_paths_reaches_the_door() -> None:
     with_paths = [scene for scene in scenes("train", "room", 600) if scene.place.strips]
     assert 0.25 < len(with_paths) / 600 < 0.35
+    right_color, all_colors = Counter[str](), Counter[str]()
     places, by_length, by_distance = (Counter[int]() for _ in range(3))
     for scene in with_paths:
         strips = scene.place.strips
@@ -167,5 +168,9 @@ def test_one_of_three_painted_paths_reaches_the_door() -> None:
         places[right] += 1
         by_length[int(np.argsort(np.argsort(lengths))[right])] += 1
         by_distance[int(np.argsort(np.argsort(away))[right])] += 1
+        right_color.update([strips[right].color])
+        all_colors.update(strip.color for strip in strips)
+    for color, times in all_colors.items():
+        assert 0.15 < right_color[color] / times < 0.52, color
     for counts in (places, by_length, by_distance):
         assert max(counts.values()) < 0.42 * len(with_paths), counts

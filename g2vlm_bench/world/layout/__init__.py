@@ -157,6 +157,9 @@ def _check_recipe(recipe: Recipe, split: str, place: str, moving: bool) -> None:
             raise BenchError(
                 "scene recipe, kinds", expected=f"kinds of a {place}", got=f"'{kind}'", fix=fix
             )
+    if place == "table_top" and recipe.bodies[0] < 2:
+        expected = "2 or more: a table and something on it"
+        raise BenchError("scene recipe, bodies", expected=expected, got=recipe.bodies)
     if split != "test" and recipe.novelty:
         raise BenchError(
             "scene recipe",

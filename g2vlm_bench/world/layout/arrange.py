@@ -32,7 +32,7 @@ _TURNED = ("box", "table", "chair", "shelf", "crate", "sign")
 # A body of these may reach over an edge with this share of its width.
 _OVERHANGERS = ("box", "cylinder")
 _OVERHANG = (0.10, 0.30)
-_OVERHANG_CHANCE = 0.15
+_OVERHANG_CHANCE = 0.3
 _TRIES = 30
 
 
@@ -72,8 +72,8 @@ class Arrangement:
         """The prisms of the body of an id."""
         return self._solids[number - 1]
 
-    def fits(self, body: Body, solids: list[Solid], but: int = 0) -> bool:
-        """Whether a body is within the place and clear of all others, except the one of an id."""
+    def fits(self, body: Body, solids: list[Solid]) -> bool:
+        """Whether a body is within the place and clear of all others."""
         around = outline(body)
         if body.top_m > self.ceiling_m or not self.holds(around):
             return False
@@ -81,7 +81,7 @@ class Arrangement:
             return False
         for other, theirs in zip(self.bodies, self._solids, strict=True):
             rise = 0.0 if other.id == body.support else self.gap_m
-            if other.id != but and not apart(solids, theirs, self.gap_m, rise):
+            if not apart(solids, theirs, self.gap_m, rise):
                 return False
         return True
 

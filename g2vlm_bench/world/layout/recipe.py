@@ -66,8 +66,9 @@ class Recipe:
             ("kinds", self.kinds, KINDS),
             ("materials", self.materials, MATERIALS),
         ):
-            if not names:
-                raise BenchError(f"scene recipe, {what}", expected="at least one", got="none")
+            if not names or len(set(names)) < len(names):
+                expected = "at least one, none twice"
+                raise BenchError(f"scene recipe, {what}", expected=expected, got=names or "none")
             for name in names:
                 if name not in known:
                     got = f"unknown '{name}'"

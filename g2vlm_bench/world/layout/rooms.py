@@ -37,7 +37,7 @@ _WALLS: tuple[Tones, ...] = (
     ((0.82, 0.85, 0.78), (0.77, 0.81, 0.73)),
     ((0.88, 0.81, 0.78), (0.84, 0.76, 0.73)),
 )
-_ROUTES_CHANCE = 0.45
+_ROUTES_CHANCE = 0.37
 # Between the highest top and the ceiling: lamps hang there.
 _LAMP_ROOM_M = 0.4
 # Bodies keep away from the walls, where the cameras walk.
@@ -62,16 +62,16 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
     musts: tuple[Vector, ...] = ()
     arrangement.keep_clear = [threshold(place, door) for door in place.doors]
     if with_routes:
-        strips, fates = draw_routes(rng, place)
+        routes = draw_routes(rng, place)
+        if routes is None:
+            return None
+        strips, fates = routes
         place = dataclasses.replace(place, strips=tuple(strips))
-        for strip, fate in zip(strips, fates, strict=True):
-            # All paths are kept clear alike: else the right one would tend to be the shortest.
-            others = [prism for other in strips if other is not strip for prism in corridor(other)]
-            if fate == "blocked" and not _block(rng, arrangement, cast, strip, others, recipe):
-                return None
-        arrangement.keep_clear.extend(prism for strip in strips for prism in corridor(strip))
-        foot_x, foot_y = strips[fates.index("door")].points_m[-1]
-        musts = ((foot_x, foot_y, 0.0), (foot_x, foot_y, 1.0))
+        if not _block_routes(rng, arrangement, cast, strips, fates, recipe):
+            return None
+        # Whoever looks for the way must see the door and what stands in the way.
+        x, y = strips[fates.index("door")].points_m[-1]
+        musts = ((x, y, 0.0), (x, y, 1.0), *(body.base_m for body in arrangement.bodies))
     for pair in cast:
         body = draw_body(rng, arrangement, pair, recipe)
         put = _put_at_wall if body.kind == "shelf" and rng.random() < 0.5 else put_somewhere
@@ -96,7 +96,7 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
 def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage | None:
     """Draw a room with one large table and small things on it; None where not all find a place."""
     count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
-    cast = draw_cast(rng, recipe, max(count - 1, 1))
+    cast = draw_cast(rng, recipe, count - 1)
     place = _draw_place(rng, "table_top", doors=int(rng.integers(1, 3)))
     ceiling = place.height_m - _LAMP_ROOM_M
     arrangement = Arrangement(place.half_m, ceiling, gap_m=0.01)
@@ -156,6 +156,26 @@ def _draw_lamps(rng: np.random.Generator, place: Place) -> tuple[Light, ...]:
     )
 
 
+def _block_routes(
+    rng: np.random.Generator,
+    arrangement: Arrangement,
+    cast: list[tuple[str, str]],
+    strips: list[Strip],
+    fates: list[str],
+    recipe: Recipe,
+) -> bool:
+    """Put things from the cast on the paths to be blocked and keep all others off; whether it went.
+
+    All paths are kept clear alike: else the right one would tend to be the shortest.
+    """
+    for strip, fate in zip(strips, fates, strict=True):
+        others = [prism for other in strips if other is not strip for prism in corridor(other)]
+        if fate == "blocked" and not _block(rng, arrangement, cast, strip, others, recipe):
+            return False
+    arrangement.keep_clear.extend(prism for strip in strips for prism in corridor(strip))
+    return True
+
+
 def _block(
     rng: np.random.Generator,
     arrangement: Arrangement,
@@ -170,7 +190,7 @@ def _block(
         return False
     pair = one_of(rng, able)
     cast.remove(pair)
-    for _ in range(8):
+    for _ in range(20):
         body = draw_body(rng, arrangement, pair, recipe)
         x, y = point_along(strip, uniform(rng, 0.25, 0.85))
         body = dataclasses.replace(body, base_m=(x, y, 0.0))

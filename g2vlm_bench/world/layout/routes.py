@@ -17,20 +17,24 @@ Point = tuple[float, float]
 CLEARANCE_M = 0.15
 WIDTH_M = 0.10
 _COUNT = 3
+_TRIES = 100
 # Three paths may end side by side at the foot of one door.
 _BESIDE_M = 0.27
 _APART_M = 0.9
+# Long enough for something to stand on any of them: else the blocked ones would be the longest.
+_LEG_M = 1.6
 _OPENING_M = 0.6
 # Black would look like a shadow.
 _COLORS = tuple(color for color in COLORS if color != "black")
 
 
-def draw_routes(rng: np.random.Generator, place: Place) -> tuple[list[Strip], list[str]]:
+def draw_routes(rng: np.random.Generator, place: Place) -> tuple[list[Strip], list[str]] | None:
     """Draw three paths, all in the same manner, and what becomes of each.
 
     Returns:
         The strips, and for each `door`, `wall` (it ends at another wall) or `blocked` (it goes to
-        the door, too, and a body shall stand on it). One of them is `door`.
+        the door, too, and a body shall stand on it). One of them is `door`. None where they find
+        no place.
     """
     colors = [_COLORS[i] for i in rng.permutation(len(_COLORS))[:_COUNT]]
     fates = ["door", *(one_of(rng, ("wall", "blocked")) for _ in range(_COUNT - 1))]
@@ -39,12 +43,16 @@ def draw_routes(rng: np.random.Generator, place: Place) -> tuple[list[Strip], li
     starts: list[Point] = []
     strips = []
     for color, fate, side in zip(colors, fates, sides, strict=True):
-        door = place.doors[0] if fate != "wall" else _blind_door(rng, place)
-        end, inward = _foot(place, door, float(side))
-        knee_m = uniform(rng, 0.5, 1.3)
-        knee = (end[0] + knee_m * inward[0], end[1] + knee_m * inward[1])
-        start = _draw_start(rng, place, starts, knee)
+        # Each could end here or there, so that where it starts tells nothing.
+        legs = [
+            _last_leg(rng, place, door, float(side))
+            for door in (place.doors[0], _blind_door(rng, place))
+        ]
+        start = _draw_start(rng, place, starts, [knee for knee, _ in legs])
+        if start is None:
+            return None
         starts.append(start)
+        knee, end = legs[fate == "wall"]
         points = (start, *_bend(rng, start, knee), knee, end)
         corners = tuple((mm(x), mm(y)) for x, y in points)
         strips.append(Strip(color, WIDTH_M, corners, dashed=False))
@@ -126,14 +134,25 @@ def _foot(place: Place, door: Door, side_m: float) -> tuple[Point, Point]:
     }[door.wall]
 
 
-def _draw_start(rng: np.random.Generator, place: Place, others: list[Point], knee: Point) -> Point:
-    """Somewhere in the room, apart from the other starts and not on the last leg."""
-    while True:
+def _last_leg(
+    rng: np.random.Generator, place: Place, door: Door, side_m: float
+) -> tuple[Point, Point]:
+    """The straight way up to a door: where it begins, and a point at the door's foot."""
+    end, inward = _foot(place, door, side_m)
+    length = uniform(rng, 0.5, 1.3)
+    return (end[0] + length * inward[0], end[1] + length * inward[1]), end
+
+
+def _draw_start(
+    rng: np.random.Generator, place: Place, others: list[Point], knees: list[Point]
+) -> Point | None:
+    """Somewhere in the room, apart from the other starts and from the last legs, if there is."""
+    for _ in range(_TRIES):
         x, y = ((2 * rng.random() - 1) * (half - 0.5) for half in place.half_m)
-        if math.dist((x, y), knee) > _APART_M and all(
-            math.dist((x, y), other) > _APART_M for other in others
-        ):
+        far = all(math.dist((x, y), knee) > _LEG_M for knee in knees)
+        if far and all(math.dist((x, y), other) > _APART_M for other in others):
             return x, y
+    return None
 
 
 def _bend(rng: np.random.Generator, start: Point, knee: Point) -> tuple[Point, ...]:

@@ -42,11 +42,6 @@ class Solid(NamedTuple):
     high: float
 
 
-def solids_of(body: Body) -> list[Solid]:
-    """The prisms about a body's parts, world; a part never reaches beyond its prism."""
-    return turned(own_solids(body.kind, body.extent_m), body.base_m, body.yaw_deg)
-
-
 def own_solids(kind: str, extent_m: Vector) -> list[Solid]:
     """The prisms about the parts of a thing, in its own frame."""
     solids = []
