@@ -16,6 +16,8 @@ from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, in_chunks
 TOLERANCE = 1e-6
 # More candidates cost more to compare at every step, fewer have to be searched again more often.
 CANDIDATES = 12
+# Candidates of so many points are found at once: some hundred megabytes.
+STRIDE = 1 << 18
 # Candidates of so many points are compared at once: they fit into a core's cache.
 BLOCK = 1 << 11
 
@@ -126,12 +128,12 @@ class _Pairing:
         """
         turn = np.ascontiguousarray(rotation.T)
 
-        def pair(chunk: slice) -> tuple[Array, Array]:
-            return self._pair(chunk, self._start[chunk] @ turn + translation)
-
-        chunks = in_chunks(pair, len(self._start))
-        sums: Array = np.sum([first for first, _ in chunks], axis=0)
-        products: Array = np.sum([second for _, second in chunks], axis=0)
+        sums, products = np.zeros(8), np.zeros((3, 3))
+        for start in range(0, len(self._start), STRIDE):
+            rows = slice(start, start + STRIDE)
+            added = self._pair(rows, self._start[rows] @ turn + translation)
+            sums += added[0]
+            products += added[1]
         count = sums[0]
         if count == 0:
             raise ValueError(f"ICP: expected pairs within {self._reach_m} m, got none")
@@ -144,25 +146,39 @@ class _Pairing:
             covariance=products / count - np.outer(target_mean, source_mean),
         )
 
-    def _pair(self, chunk: slice, here: Array) -> tuple[Array, Array]:
-        """Bring the chunk's neighbours up to date and return its sums.
+    def _pair(self, rows: slice, here: Array) -> tuple[Array, Array]:
+        """Bring the neighbours of some rows up to date and return their sums.
 
         Returns:
             (8,) the number of pairs, their squared distances, source and target points; and (3, 3)
             the products of target and source points.
         """
-        place, distances = self._nearest_candidate(self._candidates[chunk], here)
-        moved = here - self._searched_at[chunk]
-        others = self._others_m[chunk] - np.sqrt(np.einsum("ij,ij->i", moved, moved))
-        stale = np.flatnonzero(np.minimum(distances, self._reach_m) > others)
+        places, distances = np.empty(len(here), dtype=np.int64), np.empty(len(here))
+        candidates, start = self._candidates[rows], self._start[rows]
+        searched_at, others_m = self._searched_at[rows], self._others_m[rows]
+
+        def compare(chunk: slice) -> Indices:
+            found = self._nearest_candidate(candidates[chunk], here[chunk])
+            places[chunk], distances[chunk] = found
+            moved = here[chunk] - searched_at[chunk]
+            others = others_m[chunk] - np.sqrt(np.einsum("ij,ij->i", moved, moved))
+            late: Indices = np.flatnonzero(np.minimum(distances[chunk], self._reach_m) > others)
+            late += chunk.start
+            return late
+
+        def add_up(chunk: slice) -> tuple[Array, Array]:
+            paired = np.flatnonzero(distances[chunk] < self._reach_m)
+            source = start[chunk].take(paired, axis=0)
+            target = self._neighbours.take(places[chunk].take(paired), axis=1)
+            squares = float((distances[chunk][paired] ** 2).sum())
+            sums = np.concatenate([[paired.size, squares], source.sum(axis=0), target.sum(axis=1)])
+            return sums, target @ source
+
+        stale = np.concatenate(in_chunks(compare, len(here)))
         if stale.size:
-            place[stale], distances[stale] = self._search(stale + chunk.start, here[stale])
-        paired = np.flatnonzero(distances < self._reach_m)
-        source = self._start[chunk].take(paired, axis=0)
-        target = self._neighbours.take(place.take(paired), axis=1)
-        squares = float((distances[paired] ** 2).sum())
-        sums = np.concatenate([[paired.size, squares], source.sum(axis=0), target.sum(axis=1)])
-        return sums, target @ source
+            places[stale], distances[stale] = self._search(stale + rows.start, here[stale])
+        sums, products = zip(*in_chunks(add_up, len(here)), strict=True)
+        return np.sum(sums, axis=0), np.sum(products, axis=0)
 
     def _nearest_candidate(
         self, candidates: NDArray[np.int32], here: Array
