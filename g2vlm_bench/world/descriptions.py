@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ __all__ = [
     "Vocabulary",
     "describe",
     "parse_facts",
+    "recount",
     "scene_facts",
     "sentence",
 ]
@@ -109,6 +110,15 @@ def describe(scene: Scene, sight: Sight, seed: int, aspect: float = 1.0) -> Desc
     return Description(" ".join(filter(None, texts)), frozenset().union(*facts))
 
 
+def recount(facts: Collection[Fact]) -> str:
+    """Put facts into words, one sentence each; `parse_facts` reads a scene's facts back from it.
+
+    >>> recount([("red box", "on", "blue table"), ("box", "number", "1")])
+    'There is one box. The red box is on the blue table.'
+    """
+    return " ".join(sentence(fact, None)[0] for fact in sorted(facts))
+
+
 Told = tuple[str, set[Fact]]
 
 
@@ -147,9 +157,11 @@ def _relations(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
         yield sentence(facts[i], rng)
 
 
-def sentence(fact: Fact, rng: np.random.Generator, ground: str = "the floor") -> Told:
-    """Word a fact; give all that the words state."""
+def sentence(fact: Fact, rng: np.random.Generator | None, ground: str = "the floor") -> Told:
+    """Word a fact, in the plainest way where there is no randomness; give all that it states."""
     subject, relation, target = fact
+    if relation == "number" and target == "1":
+        return f"There is one {subject}.", {fact}
     if relation == "number":
         wording = _one_of(_WORDINGS["number"], rng)
         return wording.format(count=NUMBERS[int(target)], things=_plural(subject)), {fact}
@@ -172,7 +184,7 @@ def _plural(name: str) -> str:
     return " ".join((*adjectives, plurals.get(noun, f"{noun}s")))
 
 
-def _noun_varied(name: str, rng: np.random.Generator) -> str:
+def _noun_varied(name: str, rng: np.random.Generator | None) -> str:
     """A name, sometimes with another noun for its kind."""
     *adjectives, noun = name.split()
     others = [*SYNONYMS.get(noun, ())]
@@ -184,5 +196,5 @@ def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _one_of(wordings: Sequence[str], rng: np.random.Generator) -> str:
-    return wordings[int(rng.integers(len(wordings)))]
+def _one_of(wordings: Sequence[str], rng: np.random.Generator | None) -> str:
+    return wordings[int(rng.integers(len(wordings))) if rng else 0]

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from g2vlm_bench.world.descriptions import describe, parse_facts, scene_facts, sentence
+from g2vlm_bench.world.descriptions import describe, parse_facts, recount, scene_facts, sentence
 from g2vlm_bench.world.language.facts import RELATIONS, Fact
 from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.renderer import look
@@ -36,6 +36,12 @@ def test_descriptions_state_true_facts_only(world: list[tuple[Scene, Sight]]) ->
         assert stated <= true, stated - true
         recall.append(len(stated) / max(len(true), 1))
     assert 0.2 < np.mean(recall) < 0.9
+
+
+def test_all_facts_can_be_told(world: list[tuple[Scene, Sight]]) -> None:
+    for scene, sight in world:
+        facts = scene_facts(scene, sight)
+        assert parse_facts(recount(facts)) == facts
 
 
 def test_descriptions_vary_with_the_seed_alone(world: list[tuple[Scene, Sight]]) -> None:

@@ -68,7 +68,7 @@ def own_direction(seen: Seen) -> Iterator[Candidate]:
     for owner, a in ((o, a) for o in owners for a in seen.clear_here if a is not o):
         if touch(a, owner) or seen.floor_gap_m(a, owner) <= 0:
             continue
-        front, left = seen.in_front_of(a, owner)
+        front, left = seen.from_own_front(a, owner)
         angle = math.degrees(math.atan2(abs(left), abs(front)))
         fact = ("own", owner.id, a.id)
         words: Words = {"a": a, "b": owner, "here": seen.here}

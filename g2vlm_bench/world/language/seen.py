@@ -187,7 +187,7 @@ class Seen:
         over = math.dist(a.base_m[:2], b.base_m[:2])
         return a.base_m[2] >= b.top_m - 1e-3 and over <= ALIGNED * min(b.extent_m[:2]) / 2
 
-    def in_front_of(self, a: Body, owner: Body) -> tuple[float, float]:
+    def from_own_front(self, a: Body, owner: Body) -> tuple[float, float]:
         """Where a is from an owner's own point of view: metres to its front, metres to its left."""
         front, left, _ = owner.in_own_frame(a.center_m)
         return float(front), float(left)
