@@ -83,7 +83,13 @@ def _merged(protocol: CloudProtocol, both: Clouds, fitted: Similarity) -> Array:
     matrices = [view.intrinsics for view in both.views]
     if protocol.consistency is not None:
         agreed = protocol.consistency
-        return fusion.consistent_points(depths, matrices, poses, agreed.within_m, agreed.views)
+        points = fusion.consistent_points(depths, matrices, poses, agreed.within_m, agreed.views)
+        if not len(points):
+            raise ValueError(
+                f"expected pixels that {agreed.views} depth maps agree on within "
+                f"{agreed.within_m:g} m, got none"
+            )
+        return points
     assert protocol.fusion is not None
     sizes = protocol.fusion
     mesh = fusion.fuse_tsdf(

@@ -252,6 +252,18 @@ def test_what_no_beam_has_passed_is_not_judged(load_family, score) -> None:
     assert "expected points that can be judged" in line.error.message
 
 
+def test_depth_maps_that_do_not_agree_have_failed(load_family, score) -> None:
+    target, prediction = dtu_views()
+    rng = np.random.default_rng(0)
+    noisy = tuple(
+        (depth * rng.normal(1, 0.2, depth.shape)).astype(np.float32) for depth in prediction.depth
+    )
+    family = load_family("chamfer", OVERALL, fields_of("da3", "dtu_posed"))
+    line = score(family, target, replace(prediction, depth=tuple(abs(d) + 0.1 for d in noisy)))
+    assert line.status == "failed"
+    assert "4 depth maps agree on within 0.0002 m, got none" in line.error.message
+
+
 def test_metrics_that_an_evaluation_does_not_define_are_not_in_its_column(load_family) -> None:
     names = ["chamfer_mean_l2", "fscore", "normal_consistency"]
     family = load_family(
