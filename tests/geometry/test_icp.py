@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from g2vlm_bench.geometry import icp
 from g2vlm_bench.geometry.alignment import Similarity, umeyama
 from g2vlm_bench.geometry.icp import icp_point_to_point
 from g2vlm_bench.geometry.nearest import NeighbourIndex
@@ -134,3 +135,12 @@ def test_what_has_no_answer_is_an_error() -> None:
             icp_point_to_point(*clouds, 0.1)
     with pytest.raises(ValueError, match="distance above 0"):
         icp_point_to_point(target, target, 0.0)
+
+
+def test_memory_is_bounded_without_changing_the_fit(monkeypatch) -> None:
+    target, source = bumpy_surface(), motion(2, 0.02).apply(bumpy_surface(2500, seed=2))
+    expected = icp_point_to_point(source, target, 0.1)
+    monkeypatch.setattr(icp, "STRIDE", 1000)
+    fit = icp_point_to_point(source, target, 0.1)
+    np.testing.assert_allclose(fit.rotation, expected.rotation, atol=1e-12)
+    np.testing.assert_allclose(fit.translation, expected.translation, atol=1e-12)

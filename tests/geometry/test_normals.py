@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from g2vlm_bench.geometry import normals as normals_module
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.geometry.nearest import NeighbourIndex
 from g2vlm_bench.geometry.normals import estimate_normals, least_directions
@@ -85,3 +86,10 @@ def test_least_directions_are_as_least_as_lapacks(eigenvalues, scale) -> None:
     np.testing.assert_allclose(energy, scale * eigenvalues[0], atol=1e-12 * scale)
     if eigenvalues[1] - eigenvalues[0] > 0.01 * eigenvalues[2]:
         assert cosines(directions, turns[:, :, 0]).min() > 1 - 1e-12
+
+
+def test_memory_is_bounded_without_changing_a_normal(monkeypatch) -> None:
+    points = bumpy_surface()
+    expected = estimate_normals(points)
+    monkeypatch.setattr(normals_module, "STRIDE", 300)
+    np.testing.assert_array_equal(estimate_normals(points), expected)
