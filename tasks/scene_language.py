@@ -17,6 +17,7 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import masks, scene_text
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert
+from g2vlm_bench.world.descriptions import parse_facts
 
 # Name -> unit, higher is better, best, worst, description.
 _Rows = Mapping[str, tuple[str, bool, float, float | None, str]]
@@ -87,7 +88,7 @@ class _Describe(_Part):
         if prediction.answer is None:
             raise ValueError("expected a description as text, got none")
         references = (str(_known(target.answer, "description")), *target.accepted)
-        stated = scene_text.stated_facts(prediction.answer)
+        stated = scene_text.resolve_names(parse_facts(prediction.answer), target.facts)
         precision, recall = scene_text.precision_recall(stated, target.facts)
         return {
             "fact_precision": precision,

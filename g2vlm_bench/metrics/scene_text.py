@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
 
 
@@ -23,6 +24,31 @@ def precision_recall(
         raise ValueError("expected at least one true fact, got none")
     right = len(said & there)
     return (right / len(said) if said else 0.0), right / len(there)
+
+
+def resolve_names(
+    stated: Collection[tuple[str, ...]], true: Collection[tuple[str, ...]]
+) -> frozenset[tuple[str, ...]]:
+    """Give things that are named by their noun alone their full name, where one thing fits.
+
+    Whoever says "the table" of the only table in a scene means the blue one. Full names are those
+    of the true facts' subjects, such as `blue table`; a noun that fits none or several stays.
+
+    >>> sorted(resolve_names({("box", "on", "table")}, {("blue table", "is", "there")}))
+    [('box', 'on', 'blue table')]
+    """
+    full = {fact[0] for fact in true if " " in fact[0] and not fact[0].endswith(" object")}
+    by_noun: dict[str, set[str]] = defaultdict(set)
+    for name in full:
+        by_noun[name.rpartition(" ")[2]].add(name)
+    only = {noun: next(iter(names)) for noun, names in by_noun.items() if len(names) == 1}
+    return frozenset(
+        # What is said of a kind as a whole, that it is there and how many there are, stays so.
+        fact
+        if fact[1:] == ("is", "there") or fact[1] == "number"
+        else tuple(only.get(word, word) for word in fact)
+        for fact in stated
+    )
 
 
 def harmonic_mean(precision: float, recall: float) -> float:

@@ -131,7 +131,7 @@ def description(shown: Sequence[Shown], asking: Asking) -> Asked:
 
 def grounding(shown: Sequence[Shown], asking: Asking) -> Asked:
     """A phrase that means one object; the target has its pixels in every view and its place."""
-    from g2vlm_bench.world.descriptions import queries
+    from g2vlm_bench.world.queries import queries
     from g2vlm_bench.world.renderer import look
 
     frame = shown[0].frame
@@ -139,7 +139,7 @@ def grounding(shown: Sequence[Shown], asking: Asking) -> Asked:
     samples, texts = [], []
     sights = look([each.scene for each in shown], frame.views, aspect)
     for each, sight in zip(shown, sights, strict=True):
-        for number, query in enumerate(queries(each.scene, sight, asking.per_scene, aspect)):
+        for number, query in enumerate(queries(each.scene, sight, asking.per_scene, aspect=aspect)):
             target = partial(_object_target, each, query.body)
             tags = {"kind": query.kind, "novel_wording": _yes(query.held_out)}
             samples.append(_sample(each, f"g{number:02d}", target, tags, question=query.text))
@@ -149,20 +149,21 @@ def grounding(shown: Sequence[Shown], asking: Asking) -> Asked:
 
 def text_to_scene(shown: Sequence[Shown], asking: Asking) -> Asked:
     """Captions, and the pictures among which each is to find its own."""
-    from g2vlm_bench.world.descriptions import caption
+    from g2vlm_bench.world.queries import captions
     from g2vlm_bench.world.renderer import look
 
     frame = shown[0].frame
     aspect = frame.width / frame.height
-    queries, items, texts = [], [], []
-    sights = look([each.scene for each in shown], frame.views, aspect)
-    for each, sight in zip(shown, sights, strict=True):
-        text = caption(each.scene, sight, aspect)
-        name = f"{each.id}-text"
-        queries.append(_lone(each, name, "query", partial(Inputs, id=name, question=text)))
+    queries, items = [], []
+    scenes = [each.scene for each in shown]
+    texts = captions(scenes, look(scenes, frame.views, aspect), seed=0, aspect=aspect)
+    for each, text in zip(shown, texts, strict=True):
+        # A scene that no caption tells from all others is there to be found only.
+        if text is not None:
+            name = f"{each.id}-text"
+            queries.append(_lone(each, name, "query", partial(Inputs, id=name, question=text)))
         name = f"{each.id}-image"
         items.append(_lone(each, name, "item", partial(each.inputs, name)))
-        texts.append(text)
     return Asked([*queries, *items], texts)
 
 

@@ -72,12 +72,13 @@ class Shown:
         )
 
     def depth(self) -> Target:
-        """Depth and cameras of every view."""
+        """Depth, cameras and what each pixel shows, of every view."""
         views = self.views
         return Target(
             depth_m=tuple(views.depth_m.numpy().copy()),
             intrinsics=_each(views.intrinsics),
             world_from_camera=_each(views.world_from_camera),
+            segments=tuple(views.instance_ids.numpy().copy()),
         )
 
     def cloud(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from g2vlm_bench.metrics.scene_text import chrf, harmonic_mean, precision_recall
+from g2vlm_bench.metrics.scene_text import chrf, harmonic_mean, precision_recall, resolve_names
 
 
 def test_precision_and_recall_by_hand() -> None:
@@ -30,3 +30,18 @@ def test_chrf_is_sacrebleus_best_reference() -> None:
 def test_chrf_of_single_characters_by_hand() -> None:
     # "ab" against "ac": 1-grams 1 of 2 both ways, 2-grams 0 of 1: P = R = 1/4.
     assert chrf("ab", ["ac"]) == pytest.approx(0.25)
+
+
+def test_the_only_table_needs_no_color() -> None:
+    true = {
+        ("blue table", "is", "there"), ("red box", "is", "there"), ("green box", "is", "there"),
+        ("red object", "is", "there"), ("box", "number", "2"),
+    }  # fmt: skip
+    stated = {
+        ("red box", "on", "table"), ("box", "on", "table"), ("table", "is", "there"),
+        ("table", "number", "1"), ("lamp", "left of", "table"), ("table", "is", "shiny"),
+    }  # fmt: skip
+    assert resolve_names(stated, true) == {
+        ("red box", "on", "blue table"), ("box", "on", "blue table"), ("table", "is", "there"),
+        ("table", "number", "1"), ("lamp", "left of", "blue table"), ("blue table", "is", "shiny"),
+    }  # fmt: skip
