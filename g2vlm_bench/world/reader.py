@@ -14,7 +14,8 @@ from g2vlm_bench.sample import Sample
 from g2vlm_bench.world.contents import CONTENTS, Asked, Asking
 from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.questions import FAMILIES
-from g2vlm_bench.world.scene import MAX_CAMERAS, PLACES, SPLITS, Scene, to_record
+from g2vlm_bench.world.record import to_record
+from g2vlm_bench.world.scene import MAX_CAMERAS, PLACES, SPLITS, Scene
 from g2vlm_bench.world.shown import Frame, Shown
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.world.layout import Recipe, make_scene
+from g2vlm_bench.world.record import from_record, to_record
 from g2vlm_bench.world.scene import (
     COLORS,
     MATERIALS,
@@ -21,8 +22,6 @@ from g2vlm_bench.world.scene import (
     SPLITS,
     Body,
     Scene,
-    from_record,
-    to_record,
 )
 from g2vlm_bench.world.shapes import KINDS, part_distance_m
 

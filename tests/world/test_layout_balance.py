@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from g2vlm_bench.world.layout import HELD_OUT_PAIRS, MAX_FAMILIAR_BODIES, make_scene, novelty
+from g2vlm_bench.world.record import to_record
 from g2vlm_bench.world.renderer import look
-from g2vlm_bench.world.scene import COLORS, PLACES, SPLITS, Body, Scene, Strip, to_record
+from g2vlm_bench.world.scene import COLORS, PLACES, SPLITS, Body, Scene, Strip
 from g2vlm_bench.world.shapes import KINDS
 
 

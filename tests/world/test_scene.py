@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.world.layout import make_scene
+from g2vlm_bench.world.record import check_scene, from_record, to_record
 from g2vlm_bench.world.scene import (
     COLORS,
     SPLITS,
     Body,
     Camera,
     Scene,
-    check_scene,
-    from_record,
-    to_record,
 )
 from g2vlm_bench.world.shapes import KINDS, part_distance_m
 
