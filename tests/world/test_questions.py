@@ -195,6 +195,24 @@ def test_families_asked_alone(test_set: Asked) -> None:
     assert {q.family for questions in asked for q in questions} == {"depth", "support"}
 
 
+def test_the_larger_thing_is_nearer_as_often_as_not() -> None:
+    agree: list[bool] = []
+    for split in ("train", "test"):
+        asked = asked_of(split)
+        found = ask(asked.scenes, asked.sights, 12, ["direction", "comparison"])
+        for scene, questions in zip(asked.scenes, found, strict=True):
+            for question in questions:
+                if question.kind in ("frontal", "nearer_than", "farther_than"):
+                    a, b = (max(scene.body(number).extent_m) for number in question.bodies)
+                    is_nearer = question.answer in ("in front", "yes")
+                    if question.kind == "farther_than":
+                        is_nearer = not is_nearer
+                    agree += [(a > b) == is_nearer] if max(a, b) > 1.1 * min(a, b) else []
+    # Balance is kept by kind of question: a few may be ahead in each of six.
+    assert len(agree) > 120
+    assert abs(np.mean(agree) - 0.5) < 0.08
+
+
 def test_every_family_says_its_margins() -> None:
     for family, build in BUILDERS.items():
         assert build.__doc__, family

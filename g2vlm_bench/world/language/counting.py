@@ -14,6 +14,7 @@ from g2vlm_bench.world.scene import COLORS, MATERIALS, Body
 from g2vlm_bench.world.shapes import KINDS, spoken
 
 MAX_COUNT = 3
+MAX_ON = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def _has(**traits: str) -> Callable[[Body], bool]:
 
 
 def counting(seen: Seen) -> Iterator[Candidate]:
-    """How many of a colour, a kind, a material are shown, or stand on a thing; 0 to 3.
+    """How many of a colour, a kind, a material are shown, or stand on a thing; 0 to 3, and 0 to 2.
 
     Margins: none that would count is shown but hardly. Things on another count where it and they
     are clear in the same picture.
@@ -66,13 +67,16 @@ def counting(seen: Seen) -> Iterator[Candidate]:
         count = len(sort.found)
         words: Words = {"things": sort.phrase, "shown": seen.shown}
         fact = ("count", sort.feature)
-        yield counted("count", fact, count, MAX_COUNT, words, sort.found, sort.feature)
+        # More is seen in several pictures than in one.
+        contexts = [sort.feature, seen.scope]
+        yield counted("count", fact, count, MAX_COUNT, words, sort.found, contexts)
         for number in (1, 2, 3):
             said: Words = {**words, "number": NUMBERS[number]}
-            about = f"{number} {sort.feature}"
-            yield claim("exactly", fact, count == number, said, (), [about])
-            yield claim("at_least", fact, count >= number, said, (), [about])
-            yield claim("fewer_than", fact, count < number, said, (), [about])
+            about = [*contexts, f"number {number}"]
+            yield claim("exactly", fact, count == number, said, (), about)
+            yield claim("at_least", fact, count >= number, said, (), about)
+            if number > 1:
+                yield claim("fewer_than", fact, count < number, said, (), about)
     for one, other in combinations(sorts, 2):
         yield from _more(seen, one, other)
     for b in seen.clear_any:
@@ -96,9 +100,9 @@ def _on(seen: Seen, b: Body) -> Iterator[Candidate]:
     if not b.surfaces or b.surfaces[0].inside:
         return
     on = [body for body in seen.bodies if body.support == b.id and not body.inside]
-    if len(on) <= MAX_COUNT and all(seen.together(body, b) for body in on):
+    if len(on) <= MAX_ON and all(seen.together(body, b) for body in on):
         words: Words = {"b": b, "shown": seen.shown}
-        yield counted("count_on", ("on", b.id), len(on), 2, words, (b, *on), [b.kind])
+        yield counted("count_on", ("on", b.id), len(on), MAX_ON, words, (b, *on), [b.kind])
 
 
 def existence(seen: Seen) -> Iterator[Candidate]:

@@ -152,8 +152,9 @@ class Seen:
     def kindless(self, body: Body) -> Phrase | None:
         """A name that does not betray its kind, such as `red object` or `striped red object`.
 
-        None where two shown bodies fit each such name. Sizes are asked with it: a table's would be
-        guessed from the word.
+        None where two shown bodies fit each such name, and for matte things that share their
+        colour: a small picture hardly shows what is not shiny. Sizes are asked with it: a table's
+        would be guessed from the word.
         """
         color, material = body.color, body.material
         for words, fits in (
@@ -161,7 +162,7 @@ class Seen:
             (material, lambda b: b.material == material),
             (f"{material} {color}", lambda b: (b.material, b.color) == (material, color)),
         ):
-            if self.fitting(fits) == [body] and (words != "matte"):
+            if "matte" not in words and self.fitting(fits) == [body]:
                 return Phrase(f"{words} object", (body.id,))
         return None
 
