@@ -47,6 +47,7 @@ PLAN = (
     ("room", 8), ("road", 8), ("table_top", 8),
 )  # fmt: skip
 VIEWS = 4
+FEWEST = 20
 COUNTS = ("0", "1", "2", "3")
 TOLERANCES = np.linspace(0.05, 0.5, 10)
 # Typical size of a kind, by its nouns.
@@ -100,11 +101,11 @@ def questions(split: str, scenes: int, per_scene: int) -> list[Question]:
 
 
 def report(train: Sequence[Question], test: Sequence[Question]) -> Iterator[Row]:
-    """Measure each family that both splits ask."""
+    """Measure each family of which there is enough to fit a model and something to ask it."""
     for family in FAMILIES:
         known = [q for q in train if q.family == family]
         asked = [q for q in test if q.family == family]
-        if known and asked:
+        if len(known) >= FEWEST and asked:
             yield _measure(family, known, asked)
 
 

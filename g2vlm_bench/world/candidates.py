@@ -171,24 +171,24 @@ def pick(
 ) -> Candidate:
     """A question whose options are bodies, or words of one sort such as colours.
 
-    Balanced: how often each kind of thing is right where another kind is wrong, pair by pair, and
-    each colour and kind by itself, also within each context; and whether the right body has more of
-    the measure than the wrong ones that it must not be guessed from.
+    Balanced: how often each kind of thing is right where another kind is wrong, pair by pair within
+    the contexts, and each colour and kind by itself, also within each context; and whether the
+    right body has more of the measure than the wrong ones that it must not be guessed from.
     """
     lean: dict[str, float] = {}
     gates = []
-    contexts = ("", *contexts, *(body.kind for body in about))
     options = (right, *wrong)
     for option in options:
         tip = float(option is right) - 1 / len(options)
         for feature in _features(option):
-            for context in contexts:
+            for context in ("", *contexts, *(body.kind for body in about)):
                 key = f"{kind}/{context}/{feature}"
                 lean[key] = lean.get(key, 0.0) + tip
+    joint = "+".join(contexts)
     for other in wrong:
         won, lost = _features(right)[0], _features(other)[0]
         if won != lost:
-            ahead, behind = f"{kind}/{won}>{lost}", f"{kind}/{lost}>{won}"
+            ahead, behind = f"{kind}/{joint}/{won}>{lost}", f"{kind}/{joint}/{lost}>{won}"
             lean[ahead], lean[behind] = lean.get(ahead, 0) + 1, lean.get(behind, 0) - 1
             # Words such as colours can all be right; of kinds of things it must have been seen.
             rivals = (behind,) if isinstance(right, Body) else ()

@@ -96,7 +96,8 @@ def test_models_of_the_words_stay_at_chance(
     report: ModuleType, train: list[Question], test: list[Question]
 ) -> None:
     rows = list(report.report(train, test))
-    assert {row.family for row in rows} == set(FAMILIES)
+    # Paths to doors are too rare for a model here; their colours are held even by pairs.
+    assert {row.family for row in rows} >= set(FAMILIES) - {"route"}
     for row in rows:
         # Three standard errors: 0.12 for 160 yes or no questions.
         assert row.excess < TOLERANCE + 3 * row.noise, report.table([row])

@@ -67,6 +67,25 @@ def test_every_expression_fits_one_body(world: list[tuple[Scene, Sight]]) -> Non
     assert kinds == {"name", "trait", "relation", "superlative", "hider"}
 
 
+def test_who_hides_whom_is_one(world: list[tuple[Scene, Sight]]) -> None:
+    for scene, sight in world:
+        for query in queries(scene, sight, 12, view=1):
+            if query.kind != "hider":
+                continue
+            _, other = query.where
+            hidden_by, outline = sight.hidden_by[1], sight.amodal_share[1]
+            hides = "that hides" in query.text
+            shares = [
+                hidden_by[b - 1, other.body - 1] / outline[other.body - 1]
+                if hides
+                else hidden_by[other.body - 1, b - 1] / max(outline[b - 1], 1e-9)
+                for b in range(1, len(scene.bodies) + 1)
+            ]
+            assert [
+                b + 1 for b, share in enumerate(shares) if share > 0.05 and sight.share[1, b] > 0
+            ] == [query.body]
+
+
 def test_form(world: list[tuple[Scene, Sight]]) -> None:
     for scene, sight in world:
         asked = queries(scene, sight, 8)

@@ -285,10 +285,10 @@ class Witness:
         )
 
     def is_inside(self, a: Body, b: Body) -> bool:
-        x, y, z = np.array(b.in_own_frame(a.center_m))
+        """Whether its underside is within the other's box, off the ground and below the rim."""
+        x, y, z = b.in_own_frame(a.base_m)
         half_x, half_y, high = b.extent_m[0] / 2, b.extent_m[1] / 2, b.extent_m[2]
-        return bool(abs(x) < half_x and abs(y) < half_y and b.in_own_frame(a.base_m)[2] < high / 1.5
-                    and z > 0)  # fmt: skip
+        return bool(abs(x) < half_x and abs(y) < half_y and 1e-6 < z < high / 1.5)
 
     def bears(self, b: Body, a: Body) -> bool:
         chain = [x for x in self.scene.bodies if x is not a and self.rests_on(a, x)]
@@ -372,7 +372,7 @@ class Witness:
         line = [
             np.add(np.multiply(1 - t, p), np.multiply(t, q))
             for p, q in pairwise(path.points_m)
-            for t in np.linspace(0, 1, 40)
+            for t in np.linspace(0, 1, 150)
         ]
         free = all(b.distance_m([*xy, 0.05]) > 0 for b in self.scene.bodies for xy in line)
         return at_door and free

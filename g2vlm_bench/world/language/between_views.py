@@ -20,6 +20,7 @@ _MIN_TURN_DEG = 10.0
 _CLEAR_WAY = 0.45
 # From the borders between thirds of a picture, as a share of its width.
 _THIRD_MARGIN = 0.05
+_EDGE_PERCENT = 3
 _SOLID = ("box", "sphere", "cylinder", "cone")
 
 
@@ -132,6 +133,8 @@ def correspondence(seen: Seen) -> Iterator[Candidate]:
     marked = [b for b in solid if seen.visibility[here, b.id - 1] > 0.97]
     for right in marked:
         at = [round(100 * f(seen, right, here)) for f in (_across, _down)]
+        if not all(_EDGE_PERCENT <= each <= 100 - _EDGE_PERCENT for each in at):
+            continue
         for wrong in list(combinations([b for b in solid if b is not right], 2))[:6]:
             words = {**_words(seen), "across": str(at[0]), "down": str(at[1])}
             yield pick("marked", ("marked", right.id), right, wrong, words)

@@ -246,9 +246,10 @@ def _slides(seen: Seen, a: Body) -> Iterator[Candidate]:
                 }
                 fact = ("slides", a.id, way)
                 said = [str(slide)]
-                falls = claim("slides", fact, far >= _FALLS, words, (under,), said)
-                stays = claim("slides_safely", fact, far <= _STAYS, words, (under,), said)
-                # What slides does not matter, so balance need not be kept for each kind of it.
+                cue = [way, f"sliding {a.kind}", a.color]
+                falls = claim("slides", fact, far >= _FALLS, words, (under,), said, cue)
+                stays = claim("slides_safely", fact, far <= _STAYS, words, (under,), said, cue)
+                # Which kind slides opens no context of its own; that would be too many.
                 yield dataclasses.replace(falls, about=(a, under))
                 yield dataclasses.replace(stays, about=(a, under))
 

@@ -31,10 +31,14 @@ _RELATIONS: Mapping[str, tuple[str, bool]] = {
     "in front of": ("in front of", False),
     "nearer than": ("in front of", False),
     "closer than": ("in front of", False),
+    "nearer to the camera than": ("in front of", False),
+    "closer to the camera than": ("in front of", False),
     "behind": ("in front of", True),
     "in back of": ("in front of", True),
     "farther away than": ("in front of", True),
     "farther than": ("in front of", True),
+    "farther from the camera than": ("in front of", True),
+    "further from the camera than": ("in front of", True),
     "on top of": ("on", False),
     "on": ("on", False),
     "atop": ("on", False),
@@ -53,9 +57,15 @@ _RELATIONS: Mapping[str, tuple[str, bool]] = {
     "hides": ("hides", False),
     "covers": ("hides", False),
     "occludes": ("hides", False),
+    "blocks": ("hides", False),
+    "obscures": ("hides", False),
+    "hiding": ("hides", False),
+    "covering": ("hides", False),
     "hidden by": ("hides", True),
     "covered by": ("hides", True),
     "occluded by": ("hides", True),
+    "blocked by": ("hides", True),
+    "obscured by": ("hides", True),
     "hidden behind": ("hides", True),
 }
 _RELATION = re.compile(
@@ -63,7 +73,7 @@ _RELATION = re.compile(
 )
 _VERB = re.compile(
     r"\b(is|are|stands?|sits?|lies|lie|rests?|stay|stays|was|were|looks?|hides|covers|occludes"
-    r"|supports|carries|bears|contains|holds)\b"
+    r"|supports|carries|bears|contains|holds|blocks|obscures)\b"
 )
 _DENIAL = re.compile(r"\b(no|not|never|neither|nor|nothing|none|without)\b|n't\b")
 _CLAUSES = re.compile(r"[.!?;\n]+|,? \b(?:but|while|whereas|although)\b")
@@ -188,7 +198,8 @@ def _read_clause(
             last = phrase
             continue
         facts.update(phrase.facts())
-        found = list(_RELATION.finditer(gap))
+        # What stands before a comma belongs to something else: "in the picture, a box".
+        found = [each for each in _RELATION.finditer(gap) if "," not in gap[each.end() :]]
         if not subjects and last is None and found:
             # Turned round: "on the table is a box" names the object first.
             return _read_turned(clause, phrases, _RELATIONS[found[-1][1]], facts)

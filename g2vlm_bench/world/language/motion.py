@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -17,9 +17,9 @@ from g2vlm_bench.world.scene import COLORS, WALLS, Body, Camera, Door, Place, St
 _MIN_WAY = 0.08
 _CLEAR_WAY = 0.45
 _GOAL_RATIO = 1.3
-_AT_THE_DOOR_M, _AWAY_M, _FREE_M = 0.6, 1.0, 0.1
-# Heights over a path at which things would stand in the way.
-_ON_THE_WAY_M = (0.03, 0.2)
+_AT_THE_DOOR_M, _AWAY_M, _FREE_M, _SHUT_M = 0.6, 1.0, 0.1, -0.04
+# Heights over a path at which things would be in the way, and at which what stands on it is thick.
+_ON_THE_WAY_M, _AT_THE_FOOT_M = (0.03, 0.2), (0.1,)
 
 
 def trajectory(seen: Seen) -> Iterator[Candidate]:
@@ -82,8 +82,9 @@ def route(seen: Seen) -> Iterator[Candidate]:
     """Which of the painted paths on the floor leads to a door with nothing standing on it.
 
     Margins: one path ends within 0.6 m of the door and no thing is within 0.1 m of its middle line;
-    each other one has a thing on its middle line or ends a metre and more from the door. Each
-    corner of every path, and the foot of the door, is within some picture.
+    each other one has a thing, plain to see, standing on its middle line, no thin leg, or ends a
+    metre and more from the door. Each corner of every path, and the foot of the door, is within
+    some picture.
     """
     place = seen.scene.place
     paths = [strip for strip in place.strips if strip.color in COLORS]
@@ -91,25 +92,26 @@ def route(seen: Seen) -> Iterator[Candidate]:
         return
     if not all(_is_framed(seen, (*point, 0.0)) for path in paths for point in path.points_m):
         return
-    clear_m = {path.color: _clearance_m(seen, path) for path in paths}
+    free_m = {path.color: _clearance_m(seen.bodies, path, _ON_THE_WAY_M) for path in paths}
+    foot_m = {path.color: _clearance_m(seen.clear_any, path, _AT_THE_FOOT_M) for path in paths}
     for door in place.doors:
         foot = door_foot(place, door)
         end_m = {path.color: math.dist(path.points_m[-1], foot[:2]) for path in paths}
-        colors = list(clear_m)
-        free = [c for c in colors if end_m[c] <= _AT_THE_DOOR_M and clear_m[c] >= _FREE_M]
-        shut = [c for c in colors if end_m[c] >= _AWAY_M or clear_m[c] <= 0]
+        colors = list(free_m)
+        free = [c for c in colors if end_m[c] <= _AT_THE_DOOR_M and free_m[c] >= _FREE_M]
+        shut = [c for c in colors if end_m[c] >= _AWAY_M or foot_m[c] <= _SHUT_M]
         if len(free) == 1 and len(shut) == len(paths) - 1 and _is_framed(seen, foot):
             named = f"{door.color} door" if len(place.doors) > 1 else "door"
             words: Words = {"door": Phrase(named), "shown": seen.shown}
             yield pick("route", ("route", door.wall), free[0], shut, words)
 
 
-def _clearance_m(seen: Seen, path: Strip) -> float:
-    """Distance from a path's middle line to the nearest thing that stands on the floor."""
+def _clearance_m(bodies: Sequence[Body], path: Strip, heights_m: Sequence[float]) -> float:
+    """Distance from a path's middle line, at some heights, to those that stand on the floor."""
     legs = zip(path.points_m, path.points_m[1:], strict=False)
     line = np.concatenate([np.linspace(a, b, 24) for a, b in legs])
-    points = np.concatenate([np.column_stack([line, np.full(len(line), z)]) for z in _ON_THE_WAY_M])
-    gaps = [body.distance_m(points).min() for body in seen.bodies if body.support == 0]
+    points = np.concatenate([np.column_stack([line, np.full(len(line), z)]) for z in heights_m])
+    gaps = [body.distance_m(points).min() for body in bodies if body.support == 0]
     return float(min(gaps, default=math.inf))
 
 

@@ -150,21 +150,15 @@ class Seen:
         return float(self.sight.hidden_by[view, by.id - 1, body.id - 1]) / max(outline, 1e-9)
 
     def kindless(self, body: Body) -> Phrase | None:
-        """A name that does not betray its kind, such as `red object` or `striped red object`.
+        """A name that does not betray its kind, such as `red object`; None where others fit it.
 
-        None where two shown bodies fit each such name, and for matte things that share their
-        colour: a small picture hardly shows what is not shiny. Sizes are asked with it: a table's
-        would be guessed from the word.
+        Sizes are asked with it: a table's would be guessed from its noun. It is always its colour:
+        were a material said where colours repeat, that would tell a full place from an empty one,
+        and so a room from a road.
         """
-        color, material = body.color, body.material
-        for words, fits in (
-            (color, lambda b: b.color == color),
-            (material, lambda b: b.material == material),
-            (f"{material} {color}", lambda b: (b.material, b.color) == (material, color)),
-        ):
-            if "matte" not in words and self.fitting(fits) == [body]:
-                return Phrase(f"{words} object", (body.id,))
-        return None
+        if self.fitting(lambda other: other.color == body.color) != [body]:
+            return None
+        return Phrase(f"{body.color} object", (body.id,))
 
     def above(self, body: Body) -> list[Body]:
         """All that would fall if it were taken away."""
