@@ -13,7 +13,7 @@ from g2vlm_bench.data.lock import LOCK_FILE, Fetched, read_lock, write_lock
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.unpack import unpack
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import safe_join
+from g2vlm_bench.paths import safe_join
 from g2vlm_bench.plugins import Plugins, check_arguments
 from g2vlm_bench.progress import progress
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.adapter import Adapter
 from g2vlm_bench.errors import BenchError, nearest
-from g2vlm_bench.files import load_array, load_depth, load_jsonl, safe_join
+from g2vlm_bench.files import load_array, load_depth, load_jsonl
 from g2vlm_bench.geometry.meshes import read_points
+from g2vlm_bench.paths import safe_join
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
 from g2vlm_bench.trajectory_files import load_trajectory
 

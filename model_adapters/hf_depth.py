@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from PIL import Image
 
 from g2vlm_bench.adapter import Adapter
 from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
-_LIBRARIES: list[Any] = []
 _BACKENDS = ("auto", "torchvision", "pil")
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _CONFIG_FILES = ("config.json", *_PROCESSOR_FILES)
@@ -396,32 +395,6 @@ def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) ->
 
     fix = None if is_torchvision_available() else "It may need torchvision: install that first."
     return _attempt(load, checkpoint, f"an image processor ({_PROCESSOR_FILES[0]})", fix)
-
-
-def import_torchvision() -> None:
-    """Import torchvision even where its compiled operators were built for another torch.
-
-    The registry's wheel is a CUDA build; beside a CPU build of torch its operators cannot load, and
-    its own import then fails on registering the two below. No image processor of a depth estimator
-    calls a compiled operator, so declaring them is enough.
-    """
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        import torch
-
-        library: Any = torch.library  # its classes are untyped
-        operators = library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        for module in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[module]
-        import torchvision  # noqa: F401
-
-        # The declarations live as long as the library object does.
-        _LIBRARIES.append(operators)
 
 
 def _load_model(folder: Path, checkpoint: str, config: Any, dtype: str) -> Any:

@@ -10,11 +10,13 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 PACKAGE = PROJECT / "g2vlm_bench"
 
-# Room -> the rooms of the project that it may import. `errors` and `metric` are leaves for all.
-LEAVES = {"errors", "metric"}
+# Room -> the rooms of the project that it may import; the leaves are for all.
+LEAVES = {"errors", "metric", "paths"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "metric": set(),
+    "paths": set(),
+    "mended_torchvision": set(),
     "__init__": {"api", "gate"},
     # Only to name the types of what a target holds.
     "sample": {"geometry"},
@@ -29,6 +31,8 @@ ARROWS: dict[str, set[str]] = {
     "progress": set(),
     "statistics": set(),
     "world": {"sample", "geometry", "data.reader"},
+    # The model itself knows no truth; `feed` and `training` know the world that it learns from.
+    "reference": {"geometry", "world", "progress", "mended_torchvision"},
     "data": {"sample", "geometry", "files", "colmap"},
     "plugins": {"sample", "task", "adapter", "data.reader"},
     "store": {"sample", "environment"},
@@ -53,6 +57,7 @@ ARROWS: dict[str, set[str]] = {
     "tasks": {"sample", "task", "data", "world", "geometry", "metrics", "protocols"},
     "model_adapters": {
         "sample", "adapter", "files", "trajectory_files", "geometry", "reference",
+        "mended_torchvision",
     },
 }  # fmt: skip
 
@@ -61,11 +66,17 @@ DOORS = {
     "open3d": {"geometry/clouds.py"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
-    "transformers": {"model_adapters/hf_depth.py"},
-    "torchvision": {"model_adapters/hf_depth.py"},
+    "transformers": {"model_adapters/hf_depth.py", "reference/encoders.py"},
+    "tokenizers": {"reference/tokenizer.py"},
+    "torchvision": {"mended_torchvision.py"},
     "torch": {
-        "world", "geometry/nearest_torch.py", "metrics/depth_torch.py", "model_adapters",
+        "world",
+        "reference",
+        "geometry/nearest_torch.py",
+        "metrics/depth_torch.py",
+        "model_adapters",
         "environment.py",
+        "mended_torchvision.py",
     },
     "pandas": {"api.py", "board.py"},
     "OpenEXR": {"files.py"},
@@ -141,9 +152,18 @@ def test_each_heavy_dependency_has_its_door(path: Path) -> None:
             f"{where} imports {name}, whose door is {sorted(doors)}"
         )
         if at_top:
-            assert name == "torch" and where in TOP_LEVEL_TORCH, (  # noqa: PT018
+            at_home = where in TOP_LEVEL_TORCH or where.startswith("reference/")
+            assert name == "torch" and at_home, (  # noqa: PT018
                 f"{where} imports {name} at its top; a heavy import stands in its function"
             )
+
+
+def test_the_reference_model_cannot_see_truth() -> None:
+    """Of its files only those that train it import the world."""
+    trains = {"reference/feed.py", "reference/training.py"}
+    for path in sources():
+        if place(path).startswith("reference/") and place(path) not in trains:
+            assert not any(module.startswith("g2vlm_bench.world") for module, _ in imports(path))
 
 
 def test_plugins_are_leaves() -> None:

@@ -24,8 +24,8 @@ from g2vlm_bench.files import (
     load_raw_depth,
     load_rgb,
     load_text,
-    safe_join,
 )
+from g2vlm_bench.paths import safe_join
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 1000
 

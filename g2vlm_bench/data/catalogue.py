@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from g2vlm_bench.errors import BenchError, nearest
-from g2vlm_bench.files import safe_join
+from g2vlm_bench.paths import safe_join
 
 SHIPPED = Path(__file__).with_suffix(".yaml")
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from g2vlm_bench.data.catalogue import Download
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import safe_join
+from g2vlm_bench.paths import safe_join
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 60.0

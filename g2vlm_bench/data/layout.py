@@ -9,7 +9,7 @@ from pathlib import Path
 
 from g2vlm_bench.data.pin import hash_files, hash_text
 from g2vlm_bench.errors import BenchError, nearest
-from g2vlm_bench.files import safe_join
+from g2vlm_bench.paths import safe_join
 
 _NAME = re.compile(r"\{(\w+)\}")
 

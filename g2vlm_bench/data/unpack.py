@@ -17,7 +17,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import IO
 
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import safe_join
+from g2vlm_bench.paths import safe_join
 
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),

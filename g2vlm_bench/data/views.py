@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_array, load_rgb, load_text, safe_join
+from g2vlm_bench.files import image_size, load_array, load_rgb, load_text
 from g2vlm_bench.geometry.cameras import (
     check_intrinsics,
     check_pose,
@@ -19,6 +19,7 @@ from g2vlm_bench.geometry.cameras import (
     transform,
     unproject,
 )
+from g2vlm_bench.paths import safe_join
 from g2vlm_bench.sample import Inputs, Sample, Target
 
 Array = NDArray[np.float64]

@@ -16,13 +16,14 @@ import pytest
 from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.plugins import Plugins, load_module, shipped
 from g2vlm_bench.sample import Ambiguity, Inputs, Want
 
 ADAPTER = shipped("model_adapters") / "hf_depth.py"
 HfDepth = load_module(ADAPTER).HfDepth
 # Transformers called by hand needs it, too, where torchvision's operators are of another build.
-load_module(ADAPTER).import_torchvision()
+import_torchvision()
 tiny = load_module(Path(__file__).with_name("tiny_checkpoints.py"))
 
 AMBIGUITY = {

@@ -405,7 +405,7 @@ def test_what_is_absent_stays_absent(scramble) -> None:
     assert (wrong.depth, wrong.points, wrong.choice_loglikelihoods) == (None, None, None)
 
 
-def test_masks_locations_and_embeddings_are_spoilt() -> None:
+def test_masks_locations_and_embeddings_are_spoilt(make) -> None:
     rng = np.random.default_rng(0)
     mask = np.eye(3, dtype=bool)
     perfect = Prediction(masks=(mask,), location=np.array([0.0, 0.0, 2.0]), embedding=np.eye(4)[0])

@@ -20,7 +20,8 @@ from g2vlm_bench.data.frames import (
 from g2vlm_bench.data.layout import fill
 from g2vlm_bench.data.views import View
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, safe_join
+from g2vlm_bench.files import load_depth
+from g2vlm_bench.paths import safe_join
 
 
 class ColmapScenes(FrameReader):

@@ -22,9 +22,10 @@ from g2vlm_bench.data.frames import (
 from g2vlm_bench.data.layout import fill, find
 from g2vlm_bench.data.views import View, pinhole, rigid
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, load_rgb, load_text, safe_join
+from g2vlm_bench.files import load_depth, load_rgb, load_text
 from g2vlm_bench.geometry.cameras import invert_pose
 from g2vlm_bench.geometry.cloud_regions import ObservedGrid
+from g2vlm_bench.paths import safe_join
 from g2vlm_bench.sample import Target
 
 Array = NDArray[np.float64]

@@ -15,9 +15,10 @@ from g2vlm_bench.colmap import ColmapCamera, ColmapImage, ColmapModel, read_mode
 from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene, listed, load_scan
 from g2vlm_bench.data.views import View, rigid
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_raw_depth, load_text, safe_join
+from g2vlm_bench.files import load_raw_depth, load_text
 from g2vlm_bench.geometry.cameras import pixel_grid, transform
 from g2vlm_bench.geometry.cloud_regions import Scan
+from g2vlm_bench.paths import safe_join
 from g2vlm_bench.sample import Target
 
 Array = NDArray[np.float64]

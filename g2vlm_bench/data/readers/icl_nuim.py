@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, Sampling, Scene, listed
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, load_text, safe_join
+from g2vlm_bench.files import load_depth, load_text
 from g2vlm_bench.geometry.cameras import matrix_from_quaternion, pose_matrix
+from g2vlm_bench.paths import safe_join
 
 Array = NDArray[np.float64]
 

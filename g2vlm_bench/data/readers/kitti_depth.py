@@ -13,7 +13,8 @@ from g2vlm_bench.data.kitti import KittiCamera, read_kitti_camera
 from g2vlm_bench.data.layout import find
 from g2vlm_bench.data.views import View
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, load_text, safe_join
+from g2vlm_bench.files import load_depth, load_text
+from g2vlm_bench.paths import safe_join
 
 # `2011_09_26/2011_09_26_drive_0002_sync/image_02/data/0000000069.png ...`, or Monodepth's
 # `2011_09_26/2011_09_26_drive_0002_sync 69 l`.

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, grouped
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_png16, load_text, png_text, safe_join
+from g2vlm_bench.files import image_size, load_png16, load_text, png_text
+from g2vlm_bench.paths import safe_join
 
 Array = NDArray[np.float64]
 

@@ -15,10 +15,11 @@ from g2vlm_bench.data.layout import fill, find, hash_content
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.views import check_given, pinhole, read_pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_rgb, load_text, safe_join
+from g2vlm_bench.files import image_size, load_rgb, load_text
 from g2vlm_bench.geometry.cameras import project, transform
 from g2vlm_bench.geometry.clouds import Cloud
 from g2vlm_bench.geometry.meshes import read_points
+from g2vlm_bench.paths import safe_join
 from g2vlm_bench.sample import Inputs, Sample, Target
 
 Array = NDArray[np.float64]

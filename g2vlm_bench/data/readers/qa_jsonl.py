@@ -12,7 +12,8 @@ from typing import Any, get_args
 from g2vlm_bench.data.layout import fill, hash_content
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError, nearest
-from g2vlm_bench.files import load_jsonl, load_rgb, safe_join
+from g2vlm_bench.files import load_jsonl, load_rgb
+from g2vlm_bench.paths import safe_join
 from g2vlm_bench.sample import AnswerType, Inputs, Sample, Target
 
 Text = str | Mapping[str, str]

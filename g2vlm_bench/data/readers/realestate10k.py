@@ -13,8 +13,9 @@ from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, Sampling, Sc
 from g2vlm_bench.data.layout import fill, find
 from g2vlm_bench.data.views import View, pinhole, rigid
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_text, safe_join
+from g2vlm_bench.files import image_size, load_text
 from g2vlm_bench.geometry.cameras import invert_pose
+from g2vlm_bench.paths import safe_join
 
 Array = NDArray[np.float64]
 

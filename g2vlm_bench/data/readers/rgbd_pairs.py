@@ -15,7 +15,8 @@ from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, grouped
 from g2vlm_bench.data.layout import Match, fill, find
 from g2vlm_bench.data.views import Camera, View, load_pose, numbers_of, read_pinhole, rigid
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_array, load_depth, load_rgb, safe_join
+from g2vlm_bench.files import load_array, load_depth, load_rgb
+from g2vlm_bench.paths import safe_join
 
 
 class RgbdPairs(FrameReader):

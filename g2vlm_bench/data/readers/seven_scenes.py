@@ -23,7 +23,8 @@ from g2vlm_bench.data.frames import (
 from g2vlm_bench.data.layout import fill
 from g2vlm_bench.data.views import View, load_pose, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, load_text, safe_join
+from g2vlm_bench.files import load_depth, load_text
+from g2vlm_bench.paths import safe_join
 
 _NOMINAL = (525.0, 525.0, 320.0, 240.0)
 _DEPTH_CAMERA = (585.0, 585.0, 320.0, 240.0)

@@ -23,8 +23,8 @@ from g2vlm_bench.files import (
     load_raw_depth,
     load_rgb,
     load_text,
-    safe_join,
 )
+from g2vlm_bench.paths import safe_join
 
 Array = NDArray[np.float64]
 

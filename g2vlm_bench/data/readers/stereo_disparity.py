@@ -16,7 +16,8 @@ from g2vlm_bench.data.kitti import read_kitti_camera
 from g2vlm_bench.data.layout import fill, find
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, load_rgb, load_text, safe_join
+from g2vlm_bench.files import load_depth, load_rgb, load_text
+from g2vlm_bench.paths import safe_join
 
 
 class Rig(NamedTuple):

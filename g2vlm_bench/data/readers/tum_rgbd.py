@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import load_depth, load_text, safe_join
+from g2vlm_bench.files import load_depth, load_text
 from g2vlm_bench.geometry.cameras import matrix_from_quaternion, pose_matrix
 from g2vlm_bench.geometry.trajectory import nearest_in_time
+from g2vlm_bench.paths import safe_join
 
 # Colour cameras as the data set's page gives them ("Intrinsic Camera Calibration of the Kinect").
 _CAMERAS = {

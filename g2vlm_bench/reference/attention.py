@@ -1,0 +1,146 @@
+"""Shared self-attention of two experts, biased by distances in space without an N x N matrix."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Width added to every head for the bias: 5 numbers, and 3 zeros that keep fast kernels possible.
+_EXTRA = 8
+
+
+class Heads(NamedTuple):
+    """Queries, keys and values of some tokens, each `(..., N, heads, C / heads)`."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
+class FeedForward(nn.Sequential):
+    """Two linear maps with a GELU between, `(..., C) -> (..., C)`."""
+
+    def __init__(self, width: int, hidden: float) -> None:
+        inner = round(width * hidden)
+        super().__init__(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+
+
+class Expert(nn.Module):
+    """One expert's own weights in a layer: norms, projections and feed-forward network.
+
+    Queries and keys are normalised (QK-norm), as in the published model.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.norm_query = nn.RMSNorm(width // heads)
+        self.norm_key = nn.RMSNorm(width // heads)
+        self.out = nn.Linear(width, width, bias=False)
+        self.norm_hidden = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden)
+
+    def project(self, tokens: Tensor) -> Heads:
+        """Queries, keys and values of `(..., N, C)` tokens."""
+        parts = self.qkv(self.norm(tokens)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = parts.unbind(-3)
+        return Heads(self.norm_query(query), self.norm_key(key), value)
+
+    def finish(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """Add what was attended to, `(..., N, heads, C / heads)`, and the feed-forward network."""
+        tokens = tokens + self.out(attended.flatten(-2))
+        return tokens + self.feed_forward(self.norm_hidden(tokens))
+
+
+class SpatialBias(nn.Module):
+    """A penalty on attention between tokens that are far apart in space.
+
+    Each head h subtracts `w_h |p_i - p_j|^2` from the logit of tokens i and j, with w_h >= 0
+    learned. Expanded, `2 w p_i.p_j - w |p_i|^2 - w |p_j|^2` is a scalar product, so it is carried
+    by five more numbers of each query and key and no N x N matrix is ever made. Tokens without a
+    place (cameras, words) have zeros there: nothing is subtracted for them.
+    """
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.full((heads,), -3.0))
+
+    def forward(self, places: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the numbers that queries and keys carry.
+
+        Args:
+            places: `(..., N, 3)` positions, of the order of 1.
+            known: `(..., N)` bool, whether a token has one.
+
+        Returns:
+            Two `(..., N, heads, 8)` tensors.
+        """
+        places = torch.where(known[..., None], places, 0).unsqueeze(-2)
+        weight = F.softplus(self.strength)[:, None]
+        square = places.square().sum(-1, keepdim=True)
+        here = known[..., None, None].to(places.dtype)
+        shape = (*places.shape[:-2], len(self.strength), 1)
+        query = [
+            (2 * weight * places).expand(*shape[:-1], 3),
+            here.expand(shape),
+            (-weight * square).expand(shape),
+        ]
+        key = [
+            places.expand(*shape[:-1], 3),
+            -(weight * square).expand(shape),
+            here.expand(shape),
+        ]
+        pad = places.new_zeros(*shape[:-1], _EXTRA - 5)
+        return torch.cat([*query, pad], -1), torch.cat([*key, pad], -1)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: tuple[Tensor, Tensor] | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Softmax attention by torch's fused kernels.
+
+    Args:
+        query: `(B, N, heads, d)`.
+        key: `(B, M, heads, d)`.
+        value: `(B, M, heads, d)`.
+        bias: What `SpatialBias` makes of the queries' and the keys' places.
+        mask: Broadcastable to `(B, heads, N, M)` bool, True = may be looked at.
+
+    Returns:
+        `(B, N, heads, d)`.
+    """
+    width = query.shape[-1]
+    scale = 1 / math.sqrt(width)
+    if bias is not None:
+        # The kernel scales all logits; the bias is to arrive unscaled.
+        query = torch.cat([query, (bias[0] / scale).to(query.dtype)], -1)
+        key = torch.cat([key, bias[1].to(key.dtype)], -1)
+        value = F.pad(value, (0, _EXTRA))
+    out = F.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2),
+        attn_mask=mask, scale=scale,
+    )  # fmt: skip
+    return out.transpose(1, 2)[..., :width]
+
+
+class Block(nn.Module):
+    """A plain transformer block, `(B, N, C) -> (B, N, C)`."""
+
+    def __init__(self, width: int, heads: int, hidden: float) -> None:
+        super().__init__()
+        self.expert = Expert(width, heads, hidden)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Let tokens look at one another; mask as in `attend`."""
+        heads = self.expert.project(tokens)
+        return self.expert.finish(tokens, attend(heads.query, heads.key, heads.value, mask=mask))

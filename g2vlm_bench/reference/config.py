@@ -1,0 +1,187 @@
+"""Sizes of the reference model, and how each is trained: data, read from `configs/<name>.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+
+from g2vlm_bench.errors import BenchError, nearest
+
+_FOLDER = Path(__file__).parent / "configs"
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+_Weight = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes of the model.
+
+    Attributes:
+        width: C, of every token.
+        heads: Attention heads; their width is C / heads.
+        visual_layers: Blocks of the visual encoder, behind its convolutions.
+        language_layers: Blocks of the language encoder.
+        trunk_layers: Layers of the trunk; odd ones look across views, even ones within one.
+        decoder_layers: Layers of the unified decoder, run once more for each refinement.
+        hidden: Width of feed-forward networks, in C.
+        patch: P, edge of a patch in pixels, a power of two.
+        merge: Edge of the square of patches that one semantic token stands for.
+        cloud_tokens: Tokens that a point cloud is read into.
+        embedding: D, width of the contrastive embeddings.
+        vocabulary: Words of the tokenizer.
+        longest_text: Tokens of a text at most.
+        refinements: K where none is given at run time.
+        depth_aware: Whether attention between patches is biased by their distance in space.
+        experts: Whether geometry has weights of its own in the trunk (mixture of transformers).
+    """
+
+    width: _Count
+    heads: _Count
+    visual_layers: Annotated[int, msgspec.Meta(ge=0)]
+    language_layers: _Count
+    trunk_layers: Annotated[int, msgspec.Meta(ge=2)]
+    decoder_layers: _Count
+    vocabulary: _Count
+    hidden: Annotated[float, msgspec.Meta(gt=0)] = 3.0
+    patch: Literal[8, 16] = 8
+    merge: Literal[1, 2, 4] = 2
+    cloud_tokens: _Count = 32
+    embedding: _Count = 128
+    longest_text: _Count = 128
+    refinements: Annotated[int, msgspec.Meta(ge=0)] = 1
+    depth_aware: bool = True
+    experts: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide the width evenly."""
+        if self.width % (4 * self.heads):
+            raise ValueError(
+                f"expected a width that 4 x heads divides, got {self.width} and {self.heads}"
+            )
+
+
+class LossWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much each loss counts; 0 leaves it out.
+
+    Attributes:
+        points: Robust scale-invariant error of points (G2VLM, L_points).
+        depth: Robust scale-invariant log depth.
+        scale: Metric scale.
+        normals: Angle between normals (G2VLM, L_normal).
+        rotation: Geodesic angle of relative rotations (G2VLM, L_rot).
+        translation: Huber loss of relative translations (G2VLM, L_trans).
+        consistency: Points of one view seen from another agree with its depth.
+        field_of_view: Error of the predicted focal length.
+        contrastive: Symmetric InfoNCE of image, geometry and text.
+        language: Cross-entropy of answers.
+        places: Where each noun phrase is, in space.
+        masks: Pixels of the thing that a phrase means.
+        patches: Which colour and which kind each semantic token shows.
+        masked: Colours of hidden patches, for pictures without truth.
+    """
+
+    points: _Weight = 1.0
+    depth: _Weight = 0.5
+    scale: _Weight = 0.1
+    normals: _Weight = 0.2
+    rotation: _Weight = 0.2
+    translation: _Weight = 1.0
+    consistency: _Weight = 0.1
+    field_of_view: _Weight = 0.1
+    contrastive: _Weight = 0.1
+    language: _Weight = 1.0
+    places: _Weight = 1.0
+    masks: _Weight = 0.5
+    patches: _Weight = 0.5
+    masked: _Weight = 0.0
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stretch of the curriculum.
+
+    Attributes:
+        steps: Optimiser steps.
+        side: Edge of the square pictures, pixels.
+        scenes: Scenes of a batch.
+        views: Pictures of a scene are 1 to this many, chosen batch by batch.
+        questions: Questions of a scene.
+        easy: Share of scenes with few plain bodies.
+    """
+
+    steps: _Count
+    side: _Count
+    scenes: _Count
+    views: _Count = 1
+    questions: _Count = 4
+    easy: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the model is trained.
+
+    Attributes:
+        stages: The curriculum, in order.
+        learning_rate: Of AdamW at its highest.
+        warm_up: Steps until then; cosine decay to a hundredth after it.
+        weight_decay: Of matrices.
+        clip: Largest norm of the gradient.
+        pool: Scenes rendered ahead and drawn from; the oldest are replaced.
+        reuse: How often a scene is drawn on average before it is replaced.
+        losses: Their weights.
+        given: Chance that intrinsics are given.
+        prior: Chance that a sparse depth map is given.
+    """
+
+    stages: tuple[Stage, ...]
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    warm_up: _Count = 200
+    weight_decay: _Weight = 0.05
+    clip: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    pool: _Count = 512
+    reuse: _Count = 4
+    losses: LossWeights = LossWeights()
+    given: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    prior: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.15
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named model and its training."""
+
+    model: ModelConfig
+    training: TrainingConfig
+
+
+def known_configs() -> list[str]:
+    """Names of the configurations that are shipped."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def load_config(name: str) -> Config:
+    """Read a shipped configuration, or a file of one's own by its path.
+
+    Raises:
+        BenchError: There is none of that name, or it has a key or a value that fits nothing.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise BenchError(
+            "configuration",
+            expected=f"one of {', '.join(known_configs())}, or a YAML file",
+            got=f"'{name}'",
+            fix=nearest(name, known_configs()),
+        )
+    return config_from(yaml.safe_load(path.read_text()), str(path))
+
+
+def config_from(content: Any, where: str) -> Config:
+    """Check a configuration's keys and values.
+
+    Raises:
+        BenchError: A key or a value fits nothing.
+    """
+    try:
+        return msgspec.convert(content, Config)
+    except msgspec.ValidationError as error:
+        raise BenchError(where, expected="a configuration", got=str(error)) from None

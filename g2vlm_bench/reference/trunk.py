@@ -1,0 +1,196 @@
+"""The trunk: two experts that attend together, within views and across them, and the words' way in.
+
+Tokens of B scenes with V views: `geometric` `(B, V, 1 + N, C)` (a camera, then patches), `semantic`
+`(B, V, M, C)` (one for each square of merged patches), `cloud` `(B, S, C)`, `text` `(B, Q, L, C)`
+(Q texts of a scene, such as questions). Pictures never look at words, so that geometry does not
+depend on what is asked and one pass over the pictures serves all questions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from g2vlm_bench.reference.attention import Expert, Heads, SpatialBias, attend
+
+
+class Tokens(NamedTuple):
+    """All tokens of a batch; shapes as in the module's description."""
+
+    geometric: Tensor
+    semantic: Tensor
+    cloud: Tensor
+    text: Tensor
+
+
+class Places(NamedTuple):
+    """Where tokens are, in units of the scene.
+
+    Attributes:
+        geometric: `(B, V, N, 3)` of the patches.
+        semantic: `(B, V, M, 3)`.
+    """
+
+    geometric: Tensor
+    semantic: Tensor
+
+
+class Layer(nn.Module):
+    """One layer: attention within each view or across all, then words over everything.
+
+    Args:
+        width: C.
+        heads: Attention heads.
+        hidden: Width of the feed-forward networks, in C.
+        across: Whether pictures look across views, and at the cloud.
+        experts: Whether geometry has weights of its own.
+        depth_aware: Whether attention knows distances in space.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: float, across: bool, experts: bool, depth_aware: bool
+    ) -> None:
+        super().__init__()
+        self.across = across
+        self.semantic = Expert(width, heads, hidden)
+        self.geometric = Expert(width, heads, hidden) if experts else self.semantic
+        self.bias = SpatialBias(heads) if depth_aware else None
+
+    def forward(self, tokens: Tokens, places: Places | None, words_known: Tensor) -> Tokens:
+        """Update all tokens.
+
+        Args:
+            tokens: What the layer before made.
+            places: The current estimate of where patches are, in a frame that those which attend to
+                one another share; None where there is none yet.
+            words_known: `(B, Q, L)` bool, False for padding.
+        """
+        views, cameras_and_patches = tokens.geometric.shape[1:3]
+        geometric = self.geometric.project(tokens.geometric)
+        semantic = self.semantic.project(tokens.semantic)
+        cloud = self.geometric.project(tokens.cloud)
+        # Per view: camera, patches, semantic tokens.
+        seen = Heads(*(torch.cat(pair, 2) for pair in zip(geometric, semantic, strict=True)))
+        carried = None if places is None or self.bias is None else self._carried(places)
+        if self.across:
+            attended, cloud_attended = self._across(seen, cloud, carried)
+        else:
+            attended, cloud_attended = self._within(seen, carried), None
+        new_geometric, new_semantic = attended.split(
+            [cameras_and_patches, attended.shape[2] - cameras_and_patches], dim=2
+        )
+        new_cloud = tokens.cloud
+        if cloud_attended is not None:
+            new_cloud = self.geometric.finish(tokens.cloud, cloud_attended)
+        return Tokens(
+            self.geometric.finish(tokens.geometric, new_geometric),
+            self.semantic.finish(tokens.semantic, new_semantic),
+            new_cloud,
+            self._words(tokens.text, words_known, seen, cloud, views),
+        )
+
+    def _carried(self, places: Places) -> tuple[Tensor, Tensor]:
+        """What queries and keys of each view's tokens carry, `(B, V, 1 + N + M, heads, 8)`."""
+        assert self.bias is not None
+        camera = places.geometric.new_zeros(*places.geometric.shape[:2], 1, 3)
+        where = torch.cat([camera, places.geometric, places.semantic], 2)
+        known = torch.ones(where.shape[:-1], dtype=torch.bool, device=where.device)
+        known[..., 0] = False
+        query, key = self.bias(where, known)
+        return query, key
+
+    def _within(self, seen: Heads, carried: tuple[Tensor, Tensor] | None) -> Tensor:
+        views = seen.query.shape[:2]
+        query, key, value = (part.flatten(0, 1) for part in seen)
+        bias = None if carried is None else (carried[0].flatten(0, 1), carried[1].flatten(0, 1))
+        return attend(query, key, value, bias).unflatten(0, views)
+
+    def _across(
+        self, seen: Heads, cloud: Heads, carried: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        views = seen.query.shape[1:3]
+        query, key, value = (
+            torch.cat([part.flatten(1, 2), extra], 1)
+            for part, extra in zip(seen, cloud, strict=True)
+        )
+        bias = None
+        if carried is not None:
+            nowhere = carried[0].new_zeros(
+                len(cloud.query), cloud.query.shape[1], *carried[0].shape[-2:]
+            )
+            flat = [torch.cat([part.flatten(1, 2), nowhere], 1) for part in carried]
+            bias = flat[0], flat[1]
+        attended = attend(query, key, value, bias)
+        pictures, of_cloud = attended.split(
+            [views[0] * views[1], attended.shape[1] - views[0] * views[1]], dim=1
+        )
+        return pictures.unflatten(1, views), of_cloud
+
+    def _words(self, text: Tensor, known: Tensor, seen: Heads, cloud: Heads, views: int) -> Tensor:
+        """Words look at the words before them, at all pictures, and at the cloud."""
+        scenes, texts, length = text.shape[:3]
+        if texts == 0:
+            return text
+        own = self.semantic.project(text.flatten(0, 1))
+        keys, values = (
+            torch.cat(
+                [
+                    torch.cat([pictures.flatten(1, 2), points], 1)
+                    .unsqueeze(1).expand(-1, texts, -1, -1, -1).flatten(0, 1),
+                    words,
+                ],
+                1,
+            )
+            for pictures, points, words in (
+                (seen.key, cloud.key, own.key), (seen.value, cloud.value, own.value),
+            )
+        )  # fmt: skip
+        before = torch.ones(length, length, dtype=torch.bool, device=text.device).tril()
+        words_mask = before & known.flatten(0, 1)[:, None, :]
+        others = keys.shape[1] - length
+        free = words_mask.new_ones(scenes * texts, length, others)
+        mask = torch.cat([free, words_mask], -1)[:, None]
+        attended = attend(own.query, keys, values, mask=mask)
+        return self.semantic.finish(text.flatten(0, 1), attended).unflatten(0, (scenes, texts))
+
+
+class Trunk(nn.Module):
+    """Layers in turn within views and across them; an early estimate of depth half-way up.
+
+    Args:
+        count: Number of layers.
+        width: C.
+        heads: Attention heads.
+        hidden: Width of the feed-forward networks, in C.
+        experts: Whether geometry has weights of its own.
+        depth_aware: Whether the upper half knows distances in space.
+    """
+
+    def __init__(
+        self, count: int, width: int, heads: int, hidden: float, experts: bool, depth_aware: bool
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            Layer(
+                width, heads, hidden,
+                across=bool(i % 2), experts=experts,
+                # Before poses are decoded, places are known within a view only.
+                depth_aware=depth_aware and i >= count // 2 and not i % 2,
+            )
+            for i in range(count)
+        )  # fmt: skip
+        self.early = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+
+    def lower(self, tokens: Tokens, words_known: Tensor) -> tuple[Tokens, Tensor]:
+        """The lower half, and the early log depth of the patches, `(B, V, N)`."""
+        for layer in self.layers[: len(self.layers) // 2]:
+            tokens = layer(tokens, None, words_known)
+        return tokens, self.early(tokens.geometric[:, :, 1:]).squeeze(-1)
+
+    def upper(self, tokens: Tokens, places: Places | None, words_known: Tensor) -> Tokens:
+        """The upper half, which knows where patches are."""
+        for layer in self.layers[len(self.layers) // 2 :]:
+            tokens = layer(tokens, places, words_known)
+        return tokens

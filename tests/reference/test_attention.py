@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from g2vlm_bench.reference.attention import Block, Expert, SpatialBias, attend
+
+
+def test_the_bias_is_the_distance_squared_times_a_weight() -> None:
+    torch.manual_seed(0)
+    heads, width = 3, 8
+    query, key, value = torch.randn(3, 2, 7, heads, width)
+    places, known = torch.randn(2, 7, 3), torch.rand(2, 7) < 0.7
+    bias = SpatialBias(heads)
+    with torch.no_grad():
+        bias.strength.copy_(torch.tensor([-1.0, 0.0, 2.0]))
+    fast = attend(query, key, value, bias(places, known))
+    # The definition, with its N x N matrix: tokens without a place are at no distance from any.
+    square = (places[:, :, None] - places[:, None]).square().sum(-1)
+    both = known[:, :, None] & known[:, None]
+    penalty = F.softplus(bias.strength)[:, None, None] * torch.where(both, square, 0)[:, None]
+    logits = torch.einsum("bnhd,bmhd->bhnm", query, key) / math.sqrt(width)
+    # From a token with a place to one without, the row's own |p|^2 is not there to cancel.
+    slow = torch.einsum("bhnm,bmhd->bnhd", (logits - penalty).softmax(-1), value)
+    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-5)
+
+
+def test_far_tokens_are_looked_at_less() -> None:
+    bias = SpatialBias(1)
+    with torch.no_grad():
+        bias.strength.fill_(3.0)
+    places = torch.tensor([[[0.0, 0, 0], [0.1, 0, 0], [5.0, 0, 0]]])
+    values = torch.eye(3)[None, :, None]
+    zeros = torch.zeros(1, 3, 1, 3)
+    looked = attend(zeros, zeros, values, bias(places, torch.ones(1, 3, dtype=torch.bool)))[0, 0, 0]
+    assert looked[0] > looked[1] > 0.4
+    assert looked[2] < 1e-6
+
+
+def test_without_places_the_bias_is_nothing() -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 1, 5, 2, 4)
+    nowhere = torch.zeros(1, 5, dtype=torch.bool)
+    carried = SpatialBias(2)(torch.randn(1, 5, 3), nowhere)
+    torch.testing.assert_close(attend(query, key, value, carried), attend(query, key, value))
+
+
+def test_a_mask_hides_tokens() -> None:
+    torch.manual_seed(0)
+    block = Block(16, 2, 2.0)
+    tokens = torch.randn(1, 4, 16)
+    causal = torch.ones(4, 4, dtype=torch.bool).tril()
+    whole = block(tokens, causal)
+    tokens[:, 3] = 7
+    torch.testing.assert_close(block(tokens, causal)[:, :3], whole[:, :3])
+    assert not torch.allclose(block(tokens, causal)[:, 3], whole[:, 3])
+
+
+@pytest.mark.parametrize("scale", [0.1, 100.0])
+def test_queries_and_keys_have_no_length(scale: float) -> None:
+    torch.manual_seed(0)
+    expert = Expert(16, 2, 2.0)
+    tokens = torch.randn(1, 4, 16)
+    with torch.no_grad():
+        before = expert.project(tokens)
+        expert.qkv.weight[:32] *= scale
+        after = expert.project(tokens)
+    torch.testing.assert_close(before.query, after.query, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(before.value, after.value)
