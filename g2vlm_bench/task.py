@@ -45,11 +45,6 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Why the truth itself does not get the best value; empty where it does."""
         return ""
 
-    @property
-    def truth_falls_short(self) -> str:
-        """Why the truth itself does not get the best value; empty where it does."""
-        return ""
-
 
 P = TypeVar("P", bound=Protocol)
 
