@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -97,13 +96,8 @@ def _shoot(
     arrangement = stage.arrangement
     bodies = tuple(arrangement.bodies)
     solids = [solid for body in bodies for solid in arrangement.solids(body.id)]
-    framing = Framing(_middles(bodies[stage.backdrop :]), solids, stage.clearance_m, stage.musts)
-    start = None
-    if stage.musts:
-        x, y, _ = stage.musts[0]
-        # From across the room what must be seen is behind the things, not beside the camera.
-        start = math.atan2(-y, -x) + rng.random() - 0.5
-    cameras = walk_around(rng, stage.draw_camera, framing, start)
+    framing = Framing(_middles(bodies[stage.backdrop :]), solids, stage.clearance_m)
+    cameras = walk_around(rng, stage.draw_camera, framing, stage.eye)
     return (bodies, cameras) if cameras else None
 
 

@@ -68,6 +68,16 @@ class Arrangement:
         self.bodies.append(body)
         self._solids.append(solids)
 
+    def copy(self) -> Arrangement:
+        """The same, to which more can be added without touching this one."""
+        return dataclasses.replace(
+            self,
+            bodies=[*self.bodies],
+            keep_clear=[*self.keep_clear],
+            full={*self.full},
+            _solids=[*self._solids],
+        )
+
     def solids(self, number: int) -> list[Solid]:
         """The prisms of the body of an id."""
         return self._solids[number - 1]

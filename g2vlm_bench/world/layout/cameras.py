@@ -18,6 +18,7 @@ from g2vlm_bench.world.shapes import Vector
 DrawCamera = Callable[[float], Camera]
 _TRIES = 30
 _STANDS = 0.3
+_FOV_DEG = (55.0, 75.0)
 _LATER_SHARE = 0.6
 
 
@@ -71,21 +72,22 @@ def framed(camera: Camera, points: Sequence[Vector]) -> list[bool]:
 
 
 def walk_around(
-    rng: np.random.Generator, draw: DrawCamera, framing: Framing, start: float | None = None
+    rng: np.random.Generator, draw: DrawCamera, framing: Framing, first: Camera | None = None
 ) -> tuple[Camera, ...] | None:
     """Walk once around the place; None where one of the stops finds no good view.
 
-    The first camera, from which people are asked, sees more than the others must.
+    The first camera, from which people are asked, sees more than the others must; it may be given.
     """
-    start = 2 * math.pi * rng.random() if start is None else start
+    start = math.atan2(*first.position_m[1::-1]) if first else 2 * math.pi * rng.random()
     turn = 1 if rng.random() < 0.5 else -1
-    later = dataclasses.replace(framing, musts=(), share=_LATER_SHARE)
+    later = dataclasses.replace(framing, share=_LATER_SHARE)
     cameras: list[Camera] = []
     for stop in range(MAX_CAMERAS):
         angle = start + turn * 2 * math.pi * stop / MAX_CAMERAS
         here = later if cameras else framing
-        drawn = (draw(angle + 0.5 * (rng.random() - 0.5)) for _ in range(_TRIES))
-        good = next((camera for camera in drawn if here.is_good(camera)), None)
+        tried = (draw(angle + 0.5 * (rng.random() - 0.5)) for _ in range(_TRIES))
+        offered = tried if cameras or first is None else (first,)
+        good = next((camera for camera in offered if here.is_good(camera)), None)
         if good is None:
             return None
         cameras.append(good)
@@ -132,6 +134,7 @@ def around_hall(
     middle: tuple[float, float],
     heights: tuple[tuple[float, float], tuple[float, float]],
     margin_m: tuple[float, float],
+    fov_deg: tuple[float, float] = _FOV_DEG,
 ) -> DrawCamera:
     """Draws cameras as far out as a rectangle allows that look at its middle, more or less.
 
@@ -141,6 +144,7 @@ def around_hall(
         middle: What they look at.
         heights: Least and greatest height of the cameras, and of what they look at.
         margin_m: Least and greatest distance to the rectangle's border.
+        fov_deg: Least and greatest angle of view.
     """
 
     def draw(angle: float) -> Camera:
@@ -156,7 +160,7 @@ def around_hall(
             position_m=point(out * x, out * y, uniform(rng, *heights[0])),
             target_m=point(aim_x, aim_y, uniform(rng, *heights[1])),
             roll_deg=angle_deg(rng, -4, 4),
-            fov_deg=angle_deg(rng, 55, 75),
+            fov_deg=angle_deg(rng, *fov_deg),
         )
 
     return draw
@@ -175,7 +179,7 @@ def around_table(rng: np.random.Generator, middle: Vector) -> DrawCamera:
             position_m=point(x, y, target[2] + up),
             target_m=point(*target),
             roll_deg=angle_deg(rng, -4, 4),
-            fov_deg=angle_deg(rng, 55, 75),
+            fov_deg=angle_deg(rng, *_FOV_DEG),
         )
 
     return draw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -16,10 +17,19 @@ from g2vlm_bench.world.layout.arrange import (
 from g2vlm_bench.world.layout.cameras import around_hall, around_table
 from g2vlm_bench.world.layout.drawing import angle_deg, draw_extent, one_of, point, uniform
 from g2vlm_bench.world.layout.recipe import HELD_OUT_PAIRS, Recipe, draw_cast
-from g2vlm_bench.world.layout.routes import corridor, draw_door, draw_routes, point_along, threshold
-from g2vlm_bench.world.layout.solids import Solid, beside, outline
+from g2vlm_bench.world.layout.routes import (
+    Task,
+    corridor,
+    draw_door,
+    draw_eye,
+    draw_routes,
+    draw_task,
+    point_along,
+    threshold,
+)
+from g2vlm_bench.world.layout.solids import Solid, beside, disc, outline
 from g2vlm_bench.world.layout.stage import Stage
-from g2vlm_bench.world.scene import COLORS, WALLS, Body, Light, Place, Strip, Texture
+from g2vlm_bench.world.scene import COLORS, WALLS, Body, Camera, Light, Place, Strip, Texture
 from g2vlm_bench.world.shapes import Vector
 
 Tones = tuple[Vector, Vector]
@@ -37,13 +47,17 @@ _WALLS: tuple[Tones, ...] = (
     ((0.82, 0.85, 0.78), (0.77, 0.81, 0.73)),
     ((0.88, 0.81, 0.78), (0.84, 0.76, 0.73)),
 )
-_ROUTES_CHANCE = 0.37
+_ROUTES_CHANCE = 0.47
+_ROUTES_TRIES = 60
+_CLEARANCE_M = 0.5
+# What stands on a path fills this share of the first picture, or nearly: 8 x 8 of 96 x 96 pixels.
+_PLAIN = 0.007
 # Between the highest top and the ceiling: lamps hang there.
 _LAMP_ROOM_M = 0.4
 # Bodies keep away from the walls, where the cameras walk.
 _WALKWAY_M = 0.8
-# What blocks a path: nobody would walk under or through it.
-_BLOCKERS = ("box", "sphere", "cylinder", "cone", "crate", "lamp", "shelf")
+# What blocks a path: solid, and as wide at its foot as it looks.
+_BLOCKERS = ("box", "sphere", "cylinder", "cone")
 # The more a scene is piled up, the more often these come first: others stand on them.
 _CARRIERS = ("table", "shelf", "crate", "box", "cylinder", "chair")
 
@@ -59,19 +73,14 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
     piled = uniform(rng, 0.3, 1.0)
     arrangement = Arrangement(place.half_m, ceiling, 0.03, _WALKWAY_M, ride_chance=piled)
     cast.sort(key=lambda pair: rng.random() - piled * (pair[1] in _CARRIERS))
-    musts: tuple[Vector, ...] = ()
     arrangement.keep_clear = [threshold(place, door) for door in place.doors]
+    eye = None
     if with_routes:
-        routes = draw_routes(rng, place)
-        if routes is None:
+        eye = draw_eye(rng, place)
+        routes = eye and _lay_routes(rng, arrangement, place, eye, cast, recipe)
+        if not routes:
             return None
-        strips, fates = routes
-        place = dataclasses.replace(place, strips=tuple(strips))
-        if not _block_routes(rng, arrangement, cast, strips, fates, recipe):
-            return None
-        # Whoever looks for the way must see the door and what stands in the way.
-        x, y = strips[fates.index("door")].points_m[-1]
-        musts = ((x, y, 0.0), (x, y, 1.0), *(body.base_m for body in arrangement.bodies))
+        place, arrangement = routes
     for pair in cast:
         body = draw_body(rng, arrangement, pair, recipe)
         put = _put_at_wall if body.kind == "shelf" and rng.random() < 0.5 else put_somewhere
@@ -88,8 +97,8 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
             heights=((0.95, 1.75), (0.1, 0.6)),
             margin_m=(0.3, 1.6),
         ),
-        clearance_m=0.5,
-        musts=musts,
+        _CLEARANCE_M,
+        eye,
     )
 
 
@@ -156,48 +165,90 @@ def _draw_lamps(rng: np.random.Generator, place: Place) -> tuple[Light, ...]:
     )
 
 
+def _lay_routes(
+    rng: np.random.Generator,
+    arrangement: Arrangement,
+    place: Place,
+    eye: Camera,
+    cast: list[tuple[str, str]],
+    recipe: Recipe,
+) -> tuple[Place, Arrangement] | None:
+    """Paint paths on the floor and take from the cast what stands on them.
+
+    What is asked of the paths is drawn once and then tried often: else those that find a place
+    easily would come more often, and the right one would tend to be the shortest.
+    """
+    task = draw_task(rng)
+    able = [pair for pair in cast if pair[1] in _BLOCKERS]
+    blocked = task.fates.count("blocked")
+    if len(able) < blocked:
+        return None
+    blockers = [able[i] for i in rng.permutation(len(able))[:blocked]]
+    for _ in range(_ROUTES_TRIES):
+        strips = draw_routes(rng, place, eye, task)
+        laid = strips and _block_routes(rng, arrangement, eye, blockers, strips, task, recipe)
+        if strips and laid:
+            for pair in blockers:
+                cast.remove(pair)
+            x, y, _ = eye.position_m
+            laid.keep_clear.append(disc(x, y, _CLEARANCE_M))
+            return dataclasses.replace(place, strips=tuple(strips)), laid
+    return None
+
+
 def _block_routes(
     rng: np.random.Generator,
     arrangement: Arrangement,
-    cast: list[tuple[str, str]],
+    eye: Camera,
+    blockers: list[tuple[str, str]],
     strips: list[Strip],
-    fates: list[str],
+    task: Task,
     recipe: Recipe,
-) -> bool:
-    """Put things from the cast on the paths to be blocked and keep all others off; whether it went.
+) -> Arrangement | None:
+    """Put things on the paths to be blocked and keep all others off them, where there is room.
 
-    All paths are kept clear alike: else the right one would tend to be the shortest.
+    There must be room on each path, and each is kept clear alike: else the right one would tend to
+    be short, or to start near the door.
     """
-    for strip, fate in zip(strips, fates, strict=True):
+    laid, left = arrangement.copy(), iter(blockers)
+    for strip, fate in zip(strips, task.fates, strict=True):
         others = [prism for other in strips if other is not strip for prism in corridor(other)]
-        if fate == "blocked" and not _block(rng, arrangement, cast, strip, others, recipe):
-            return False
-    arrangement.keep_clear.extend(prism for strip in strips for prism in corridor(strip))
-    return True
+        if fate == "blocked":
+            there, pair = laid, next(left)
+        else:
+            there, pair = laid.copy(), (strip.color, one_of(rng, _BLOCKERS))
+        if not _block(rng, there, eye, pair, strip, others, recipe):
+            return None
+    laid.keep_clear.extend(prism for strip in strips for prism in corridor(strip))
+    return laid
 
 
 def _block(
     rng: np.random.Generator,
     arrangement: Arrangement,
-    cast: list[tuple[str, str]],
+    eye: Camera,
+    pair: tuple[str, str],
     strip: Strip,
     others: list[Solid],
     recipe: Recipe,
 ) -> bool:
-    """Take a thing from the cast and put it on a path, clear of the others; whether it could be."""
-    able = [pair for pair in cast if pair[1] in _BLOCKERS]
-    if not able:
-        return False
-    pair = one_of(rng, able)
-    cast.remove(pair)
+    """Put a thing on a path, plain to see and clear of the others; whether it could be."""
     for _ in range(20):
         body = draw_body(rng, arrangement, pair, recipe)
         x, y = point_along(strip, uniform(rng, 0.25, 0.85))
         body = dataclasses.replace(body, base_m=(x, y, 0.0))
-        clear = all(beside(outline(body), other, 0.0) for other in others)
+        clear = _fills(eye, body) >= _PLAIN and all(
+            beside(outline(body), other, 0.0) for other in others
+        )
         if clear and put_at(arrangement, body):
             return True
     return False
+
+
+def _fills(eye: Camera, body: Body) -> float:
+    """Share of a camera's picture that a thing fills, by its width, height and distance alone."""
+    across = 2 * math.tan(math.radians(eye.fov_deg) / 2) * math.dist(eye.position_m, body.base_m)
+    return min(body.extent_m[:2]) * body.extent_m[2] / across**2
 
 
 def _put_at_wall(rng: np.random.Generator, arrangement: Arrangement, body: Body) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from g2vlm_bench.world.layout.cameras import around_hall, framed
 from g2vlm_bench.world.layout.drawing import mm, one_of, uniform
 from g2vlm_bench.world.layout.solids import Solid
-from g2vlm_bench.world.scene import COLORS, WALLS, Door, Place, Strip
+from g2vlm_bench.world.scene import COLORS, WALLS, Camera, Door, Place, Strip
 
 Point = tuple[float, float]
 
@@ -24,39 +27,88 @@ _APART_M = 0.9
 # Long enough for something to stand on any of them: else the blocked ones would be the longest.
 _LEG_M = 1.6
 _OPENING_M = 0.6
+# So far from a door nobody would say that a path ends at it.
+_OFF_M = 1.2
 # Black would look like a shadow.
 _COLORS = tuple(color for color in COLORS if color != "black")
 
 
-def draw_routes(rng: np.random.Generator, place: Place) -> tuple[list[Strip], list[str]] | None:
-    """Draw three paths, all in the same manner, and what becomes of each.
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the paths of a room shall be, before they find a place.
+
+    Attributes:
+        colors: Their colors.
+        fates: What becomes of each: `door`, `wall` (it ends at a wall without one) or `blocked` (it
+            goes to the door, too, and a body shall stand on it). One of them is `door`.
+        rank: How many of the others shall be shorter than the one that reaches the door.
+    """
+
+    colors: tuple[str, ...]
+    fates: tuple[str, ...]
+    rank: int
+
+
+def draw_task(rng: np.random.Generator) -> Task:
+    """Draw what the paths shall be; each place, color and rank is as often the right one's."""
+    colors = tuple(_COLORS[i] for i in rng.permutation(len(_COLORS))[:_COUNT])
+    fates = ["door", *(one_of(rng, ("wall", "blocked")) for _ in range(_COUNT - 1))]
+    return Task(colors, tuple(fates[i] for i in rng.permutation(_COUNT)), int(rng.integers(_COUNT)))
+
+
+def draw_eye(rng: np.random.Generator, place: Place) -> Camera | None:
+    """A camera across the room from the door that sees the door and the floor before it."""
+    (x, y), _ = _foot(place, place.doors[0], 0.0)
+    draw = around_hall(
+        rng,
+        place.half_m,
+        middle=(0.3 * x, 0.3 * y),
+        heights=((1.3, 1.75), (0.0, 0.4)),
+        margin_m=(0.3, 0.5),
+        fov_deg=(68, 80),
+    )
+    for _ in range(_TRIES):
+        # From across the room what must be seen is behind the things, not beside the camera.
+        camera = draw(math.atan2(-y, -x) + 1.4 * (rng.random() - 0.5))
+        if all(framed(camera, [(x, y, 0.0), (x, y, 1.0)])):
+            return camera
+    return None
+
+
+def draw_routes(
+    rng: np.random.Generator, place: Place, eye: Camera, task: Task
+) -> list[Strip] | None:
+    """Draw three paths, all in the same manner and within a camera's picture.
 
     Returns:
-        The strips, and for each `door`, `wall` (it ends at another wall) or `blocked` (it goes to
-        the door, too, and a body shall stand on it). One of them is `door`. None where they find
-        no place.
+        The strips; None where they find no place or the right one is not as long as it shall be.
     """
-    colors = [_COLORS[i] for i in rng.permutation(len(_COLORS))[:_COUNT]]
-    fates = ["door", *(one_of(rng, ("wall", "blocked")) for _ in range(_COUNT - 1))]
-    fates = [fates[i] for i in rng.permutation(_COUNT)]
     sides = rng.permutation([-_BESIDE_M, 0.0, _BESIDE_M])
     starts: list[Point] = []
     strips = []
-    for color, fate, side in zip(colors, fates, sides, strict=True):
+    for color, fate, side in zip(task.colors, task.fates, sides, strict=True):
         # Each could end here or there, so that where it starts tells nothing.
-        legs = [
-            _last_leg(rng, place, door, float(side))
-            for door in (place.doors[0], _blind_door(rng, place))
-        ]
-        start = _draw_start(rng, place, starts, [knee for knee, _ in legs])
+        legs = _last_legs(rng, place, eye, float(side))
+        if legs is None:
+            return None
+        start = _draw_start(rng, place, eye, starts, [knee for knee, _ in legs])
         if start is None:
             return None
         starts.append(start)
         knee, end = legs[fate == "wall"]
         points = (start, *_bend(rng, start, knee), knee, end)
         corners = tuple((mm(x), mm(y)) for x, y in points)
+        if not all(framed(eye, [(x, y, 0.0) for x, y in corners])):
+            return None
         strips.append(Strip(color, WIDTH_M, corners, dashed=False))
-    return strips, fates
+    lengths = [length_m(strip) for strip in strips]
+    right = lengths[task.fates.index("door")]
+    return strips if sum(length < right for length in lengths) == task.rank else None
+
+
+def length_m(strip: Strip) -> float:
+    """Length of a path's middle line."""
+    return sum(math.dist(a, b) for a, b in pairwise(strip.points_m))
 
 
 def corridor(strip: Strip) -> Iterator[Solid]:
@@ -88,12 +140,6 @@ def point_along(strip: Strip, share: float) -> Point:
             return mm(a[0] + part * (b[0] - a[0])), mm(a[1] + part * (b[1] - a[1]))
         left -= length
     return strip.points_m[-1]
-
-
-def _blind_door(rng: np.random.Generator, place: Place) -> Door:
-    """Where a door could be, on a wall that has none: the end of a path that leads nowhere."""
-    wall = one_of(rng, [wall for wall in WALLS if wall != place.doors[0].wall])
-    return draw_door(rng, place, wall)
 
 
 def draw_door(rng: np.random.Generator, place: Place, wall: str) -> Door:
@@ -134,6 +180,22 @@ def _foot(place: Place, door: Door, side_m: float) -> tuple[Point, Point]:
     }[door.wall]
 
 
+def _last_legs(
+    rng: np.random.Generator, place: Place, eye: Camera, side_m: float
+) -> list[tuple[Point, Point]] | None:
+    """A way up to the door, and one up to where a door could be, both in the picture."""
+    legs = []
+    for blind in (False, True):
+        for _ in range(_TRIES):
+            door = draw_door(rng, place, one_of(rng, WALLS)) if blind else place.doors[0]
+            leg = _last_leg(rng, place, door, side_m)
+            off = math.dist(leg[1], _foot(place, place.doors[0], 0.0)[0])
+            if (not blind or off > _OFF_M) and all(framed(eye, [(x, y, 0.0) for x, y in leg])):
+                legs.append(leg)
+                break
+    return legs if len(legs) == 2 else None
+
+
 def _last_leg(
     rng: np.random.Generator, place: Place, door: Door, side_m: float
 ) -> tuple[Point, Point]:
@@ -144,13 +206,14 @@ def _last_leg(
 
 
 def _draw_start(
-    rng: np.random.Generator, place: Place, others: list[Point], knees: list[Point]
+    rng: np.random.Generator, place: Place, eye: Camera, others: list[Point], knees: list[Point]
 ) -> Point | None:
-    """Somewhere in the room, apart from the other starts and from the last legs, if there is."""
+    """Somewhere in the picture, apart from the other starts and from the last legs, if there is."""
     for _ in range(_TRIES):
         x, y = ((2 * rng.random() - 1) * (half - 0.5) for half in place.half_m)
         far = all(math.dist((x, y), knee) > _LEG_M for knee in knees)
-        if far and all(math.dist((x, y), other) > _APART_M for other in others):
+        far = far and all(math.dist((x, y), other) > _APART_M for other in others)
+        if far and all(framed(eye, [(x, y, 0.0)])):
             return x, y
     return None
 

@@ -42,6 +42,11 @@ class Solid(NamedTuple):
     high: float
 
 
+def disc(x: float, y: float, radius_m: float) -> Solid:
+    """An upright prism over a disc on the floor, without an end."""
+    return Solid(True, x, y, radius_m, radius_m, 1.0, 0.0, 0.0, math.inf)
+
+
 def own_solids(kind: str, extent_m: Vector) -> list[Solid]:
     """The prisms about the parts of a thing, in its own frame."""
     solids = []

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from g2vlm_bench.world.layout.arrange import Arrangement
 from g2vlm_bench.world.layout.cameras import DrawCamera
-from g2vlm_bench.world.scene import Light, Place
-from g2vlm_bench.world.shapes import Vector
+from g2vlm_bench.world.scene import Camera, Light, Place
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Stage:
         lights: Its lights.
         draw_camera: Draws a camera for a direction.
         clearance_m: What cameras keep between themselves and every body.
-        musts: Points that the first camera must see.
+        eye: The first camera, where what it must see was laid out before it.
         backdrop: How many of the bodies, from the first, need not be in a picture.
     """
 
@@ -29,5 +28,5 @@ class Stage:
     lights: tuple[Light, ...]
     draw_camera: DrawCamera
     clearance_m: float
-    musts: tuple[Vector, ...] = ()
+    eye: Camera | None = None
     backdrop: int = 0
