@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go: the GPU tests, the renderer's speed, the quick suite.
+# Everything that needs a GPU, in one go: the GPU tests; the speed of the renderer, of nearest neighbours
+# and of depth measured on the device; the quick suite.
 # Writes benchmarks/results/gpu.md with the device's name. PYTHON names the interpreter; on a
 # machine without the project's environment it needs torch, transformers, msgspec, typer, filelock,
 # pytest, and neither Open3D, lm-eval nor datasets.
@@ -28,6 +29,8 @@ PY
   echo
   echo '```'
   "$python" benchmarks/renderer.py
+  "$python" benchmarks/geometry.py cuda_neighbours
+  "$python" benchmarks/depth.py batch
   echo '```'
 } | tee "$report"
 "$python" run_eval.py run --suite quick --out "${OUT:-runs}/gpu_quick"
