@@ -15,6 +15,7 @@ from g2vlm_bench.metrics import points as point_metrics
 from g2vlm_bench.protocols.clouds import CloudProtocol
 from g2vlm_bench.protocols.clouds_gathering import TrueCloud
 from g2vlm_bench.protocols.clouds_measuring import Measured, measure
+from g2vlm_bench.protocols.serving import served_specs
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, TaskDefinition, label_number
 
@@ -70,10 +71,7 @@ class Chamfer(Family):
 
     def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
         """The metrics under protocols that forgive what the prediction leaves open."""
-        if ambiguity is None:
-            return ()
-        labels = {p.label for p in self.protocols if ambiguity.can_serve(p.needs)}
-        return tuple(spec for spec in self.specs if spec.protocol in labels)
+        return served_specs(self.specs, self.protocols, ambiguity)
 
     def truth(self, target: Target) -> Prediction:
         """The true cloud, and the depth it was lifted from where there is one."""

@@ -26,6 +26,7 @@ from g2vlm_bench.metrics.consistency import (
     WrongAlike,
 )
 from g2vlm_bench.metrics.numbers import in_unit, parse_number
+from g2vlm_bench.protocols.serving import served_specs
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition
 
@@ -115,10 +116,7 @@ class Consistency(Family):
 
     def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
         """The metrics under protocols that forgive what the prediction leaves open."""
-        if ambiguity is None:
-            return ()
-        labels = {p.label for p in self.protocols if ambiguity.can_serve(p.needs)}
-        return tuple(spec for spec in self.specs if spec.protocol in labels)
+        return served_specs(self.specs, self.protocols, ambiguity)
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """Write the prompt."""
