@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -252,8 +253,14 @@ def compare(
 
 @app.command()
 def protocols(
-    prediction: Annotated[Path, typer.Argument(help="A depth map: png, npy, npz, exr, pfm, dpt.")],
-    truth: Annotated[Path, typer.Argument(help="The true depth map.")],
+    prediction: Annotated[
+        Path,
+        typer.Argument(
+            help="A depth map (png, npy, npz, exr, pfm, dpt), a cloud (ply, pcd, xyz, pts, bin) "
+            "or a trajectory (tum, kitti, euroc, colmap)."
+        ),
+    ],
+    truth: Annotated[Path, typer.Argument(help="The true one.")],
     ambiguity: Annotated[
         str, typer.Option(help="Of the prediction: metric, scale, affine, affine_disparity.")
     ] = "metric",
@@ -261,22 +268,23 @@ def protocols(
         float | None, typer.Option(help="Stored value of one metre, for png and pgm.")
     ] = None,
     truth_scale: Annotated[float | None, typer.Option(help="Likewise, of the truth.")] = None,
-    metrics: Annotated[str | None, typer.Option(help="Metrics of depth, by comma.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Metrics of the family, by comma.")] = None,
     tasks_dir: TasksDirs = None,
     json: Json = False,
 ) -> None:
-    """Show one depth map under every published protocol: what the protocol alone is worth."""
-    from g2vlm_bench.files import load_depth
-    from g2vlm_bench.sample import Ambiguity, Prediction, Target
+    """Show one prediction under every published protocol: what the protocol alone is worth."""
+    from g2vlm_bench.sample import Ambiguity
     from g2vlm_bench.survey import survey
+    from g2vlm_bench.survey_files import pair_of_files
 
     if ambiguity not in list(Ambiguity):
         raise UsageError("--ambiguity", expected=" or ".join(Ambiguity), got=f"'{ambiguity}'")
+    pair = pair_of_files(prediction, truth, prediction_scale, truth_scale)
     readings = survey(
         _plugins(tasks_dir, None),
-        "depth",
-        Target(depth_m=(load_depth(truth, truth_scale),)),
-        Prediction(depth=(load_depth(prediction, prediction_scale),)),
+        pair.family,
+        pair.target,
+        pair.prediction,
         Ambiguity(ambiguity),
         _split(metrics),
     )
@@ -284,12 +292,20 @@ def protocols(
         _print_json(readings)
         return
     names = list(dict.fromkeys(name for reading in readings for name in reading.values))
-    width = max(len(reading.protocol) for reading in readings)
-    typer.echo(" ".join([f"{'protocol':<{width}}", *(f"{name:>12}" for name in names)]))
+    width = max((len(r.protocol) for r in readings if r.values), default=8)
+    wide = max(12, *map(len, names)) if names else 12
+    typer.echo(" ".join([f"{'protocol':<{width}}", *(f"{name:>{wide}}" for name in names)]))
+    problems: dict[str, list[str]] = {}
     for reading in readings:
-        cells = (f"{reading.values.get(name, float('nan')):>12.4f}" for name in names)
-        values = " ".join(cells) if reading.values else reading.problem
-        typer.echo(f"{reading.protocol:<{width}} {values}")
+        if reading.values:
+            cells = (f"{reading.values.get(name, float('nan')):>{wide}.4f}" for name in names)
+            typer.echo(f"{reading.protocol:<{width}} {' '.join(cells)}")
+        else:
+            # A reason begins with the protocol that gave it.
+            reason = re.sub(r"^[\w.]+: ", "", reading.problem)
+            problems.setdefault(reason, []).append(reading.protocol)
+    for reason, labels in problems.items():
+        typer.echo(f"\n{reason}:\n  {', '.join(labels)}")
 
 
 @data.command(name="list")
@@ -303,27 +319,47 @@ def data_list(catalogue: Catalogue = None, json: Json = False) -> None:
         return
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
-        how = "fetched" if entry.download else "by hand"
-        typer.echo(f"{entry.name:<{width}}  {how}  {entry.title} ({entry.licence})")
+        typer.echo(f"{entry.name:<{width}}  {entry.how}  {entry.title} ({entry.licence})")
 
 
 @data.command(name="prepare")
 def data_prepare(
     name: DatasetName,
     root: Annotated[
-        Path | None, typer.Option(help="The dataset's folder; without it nothing is fetched.")
+        Path | None,
+        typer.Option(
+            help="The dataset's folder; without it nothing is fetched. "
+            "Data that are made go to data/NAME."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of data that are made: which splits, by comma.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Of data that are made: tasks, by comma.")
     ] = None,
     catalogue: Catalogue = None,
+    tasks_dir: TasksDirs = None,
 ) -> None:
     """Say where a dataset comes from, its licence and layout; fetch it where its source allows.
 
-    Fetching goes on where it was cut, checks hashes, and unpacks within the folder only.
+    Fetching goes on where it was cut, checks hashes, and unpacks within the folder only. The
+    procedural world is made: written as a Hugging Face dataset, the same bytes on every run.
     """
     from g2vlm_bench.data.catalogue import find_entry
 
     entry = find_entry(name, catalogue)
+    if not entry.made_by and (split or task):
+        raise UsageError(f"dataset '{name}'", expected="no --split or --task", got="one")
     typer.echo(entry.text())
-    if root is not None:
+    if entry.made_by:
+        from g2vlm_bench.making import make
+
+        splits, tasks = _split(split) or ["test"], _split(task)
+        folder = root or Path("data") / entry.name
+        for made in make(entry, folder, _plugins(tasks_dir, None), splits, tasks):
+            typer.echo(made.text())
+    elif root is not None:
         from g2vlm_bench import acquire
 
         for ready in acquire.prepare(entry, root):
@@ -342,13 +378,46 @@ def data_verify(
     from g2vlm_bench import acquire
     from g2vlm_bench.data.catalogue import find_entry
 
-    found = acquire.verify(find_entry(name, catalogue), root, _plugins(tasks_dir, None))
+    entry = find_entry(name, catalogue)
+    if entry.made_by:
+        from g2vlm_bench.making import verify_made
+
+        found = verify_made(entry, root, _plugins(tasks_dir, None))
+    else:
+        found = acquire.verify(entry, root, _plugins(tasks_dir, None))
     if json:
         _print_json(found)
     else:
         typer.echo(found.text())
     if not found.ok:
         raise typer.Exit(1)
+
+
+@data.command(name="sheet")
+def data_sheet(
+    name: Annotated[str, typer.Argument(help="A dataset that is made: world.")] = "world",
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    out: Annotated[Path, typer.Option(help="The picture, a PNG.")] = Path("world.png"),
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many scenes.")] = 12,
+    place: Annotated[str, typer.Option(help="room, table_top, road, or mixed.")] = "mixed",
+    views: Annotated[int, typer.Option(help="Pictures of a scene, 1 to 8.")] = 1,
+    moving: Annotated[bool, typer.Option(help="Scenes in which things move; 2 views or more.")] = (
+        False
+    ),
+    questions: Annotated[int, typer.Option(min=1, help="Questions under a scene.")] = 1,
+    columns: Annotated[int, typer.Option(min=1, help="Scenes beside one another.")] = 2,
+    side: Annotated[int, typer.Option(min=1, help="Width of a picture on the sheet.")] = 192,
+) -> None:
+    """Draw scenes of the procedural world: picture, depth, objects, a question and its answer."""
+    from g2vlm_bench.sheet import write_sheet
+
+    if name != "world":
+        raise UsageError(f"dataset '{name}'", expected="one that is made: world", got="another")
+    write_sheet(
+        out, split, n, per_scene=questions, columns=columns, picture_px=side,
+        place=place, views=views, moving=moving,
+    )  # fmt: skip
+    typer.echo(f"{n} scenes: {out}")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ METRICS = {
     "depth": ("abs_rel", "rmse", "delta1"),
     "chamfer": ("accuracy_mean", "completeness_mean", "chamfer_mean_l2"),
     "point_map": ("point_abs_rel", "point_error", "point_delta1"),
-    "camera_pose": ("rra_30", "rta_30", "auc_30"),
+    "camera_pose": ("auc_30", "ate", "rpe_translation"),
 }
 
 

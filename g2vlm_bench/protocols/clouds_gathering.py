@@ -106,7 +106,9 @@ def gather(
             fitted=_fit_cameras(protocol, target, prediction) if on_cameras else None,
         )
     if prediction.depth is None:
-        raise ValueError("expected predicted points or depth, got neither")
+        got = "neither" if prediction.points is None else "points alone"
+        expected = "depth" if protocol.needs_depth else "points or depth"
+        raise ValueError(f"expected predicted {expected}, got {got}")
     views = tuple(_views(protocol, target, prediction))
     scale, fitted = None, None
     if protocol.brings_depth_to_scale and len(views) > 1:
