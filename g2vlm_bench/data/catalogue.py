@@ -50,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         notes: What a user must know: invalid marks, traps, what peers do with it.
         download: Its files, where the source allows it; empty where it wants an agreement.
         below: Where the layout begins below the dataset's folder once its downloads are unpacked.
+        made_by: The reader that makes the data, which need no source; empty for all others.
     """
 
     name: str
@@ -64,6 +65,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     notes: str = ""
     download: tuple[Download, ...] = ()
     below: str = ""
+    made_by: str = ""
+
+    @property
+    def how(self) -> str:
+        """How one comes by it, in a word or two."""
+        return "made" if self.made_by else "fetched" if self.download else "by hand"
 
     def layout_root(self, root: Path) -> Path:
         """Name the folder that the layout begins at: within what was fetched, or the one given."""
@@ -76,7 +83,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "source": self.source,
             "licence": self.licence,
             "paper": self.citation,
-            "download": self._files() if self.download else "by hand",
+            "download": self._files() if self.download else self.how,
             "counts": ", ".join(f"{count} {what}" for what, count in self.counts.items()),
             "notes": self.notes,
         }
