@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -103,7 +104,9 @@ def route(seen: Seen) -> Iterator[Candidate]:
         if len(free) == 1 and len(shut) == len(paths) - 1 and _is_framed(seen, foot):
             named = f"{door.color} door" if len(place.doors) > 1 else "door"
             words: Words = {"door": Phrase(named), "shown": seen.shown}
-            yield pick("route", ("route", door.wall), free[0], shut, words)
+            asked = pick("route", ("route", door.wall), free[0], shut, words)
+            # Which color is right is drawn with the paths: to hold back half would balance nothing.
+            yield dataclasses.replace(asked, gates=())
 
 
 def _clearance_m(bodies: Sequence[Body], path: Strip, heights_m: Sequence[float]) -> float:

@@ -155,9 +155,9 @@ def put_on_something(rng: np.random.Generator, arrangement: Arrangement, body: B
     places = list(arrangement.places())
     # Higher ones more often, or long chains would be rare.
     weights = np.cumsum(
-        [arrangement.level(under.id) ** 3 + 3 * surface.inside for under, surface in places]
+        [arrangement.level(under.id) ** 4 + 8 * surface.inside for under, surface in places]
     )
-    for _ in range(10 if places else 0):
+    for _ in range(20 if places else 0):
         under, surface = places[int(np.searchsorted(weights, rng.random() * weights[-1]))]
         size, extent = draw_size(rng, body.kind, arrangement.scale)
         rider = dataclasses.replace(body, size=size, extent_m=extent)

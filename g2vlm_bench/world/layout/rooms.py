@@ -58,8 +58,9 @@ _LAMP_ROOM_M = 0.4
 _WALKWAY_M = 0.8
 # What blocks a path: solid, and as wide at its foot as it looks.
 _BLOCKERS = ("box", "sphere", "cylinder", "cone")
-# The more a scene is piled up, the more often these come first: others stand on them.
-_CARRIERS = ("table", "shelf", "crate", "box", "cylinder", "chair")
+# The more a scene is piled up, the more often these come first, those of 2 before those of 1:
+# others stand on them.
+_CARRIES = {"table": 2, "shelf": 2, "chair": 2, "crate": 1, "box": 1, "cylinder": 1}
 
 
 def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage | None:
@@ -72,7 +73,7 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
     # From rooms where all is spread out to rooms where all is piled up.
     piled = uniform(rng, 0.3, 1.0)
     arrangement = Arrangement(place.half_m, ceiling, 0.03, _WALKWAY_M, ride_chance=piled)
-    cast.sort(key=lambda pair: rng.random() - piled * (pair[1] in _CARRIERS))
+    cast.sort(key=lambda pair: rng.random() - piled * _CARRIES.get(pair[1], 0))
     arrangement.keep_clear = [threshold(place, door) for door in place.doors]
     eye = None
     if with_routes:
@@ -127,7 +128,7 @@ def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> St
     put_at(arrangement, table)
     arrangement.scale = TABLE_TOP_SCALE
     piled = uniform(rng, 0.0, 1.0)
-    cast.sort(key=lambda pair: rng.random() - piled * (pair[1] in _CARRIERS))
+    cast.sort(key=lambda pair: rng.random() - piled * _CARRIES.get(pair[1], 0))
     for pair in cast:
         if not put_on_something(rng, arrangement, draw_body(rng, arrangement, pair, recipe)):
             return None
