@@ -319,7 +319,7 @@ def data_list(catalogue: Catalogue = None, json: Json = False) -> None:
         return
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
-        typer.echo(f"{entry.name:<{width}}  {entry.how}  {entry.title} ({entry.licence})")
+        typer.echo(f"{entry.name:<{width}}  {entry.how:<7}  {entry.title} ({entry.licence})")
 
 
 @data.command(name="prepare")

@@ -113,7 +113,8 @@ def make(
     manifest = _begun(root)
     for source in sources:
         for split in splits:
-            part = source.part(split)
+            with progress(f"making {source.folder} {split}", 1):
+                part = source.part(split)
             with progress(f"writing {source.folder} {split}", part.rows) as advance:
                 path = export(source.reader, split, root / source.folder, advance)
             for name in source.names:
@@ -145,14 +146,16 @@ def verify_made(entry: Entry, root: Path, plugins: Plugins) -> Verification:
         checks += [Check(what=name, ok=False, got=said) for name, said in wrong.items()]
         if not wrong:
             checks.append(Check(what="hashes of files", ok=True, got="as they were written"))
-        done: dict[str, list[Check]] = {}
-        for name, one in sorted(manifest.configurations.items()):
-            # Tasks of the same data share their files, and the work of checking them.
-            key = msgspec.json.encode(one, order="sorted").decode()
-            if key not in done:
-                done[key] = list(_as_made(name, one, plugins))
-                checks += done[key]
-        checks += _lacking(entry, manifest, plugins)
+        # Tasks of the same data share their files, and the work of checking them.
+        alike = {
+            msgspec.json.encode(one, order="sorted"): (name, one)
+            for name, one in sorted(manifest.configurations.items(), reverse=True)
+        }
+        with progress(f"making {entry.name} again", len(alike)) as advance:
+            for name, one in sorted(alike.values(), key=lambda named: named[0]):
+                checks += _as_made(name, one, plugins)
+                advance(1)
+        checks.append(_how_many(entry, manifest, plugins))
     ok = all(check.ok for check in checks)
     return Verification(name=entry.name, root=str(root), ok=ok, checks=checks, missing=[])
 
@@ -240,7 +243,7 @@ def _as_made(name: str, one: Configuration, plugins: Plugins) -> Iterator[Check]
         yield Check(what=name, ok=False, got=str(error))
 
 
-def _lacking(entry: Entry, manifest: Manifest, plugins: Plugins) -> Iterator[Check]:
+def _how_many(entry: Entry, manifest: Manifest, plugins: Plugins) -> Check:
     wanted = {configuration_of(name) for name in _tasks_of(entry, plugins)}
     here = wanted & set(manifest.configurations)
-    yield Check(what="tasks", ok=True, got=f"{len(here)} of {len(wanted)} exported")
+    return Check(what="tasks", ok=True, got=f"{len(here)} of {len(wanted)} exported")

@@ -17,9 +17,6 @@ from g2vlm_bench.store import disk_errors, write_atomically
 from g2vlm_bench.world.reader import MIXED, WorldReader
 from g2vlm_bench.world.shown import Shown
 
-# A palette keeps the file small; the pictures have few colours besides their textures.
-_COLOURS = 256
-
 
 def write_sheet(
     out: Path,
@@ -51,8 +48,6 @@ def write_sheet(
     """
     if split not in WorldReader.splits:
         raise BenchError("world split", expected=" or ".join(WorldReader.splits), got=f"'{split}'")
-    from PIL.Image import Dither
-
     reader = WorldReader(
         n=n, content="questions", place=place, height=side, width=side, **options
     )  # fmt: skip
@@ -61,9 +56,8 @@ def write_sheet(
         for panel in _panels(reader, split, per_scene):
             panels.append(panel)
             advance(1)
-    image = draw(panels, columns, picture_px).quantize(_COLOURS, dither=Dither.NONE)
     buffer = BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    draw(panels, columns, picture_px).save(buffer, "PNG", optimize=True)
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, buffer.getvalue())

@@ -39,6 +39,7 @@ class WorldExport(Reader):
             raise BenchError(self.root, expected="the folder of an export", got="no such folder")
         found = read_manifest(self.root).configuration(self.root, configuration)
         self._parts = found.splits
+        # Which splits there are is known of an export, not of the class.
         self.splits = tuple(sorted(found.splits))  # type: ignore[misc]
         self._samples = lru_cache(maxsize=None)(self._list)
         self._group = lru_cache(maxsize=_GROUPS_KEPT)(_read_group)
