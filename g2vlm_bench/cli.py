@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 SAMPLES_FAILED = 5
+# Where data that this package makes are written.
+MADE = Path("data")
 
 app = typer.Typer(
     add_completion=False,
@@ -162,7 +164,10 @@ def list_(
 def validate(
     tasks: Annotated[list[str] | None, typer.Argument(help="Tasks; every task if none.")] = None,
     data_root: DataRoot = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many samples to try.")] = 4,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many samples to try, if not as many as the family needs."),
+    ] = None,
     tasks_dir: TasksDirs = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print prompts.")] = False,
 ) -> None:
@@ -356,7 +361,7 @@ def data_prepare(
         from g2vlm_bench.making import make
 
         splits, tasks = _split(split) or ["test"], _split(task)
-        folder = root or Path("data") / entry.name
+        folder = root or MADE / name
         for made in make(entry, folder, _plugins(tasks_dir, None), splits, tasks):
             typer.echo(made.text())
     elif root is not None:
@@ -369,7 +374,9 @@ def data_prepare(
 @data.command(name="verify")
 def data_verify(
     name: DatasetName,
-    root: Annotated[Path, typer.Option(help="The dataset's folder.")],
+    root: Annotated[
+        Path | None, typer.Option(help="The dataset's folder; data/NAME for data that are made.")
+    ] = None,
     catalogue: Catalogue = None,
     tasks_dir: TasksDirs = None,
     json: Json = False,
@@ -382,7 +389,9 @@ def data_verify(
     if entry.made_by:
         from g2vlm_bench.making import verify_made
 
-        found = verify_made(entry, root, _plugins(tasks_dir, None))
+        found = verify_made(entry, root or MADE / name, _plugins(tasks_dir, None))
+    elif root is None:
+        raise UsageError(f"dataset '{name}'", expected="--root, the dataset's folder", got="none")
     else:
         found = acquire.verify(entry, root, _plugins(tasks_dir, None))
     if json:

@@ -186,7 +186,8 @@ def test_the_command_line(
     monkeypatch.chdir(tmp_path)
     assert call("data", "prepare", "world", "--task", "depth/small") == 0
     assert "3 samples" in capsys.readouterr().out
-    assert call("data", "verify", "world", "--root", "data/world") == 0
+    assert call("data", "verify", "world") == 0
+    assert call("data", "verify", "nyu_h5") == 2
     (tmp_path / "data/world/depth-alike/test.parquet").write_bytes(b"")
     assert call("data", "verify", "world", "--root", "data/world") == 1
     assert "WRONG depth-alike/test.parquet: a changed file" in capsys.readouterr().out
