@@ -136,11 +136,13 @@ class Family(ABC):
     Attributes:
         specs: Every metric of the task, protocol by protocol.
         wants: What a model may predict to take part, as alternatives, the preferred one first.
+        enough_to_validate: Of how many samples a scrambled truth cannot look like the truth.
     """
 
     specs: tuple[MetricSpec, ...]
     wants: tuple[frozenset[Want], ...]
     known_metrics: ClassVar[tuple[str, ...]]
+    enough_to_validate: int = 4
 
     def __init__(self, definition: TaskDefinition) -> None:
         self.definition = definition

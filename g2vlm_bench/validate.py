@@ -63,7 +63,7 @@ class Validation:
 
 
 def validate_task(
-    plugins: Plugins, name: str, data_root: Path | None = None, samples: int = 4
+    plugins: Plugins, name: str, data_root: Path | None = None, samples: int | None = None
 ) -> Validation:
     """Score the truth and a scrambled truth on a task's first samples.
 
@@ -71,7 +71,7 @@ def validate_task(
         plugins: Where the task is found.
         name: Of the task.
         data_root: Where its data root starts.
-        samples: How many samples are tried.
+        samples: How many samples are tried; as many as the family needs where None.
 
     Raises:
         BenchError: The task or its data cannot be loaded.
@@ -79,15 +79,16 @@ def validate_task(
     task = Task.load(plugins, plugins.task(name), data_root)
     if not task.dataset.samples:
         raise BenchError(f"task {task.name}", expected="at least one sample", got="none")
+    tried = samples or task.family.enough_to_validate
     with tempfile.TemporaryDirectory(prefix="g2vlm_bench_validate_") as folder:
-        options = Options(out=Path(folder), data_root=data_root, limit=samples)
+        options = Options(out=Path(folder), data_root=data_root, limit=tried)
         records = {
             reference: run(task, Model.load(plugins, reference, {}, options), options)[1]
             for reference in ("oracle", "scrambled")
         }
     return Validation(
         task=task.name,
-        rows=(len(task.dataset.samples), min(samples, len(task.dataset.samples))),
+        rows=(len(task.dataset.samples), min(tried, len(task.dataset.samples))),
         prompt=_first_prompt(task),
         unscored=records["oracle"].counts.get("unscored", 0),
         problems=(

@@ -193,6 +193,8 @@ class _Gallery:
         if any(item.shape != query.shape for item in self.items):
             raise ValueError(f"expected all embeddings of one length, got {len(query)} and others")
         if name not in self.names:
+            if not self.lost:
+                raise ValueError(f"expected the item of '{name}' among the samples, got none")
             return len(self.names) + self.lost
         similarity = np.array([float(item @ query) for item in self.items])
         own = similarity[self.names.index(name)]
@@ -229,6 +231,9 @@ class SceneLanguage(Family):
         self.part = _PARTS[self.options.ask]()
         self.protocols = self.read_protocols(SceneLanguageProtocol)
         self.wants = self.part.wants
+        if self.options.ask == "retrieve":
+            # Thirty pairs: of fewer, a random one is among the first ten now and then.
+            self.enough_to_validate = 60
         for metric in definition.metrics:
             if metric not in self.part.rows:
                 raise BenchError(

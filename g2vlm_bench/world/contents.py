@@ -148,34 +148,34 @@ def grounding(shown: Sequence[Shown], asking: Asking) -> Asked:
 
 
 def text_to_scene(shown: Sequence[Shown], asking: Asking) -> Asked:
-    """Captions, and the pictures among which each is to find its own."""
+    """Captions, each before the picture that it is to find among all."""
     from g2vlm_bench.world.queries import captions
     from g2vlm_bench.world.renderer import look
 
     frame = shown[0].frame
     aspect = frame.width / frame.height
-    queries, items = [], []
+    samples = []
     scenes = [each.scene for each in shown]
     texts = captions(scenes, look(scenes, frame.views, aspect), seed=0, aspect=aspect)
     for each, text in zip(shown, texts, strict=True):
         # A scene that no caption tells from all others is there to be found only.
         if text is not None:
             name = f"{each.id}-text"
-            queries.append(_lone(each, name, "query", partial(Inputs, id=name, question=text)))
+            samples.append(_lone(each, name, "query", partial(Inputs, id=name, question=text)))
         name = f"{each.id}-image"
-        items.append(_lone(each, name, "item", partial(each.inputs, name)))
-    return Asked([*queries, *items], texts)
+        samples.append(_lone(each, name, "item", partial(each.inputs, name)))
+    return Asked(samples, texts)
 
 
 def image_to_cloud(shown: Sequence[Shown], asking: Asking) -> Asked:
-    """Pictures, and the point clouds among which each is to find its own."""
-    queries, items = [], []
+    """Pictures, each before the point cloud that it is to find among all."""
+    samples = []
     for each in shown:
         name = f"{each.id}-image"
-        queries.append(_lone(each, name, "query", partial(each.inputs, name)))
+        samples.append(_lone(each, name, "query", partial(each.inputs, name)))
         name = f"{each.id}-cloud"
-        items.append(_lone(each, name, "item", partial(_cloud_inputs, each, name)))
-    return Asked([*queries, *items], [])
+        samples.append(_lone(each, name, "item", partial(_cloud_inputs, each, name)))
+    return Asked(samples, [])
 
 
 CONTENTS: Mapping[str, Callable[[Sequence[Shown], Asking], Asked]] = {

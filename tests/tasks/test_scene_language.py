@@ -200,3 +200,12 @@ def test_the_prompt_is_the_question_between_what_the_task_says(load_family) -> N
     family = load_family("scene_language", ["chrf"], options=options)
     assert family.prepare(Inputs(id="a", question="What?")).prompt == "Look.\nWhat?\nBe brief."
     assert family.prepare(Inputs(id="a")).prompt is None
+
+
+def test_a_query_without_its_item_fails(retrieve, score) -> None:
+    query, _ = targets(1)
+    line = score(retrieve, query, retrieve.truth(query), pool=retrieve.pool(iter([])))
+    assert (line.status, "the item of 'scene0' among the samples" in line.error.message) == (
+        "failed",
+        True,
+    )
