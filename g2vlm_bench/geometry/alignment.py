@@ -37,8 +37,9 @@ class Similarity:
 
     def apply_normals(self, normals: NDArray[Any]) -> Array:
         """Return the directions (..., 3) turned, float64: neither scaled nor shifted."""
-        # A transposed view would send the product down numpy's slow path, some ten times slower.
-        return np.asarray(normals, dtype=np.float64) @ np.ascontiguousarray(self.rotation.T)
+        # BLAS takes ten times as long for a tall matrix times one of three columns.
+        turned: Array = np.einsum("...j,ij->...i", normals, self.rotation, dtype=np.float64)
+        return turned
 
     def inverse(self) -> Similarity:
         """Return the similarity that undoes this one."""

@@ -9,7 +9,6 @@ which takes twice as long for the same distances.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -173,7 +172,7 @@ class NeighbourIndex:
         motion = self._motion
         if motion is None:
             return self._tree.result().nearest(offsets, k, within_m)
-        back = offsets @ motion.rotation / motion.scale
+        back = motion.inverse().apply_normals(offsets) / motion.scale
         distances, places = self._tree.result().nearest(back, k, within_m / motion.scale)
         return distances * motion.scale, places
 
@@ -222,9 +221,10 @@ class SortedTree:
 def _tree_of(points: Array) -> Ask:
     """Build the fastest tree there is; both compute the same distances."""
     try:
-        tree = importlib.import_module("pykdtree.kdtree").KDTree(points)
+        from pykdtree.kdtree import KDTree
     except ImportError:
         return _scipy_tree_of(points)
+    tree = KDTree(points)
 
     def ask(queries: Array, k: int, within: float) -> tuple[Array, Indices]:
         if not len(queries):

@@ -116,7 +116,7 @@ def test_a_cloud_fitted_to_itself_stays() -> None:
     np.testing.assert_allclose(fit.translation, 0, atol=1e-12)
 
 
-def test_fewer_target_points_than_candidates() -> None:
+def test_three_target_points() -> None:
     triangle = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     fit = icp_point_to_point(triangle + 0.01, triangle, 0.1)
     np.testing.assert_allclose(fit.translation, -0.01, atol=1e-12)
