@@ -12,6 +12,8 @@ from g2vlm_bench.errors import BenchError, nearest
 
 _FOLDER = Path(__file__).parent / "configs"
 _Count = Annotated[int, msgspec.Meta(ge=1)]
+_Whole = Annotated[int, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Weight = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -39,7 +41,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     width: _Count
     heads: _Count
-    visual_layers: Annotated[int, msgspec.Meta(ge=0)]
+    visual_layers: _Whole
     language_layers: _Count
     trunk_layers: Annotated[int, msgspec.Meta(ge=2)]
     decoder_layers: _Count
@@ -50,7 +52,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cloud_tokens: _Count = 32
     embedding: _Count = 128
     longest_text: _Count = 128
-    refinements: Annotated[int, msgspec.Meta(ge=0)] = 1
+    refinements: _Whole = 1
     depth_aware: bool = True
     experts: bool = True
 
@@ -106,8 +108,13 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         side: Edge of the square pictures, pixels.
         scenes: Scenes of a batch.
         views: Pictures of a scene are 1 to this many, chosen batch by batch.
-        questions: Questions of a scene.
-        easy: Share of scenes with few plain bodies.
+        questions: Texts of a scene, phrases among them.
+        phrases: How many of these are phrases whose thing is to be found.
+        easy: Share of scenes that are rooms with few plain bodies.
+        families: Families of question, empty for all.
+        finds: Kinds of phrase, empty for all.
+        describes: Share of the batches in which a description is told; these have long texts.
+        refinements: K is 0 to this many, chosen batch by batch.
     """
 
     steps: _Count
@@ -115,7 +122,12 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scenes: _Count
     views: _Count = 1
     questions: _Count = 4
-    easy: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    phrases: _Whole = 1
+    easy: _Share = 0.0
+    families: tuple[str, ...] = ()
+    finds: tuple[str, ...] = ()
+    describes: _Share = 0.1
+    refinements: _Whole = 1
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,7 +143,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         reuse: How often a scene is drawn on average before it is replaced.
         losses: Their weights.
         given: Chance that intrinsics are given.
-        prior: Chance that a sparse depth map is given.
+        prior: Chance that a sparse depth map is given, and that a sparse point cloud is.
+        hidden: Share of the patches that are hidden where `losses.masked` counts.
     """
 
     stages: tuple[Stage, ...]
@@ -142,8 +155,9 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     pool: _Count = 512
     reuse: _Count = 4
     losses: LossWeights = LossWeights()
-    given: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    prior: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.15
+    given: _Share = 0.5
+    prior: _Share = 0.15
+    hidden: _Share = 0.5
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

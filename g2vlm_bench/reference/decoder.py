@@ -54,8 +54,12 @@ class Geometry:
     @property
     def points(self) -> Tensor:
         """`(B, V, H, W, 3)` in each view's own camera frame."""
-        height, width = self.log_depth.shape[-2:]
-        return pixel_rays(self.intrinsics, height, width) * self.depth[..., None]
+        return self.points_of(self.depth, self.intrinsics)
+
+    @staticmethod
+    def points_of(depth: Tensor, intrinsics: Tensor) -> Tensor:
+        """`(B, V, H, W)` depth and `(B, V, 3, 3)` intrinsics -> `(B, V, H, W, 3)` points."""
+        return pixel_rays(intrinsics, *depth.shape[-2:]) * depth[..., None]
 
     @property
     def points_first(self) -> Tensor:
@@ -66,7 +70,9 @@ class Geometry:
 def transform(pose: Tensor, points: Tensor) -> Tensor:
     """Move `(B, V, ..., 3)` points by `(B, V, 4, 4)` poses."""
     flat = points.flatten(2, -2)
-    moved = flat @ pose[..., :3, :3].transpose(-1, -2) + pose[..., None, :3, 3]
+    # Metres are no matter for half floats.
+    with torch.autocast(points.device.type, enabled=False):
+        moved = flat @ pose[..., :3, :3].transpose(-1, -2) + pose[..., None, :3, 3]
     return moved.view_as(points)
 
 
@@ -165,9 +171,11 @@ class UnifiedDecoder(nn.Module):
         inverse = rotation[:, :1].transpose(-1, -2)
         unit = torch.zeros_like(pose[:, :1])
         unit[..., :3, :3] = inverse
-        unit[..., :3, 3] = -(inverse @ pose[:, :1, :3, 3:]).squeeze(-1)
+        unit[..., :3, 3] = -(inverse * pose[:, :1, None, :3, 3]).sum(-1)
         unit[..., 3, 3] = 1
-        return unit @ pose
+        # Poses are small sums of products that half floats would blur by millimetres and more.
+        with torch.autocast(camera.device.type, enabled=False):
+            return unit @ pose
 
     def spoken(self, text: Tensor) -> Tensor:
         """Logits of the next word at each word, `(B, Q, L, C) -> (B, Q, L, vocabulary)`."""

@@ -8,24 +8,25 @@ was, and worker processes change nothing but the speed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 import numpy as np
 import torch
+from msgspec import structs
 from numpy.typing import NDArray
 from torch import Tensor
 
 from g2vlm_bench.geometry.cameras import invert_pose, transform
-from g2vlm_bench.reference.config import Stage, TrainingConfig
+from g2vlm_bench.reference.config import Config, Stage, TrainingConfig
 from g2vlm_bench.reference.model import Batch
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.world.descriptions import describe
 from g2vlm_bench.world.layout import Recipe, make_scene
 from g2vlm_bench.world.queries import captions, queries
-from g2vlm_bench.world.questions import Question, ask
+from g2vlm_bench.world.questions import FAMILIES, Question, ask
 from g2vlm_bench.world.renderer import Views, look, render
 from g2vlm_bench.world.scene import COLORS, PLACES, Scene
 from g2vlm_bench.world.shapes import KINDS
@@ -36,6 +37,10 @@ COLOR_NUMBERS = {name: number for number, name in enumerate(COLORS, start=1)}
 KIND_NUMBERS = {name: number for number, name in enumerate(KINDS, start=1)}
 _QUESTIONS = 12
 _PHRASES = 4
+# Points of a cloud.
+_POINTS = 512
+# Of the validation split, for each stage.
+_VALIDATION_BLOCKS = 6
 _EASY = Recipe(bodies=(2, 4), kinds=("box", "sphere", "cylinder", "cone"))
 
 
@@ -49,12 +54,14 @@ class Text:
         places: `(words, 3)` where the thing is that a word speaks of, first camera's frame, NaN for
             words that speak of none.
         body: Id of the body that the text as a whole means, 0 for none.
+        family: Of a question whose answer is right or wrong, empty for all other texts.
     """
 
     words: tuple[int, ...]
     answer: int
     places: NDArray[np.float32]
     body: int = 0
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,10 @@ class Drawn:
         captions: `(B, L)` words.
         captions_known: `(B, L)` bool.
         clouds: `(B, S, 3)` points of the scene in the first camera's frame, NaN = padding.
+        plain: `(B,)` bool, scenes that are given as pictures alone, so that what is made of these
+            may be compared with their cloud.
+        families: Family of each text of each scene.
+        refinements: K.
     """
 
     inputs: Batch
@@ -125,6 +136,9 @@ class Drawn:
     captions: Tensor
     captions_known: Tensor
     clouds: Tensor
+    plain: Tensor
+    families: tuple[tuple[str, ...], ...]
+    refinements: int
 
 
 def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Example]:
@@ -144,7 +158,7 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
     torch.set_num_threads(1)
     scenes = [_scene(seed, stage, split) for seed in range(number * BLOCK, (number + 1) * BLOCK)]
     sights = look(scenes, stage.views)
-    asked = ask(scenes, sights, _QUESTIONS)
+    asked = ask(scenes, sights, _QUESTIONS, stage.families or FAMILIES)
     told = captions(scenes, sights, seed=number)
     shots = [scene.shot(view) for scene in scenes for view in range(stage.views)]
     views = render(shots, stage.side, stage.side)
@@ -157,6 +171,7 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
         phrases = [
             _phrase(query.text, query.body, middles, words)
             for query in queries(scene, sight, _PHRASES)
+            if not stage.finds or query.kind in stage.finds
         ]
         text = describe(scene, sight, seed=number).text
         examples.append(
@@ -175,10 +190,10 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
 
 def _scene(seed: int, stage: Stage, split: str) -> Scene:
     place = PLACES[seed % len(PLACES)]
-    # Another stream than the seed's own, so that easy scenes are of all places.
+    # Another stream than the scene's own.
     draw = np.random.default_rng([seed, 5]).random()
-    if place == "room" and draw < stage.easy:
-        return make_scene(seed, split, place, recipe=_EASY)
+    if draw < stage.easy:
+        return make_scene(seed, split, "room", recipe=_EASY)
     moving = stage.views > 1 and draw > 0.8
     return make_scene(seed, split, place, frames=stage.views if moving else 1)
 
@@ -213,7 +228,9 @@ def _question(question: Question, middles: NDArray[np.float64], words: Words) ->
         where = middles[body - 1] if body else np.full(3, np.nan)
         places = np.concatenate([places, np.full((1, 3), np.nan), [where] * len(spelled)])
     answer = _number(question.answer) if isinstance(question.answer, float) else question.answer
-    return _finished(prompt, words.encode(str(answer)), places, words)
+    text = _finished(prompt, words.encode(str(answer)), places, words)
+    # A length is never right to the last digit.
+    return text if question.unit else replace(text, family=question.family)
 
 
 def _number(value: float) -> str:
@@ -242,42 +259,89 @@ def _finished(
     return Text(tuple(numbers), len(prompt) + 1, padded)
 
 
+def training_texts(scenes: int) -> Iterator[str]:
+    """Every text that is told or asked of the first scenes of the training split, two views each.
+
+    Args:
+        scenes: How many.
+    """
+    stage = Stage(steps=1, side=8, scenes=1, views=2)
+    for start in range(0, scenes, BLOCK):
+        made = [_scene(seed, stage, "train") for seed in range(start, start + BLOCK)]
+        sights = look(made, stage.views)
+        for scene, sight, asked in zip(
+            made, sights, ask(made, sights, 2 * _QUESTIONS), strict=True
+        ):
+            for question in asked:
+                yield question.text
+                yield from (*question.choices, str(question.answer))
+            yield from (query.text for query in queries(scene, sight, 2 * _PHRASES))
+            yield describe(scene, sight, seed=start).text
+        yield from (told for told in captions(made, sights, seed=start) if told)
+
+
 class Feeder:
     """Keeps a pool of rendered scenes and draws batches from it.
 
     Args:
-        config: How the model is trained.
+        config: The model's sizes, and how it is trained.
         words: Encodes texts.
-        longest: Words of a text at most; longer ones are cut.
         seed: Of what is drawn.
         workers: Processes that render ahead; 0 renders in this one.
     """
 
-    def __init__(
-        self, config: TrainingConfig, words: Words, longest: int, seed: int, workers: int = 0
-    ) -> None:
-        self.config, self.words, self.longest, self.seed = config, words, longest, seed
+    def __init__(self, config: Config, words: Words, seed: int, workers: int = 0) -> None:
+        self.config, self.words, self.seed = config, words, seed
+        self._training = config.training
+        self._validation: dict[Stage, list[Drawn]] = {}
         self._workers = workers
 
-    def batches(self, start: int = 0) -> Iterator[Drawn]:
+    def batches(self, start: int = 0) -> Generator[Drawn]:
         """Batches of steps `start`, `start + 1`, ... to the end of the last stage."""
         before = 0
         block = 0
-        for stage in self.config.stages:
+        for stage in self._training.stages:
             after = before + stage.steps
             blocks = self._blocks_of(stage)
             if start < after:
                 first = max(start - before, 0)
                 yield from self._stage(stage, before, first, block)
             before, block = after, block + blocks
-        return
+
+    def validation(self, step: int) -> list[Drawn]:
+        """Scenes of the validation split like those of a step, with pictures and texts alone."""
+        after = 0
+        stage = self._training.stages[-1]
+        for each in self._training.stages:
+            after += each.steps
+            if step < after:
+                stage = each
+                break
+        if stage not in self._validation:
+            self._validation[stage] = self._validation_of(stage)
+        return self._validation[stage]
+
+    def _validation_of(self, stage: Stage) -> list[Drawn]:
+        shown = structs.replace(
+            stage, describes=0.0, phrases=_PHRASES, questions=_PHRASES + _QUESTIONS // 2
+        )
+        unaided = structs.replace(
+            self._training, prior=0.0, losses=structs.replace(self._training.losses, masked=0.0)
+        )
+        config = structs.replace(self.config, training=unaided)
+        batches = []
+        for number in range(_VALIDATION_BLOCKS):
+            block = make_block(number, stage, "validation", self.words)
+            batch = draw(block, shown, config, np.random.default_rng([self.seed, number]))
+            batches.append(replace(batch, refinements=stage.refinements))
+        return batches
 
     def _interval(self, stage: Stage) -> float:
         """Steps between two new blocks, so that a scene is drawn `reuse` times on average."""
-        return self.config.reuse * BLOCK / stage.scenes
+        return self._training.reuse * BLOCK / stage.scenes
 
     def _held(self) -> int:
-        return max(self.config.pool // BLOCK, 1)
+        return max(self._training.pool // BLOCK, 1)
 
     def _blocks_of(self, stage: Stage) -> int:
         return self._held() + int(stage.steps / self._interval(stage)) + 1
@@ -295,7 +359,7 @@ class Feeder:
                 rng = np.random.default_rng([self.seed, before + step])
                 scenes = [example for made in pool for example in made]
                 chosen = rng.choice(len(scenes), stage.scenes, replace=len(scenes) < stage.scenes)
-                yield draw([scenes[i] for i in chosen], stage, self.config, self.longest, rng)
+                yield draw([scenes[i] for i in chosen], stage, self.config, rng)
 
 
 class _Maker:
@@ -332,18 +396,19 @@ class _Maker:
 def draw(
     examples: Sequence[Example],
     stage: Stage,
-    config: TrainingConfig,
-    longest: int,
+    config: Config,
     rng: np.random.Generator,
 ) -> Drawn:
     """Put scenes together into a batch: how many views, which texts, what else is given."""
+    longest, patch, training = config.model.longest_text, config.model.patch, config.training
     views = int(rng.integers(1, stage.views + 1))
-    texts = [_choose_texts(example, stage.questions, rng) for example in examples]
+    describes = bool(rng.random() < stage.describes)
+    texts = [_choose_texts(example, stage, describes, rng) for example in examples]
     pictures = np.stack([example.images[:views] for example in examples])
     depth = torch.from_numpy(np.stack([example.depth_m[:views] for example in examples]))
     intrinsics = torch.from_numpy(np.stack([example.intrinsics[:views] for example in examples]))
     poses = torch.from_numpy(np.stack([e.first_from_camera[:views] for e in examples]))
-    given = torch.from_numpy(rng.random(len(examples)) < config.given)
+    given = torch.from_numpy(rng.random(len(examples)) < training.given)
     known = torch.where(given[:, None, None, None], intrinsics, torch.nan)
     ids = [example.ids[:views] for example in examples]
     words, words_known, answers, places = _padded(texts, longest)
@@ -351,13 +416,18 @@ def draw(
         [[Text(e.caption, len(e.caption), _nowhere(len(e.caption)))] for e in examples],
         longest,
     )
+    clouds = _clouds(depth, intrinsics, poses, rng)
+    prior = _prior(depth, training.prior, rng)
+    cloud = _sparse_clouds(clouds, training.prior, rng)
     return Drawn(
         inputs=Batch(
             images=torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).float() / 255,
             intrinsics=known,
-            depth_prior=_prior(depth, config.prior, rng),
+            depth_prior=prior,
+            cloud=cloud,
             words=words,
             words_known=words_known,
+            hide=hidden_patches(len(examples), views, (stage.side // patch) ** 2, training, rng),
         ),
         depth=depth,
         normals=torch.from_numpy(np.stack([e.normals[:views] for e in examples])).float(),
@@ -380,7 +450,10 @@ def draw(
         kinds=torch.from_numpy(np.stack([e.kinds[i] for e, i in zip(examples, ids, strict=True)])),
         captions=captions[:, 0],
         captions_known=captions_known[:, 0],
-        clouds=_clouds(depth, intrinsics, poses, rng),
+        clouds=clouds,
+        plain=~prior.isfinite().flatten(1).any(1) & torch.tensor(cloud is None),
+        families=tuple(tuple(text.family for text in mine) for mine in texts),
+        refinements=int(rng.integers(stage.refinements + 1)),
     )
 
 
@@ -388,15 +461,22 @@ def _nowhere(words: int) -> NDArray[np.float32]:
     return np.full((words, 3), np.nan, np.float32)
 
 
-def _choose_texts(example: Example, count: int, rng: np.random.Generator) -> list[Text]:
-    """Mostly questions, with a phrase to locate, now and then the description for one of them."""
-    possible = list(example.questions) or [example.description]
-    chosen = [possible[i] for i in rng.choice(len(possible), count, replace=len(possible) < count)]
-    if example.phrases:
-        chosen[-1] = example.phrases[int(rng.integers(len(example.phrases)))]
-    if rng.random() < 0.1:
+def _choose_texts(
+    example: Example, stage: Stage, describes: bool, rng: np.random.Generator
+) -> list[Text]:
+    """Questions, then phrases whose thing is to be found; the description for the first of them."""
+    phrases = _some(example.phrases, min(stage.phrases, stage.questions), rng)
+    chosen = _some(example.questions or (example.description,), stage.questions - len(phrases), rng)
+    if describes and chosen:
         chosen[0] = example.description
-    return chosen
+    return [*chosen, *phrases]
+
+
+def _some(texts: Sequence[Text], count: int, rng: np.random.Generator) -> list[Text]:
+    """So many of them, some twice where there are fewer, none where there is none."""
+    if not texts:
+        return []
+    return [texts[i] for i in rng.choice(len(texts), count, replace=len(texts) < count)]
 
 
 def _padded(texts: Sequence[Sequence[Text]], longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -426,9 +506,25 @@ def _prior(depth: Tensor, chance: float, rng: np.random.Generator) -> Tensor:
     return torch.where(known, depth * torch.from_numpy(noise), torch.nan)
 
 
-def _clouds(
-    depth: Tensor, intrinsics: Tensor, poses: Tensor, rng: np.random.Generator, points: int = 512
-) -> Tensor:
+def _sparse_clouds(clouds: Tensor, chance: float, rng: np.random.Generator) -> Tensor | None:
+    """A few noisy points, for a whole batch or for none of it: they cost as much as a picture."""
+    if rng.random() >= chance:
+        return None
+    few = clouds[:, : _POINTS // 4]
+    noise = np.exp(0.01 * rng.standard_normal(few.shape)).astype(np.float32)
+    return few * torch.from_numpy(noise)
+
+
+def hidden_patches(
+    scenes: int, views: int, patches: int, config: TrainingConfig, rng: np.random.Generator
+) -> Tensor | None:
+    """`(B, V, N)` bool of patches to hide, none where hidden patches do not count."""
+    if config.losses.masked == 0:
+        return None
+    return torch.from_numpy(rng.random((scenes, views, patches)) < config.hidden)
+
+
+def _clouds(depth: Tensor, intrinsics: Tensor, poses: Tensor, rng: np.random.Generator) -> Tensor:
     """Points drawn from all pixels of a scene, as retrieval hands them out."""
     from g2vlm_bench.reference.decoder import transform as moved
     from g2vlm_bench.reference.encoders import pixel_rays
@@ -436,5 +532,5 @@ def _clouds(
     height, width = depth.shape[-2:]
     camera = pixel_rays(intrinsics, height, width) * depth[..., None]
     scene = moved(poses, camera).flatten(1, -2)
-    chosen = torch.from_numpy(rng.integers(scene.shape[1], size=(len(scene), points)))
+    chosen = torch.from_numpy(rng.integers(scene.shape[1], size=(len(scene), _POINTS)))
     return scene.gather(1, chosen[..., None].expand(-1, -1, 3))

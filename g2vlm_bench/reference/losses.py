@@ -6,6 +6,8 @@ is a mean over what is valid, and 0, with a gradient of 0, where nothing is.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -252,6 +254,38 @@ def masks_loss(logits: Tensor, true: Tensor, known: Tensor) -> Tensor:
     overlap = 2 * (chance * target).sum((2, 3, 4)) + 1
     dice = 1 - overlap / (chance.sum((2, 3, 4)) + target.sum((2, 3, 4)) + 1)
     return masked_mean(pixels + dice, known)
+
+
+def shares_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy between what a token says that it shows and the shares of what it shows.
+
+    Args:
+        logits: `(B, V, N, names)`, row by row; squares of pixels in that grid.
+        labels: `(B, V, H, W)` number of what each pixel shows.
+    """
+    names = logits.shape[-1]
+    scenes, views, height, width = labels.shape
+    edge = math.isqrt(height * width // logits.shape[2])
+    cells = labels.view(scenes, views, height // edge, edge, width // edge, edge)
+    cells = cells.transpose(3, 4).reshape(scenes, views, -1, edge * edge)
+    shares = F.one_hot(cells, names).float().mean(-2)
+    return -(shares * logits.float().log_softmax(-1)).sum(-1).mean()
+
+
+def masked_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
+    """Mean square error of the pixels of hidden patches, each of which is told as a whole.
+
+    Args:
+        predicted: `(B, V, N, 3 P P)`.
+        images: `(B, V, 3, H, W)`.
+        hidden: `(B, V, N)` bool.
+
+    Source: He et al., masked autoencoders (2022), section 3, without their norm of each patch.
+    """
+    edge = math.isqrt(predicted.shape[-1] // 3)
+    cells = F.pixel_unshuffle(images.flatten(0, 1), edge).flatten(2).transpose(1, 2)
+    error = (predicted.float() - cells.view_as(predicted)).square().mean(-1)
+    return masked_mean(error, hidden)
 
 
 def _relative(poses: Tensor) -> Tensor:

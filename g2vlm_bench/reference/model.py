@@ -64,6 +64,7 @@ class Output:
         text: `(B, Q, L, C)` tokens behind the decoder, for masks.
         semantic: `(B, V, M, C)` likewise, for auxiliary readouts.
         patches: `(B, V, N, C)` likewise.
+        embedding: `(B, D)` unit vectors of what was given but words, as `embed_images` makes them.
     """
 
     geometry: Geometry
@@ -74,6 +75,7 @@ class Output:
     text: Tensor
     semantic: Tensor
     patches: Tensor
+    embedding: Tensor
 
 
 class G2Vlm(nn.Module):
@@ -134,6 +136,7 @@ class G2Vlm(nn.Module):
             text=decoded.text,
             semantic=decoded.semantic,
             patches=decoded.geometric[:, :, 1:],
+            embedding=self._embedding(tokens),
         )
 
     def _encode(self, batch: Batch) -> tuple[Seen, Tokens]:
@@ -198,6 +201,9 @@ class G2Vlm(nn.Module):
         tokens, early = self.trunk.lower(tokens, known)
         places = self._early_places(early, Batch(images=images, intrinsics=intrinsics))
         tokens = self.trunk.upper(tokens, places, known)
+        return self._embedding(tokens)
+
+    def _embedding(self, tokens: Tokens) -> Tensor:
         return _unit(self.embed_image(tokens.semantic.mean((1, 2))))
 
     def embed_clouds(self, cloud: Tensor) -> Tensor:

@@ -1,0 +1,184 @@
+"""Files of a trained model, and of a training that goes on: safetensors and JSON, no pickles."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.reference.config import Config
+from g2vlm_bench.reference.model import G2Vlm
+from g2vlm_bench.reference.tokenizer import Words
+
+WEIGHTS, CONFIG, TOKENIZER, PUBLIC = (
+    "model.safetensors", "config.json", "tokenizer.json", "public_vit",
+)  # fmt: skip
+# A public encoder stands in a folder of its own, in its own format.
+_PUBLIC_PREFIX = "visual.public.vit."
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A trained model with all that it needs.
+
+    Attributes:
+        model: In evaluation mode.
+        words: Its tokenizer.
+        config: Its sizes and how it was trained.
+    """
+
+    model: G2Vlm
+    words: Words
+    config: Config
+
+
+def save_reference(
+    folder: Path, model: G2Vlm, words: Words, config: Config, half: bool = False
+) -> None:
+    """Write a model for use: weights, configuration, tokenizer.
+
+    Args:
+        folder: Is made where missing.
+        model: Its weights.
+        words: Its tokenizer.
+        config: Its configuration.
+        half: Whether weights are written as 16-bit floats, half the size.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if model.visual.public is not None:
+        model.visual.public.vit.save_pretrained(folder / PUBLIC)
+    weights = {
+        name: (value.half() if half and value.is_floating_point() else value).cpu().contiguous()
+        for name, value in _weights(model).items()
+        if not name.startswith(_PUBLIC_PREFIX)
+    }
+    partial = folder / f"{WEIGHTS}.partial"
+    save_file(weights, partial)
+    os.replace(partial, folder / WEIGHTS)
+    (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
+    words.save(folder / TOKENIZER)
+
+
+def load_reference(folder: Path, device: str = "cpu") -> Reference:
+    """Read a model that `save_reference` wrote; knows nothing of the world that it learnt from.
+
+    Args:
+        folder: With weights, configuration and tokenizer.
+        device: Where the model is to run.
+
+    Raises:
+        BenchError: A file is missing, is none of its kind, or the weights are another model's.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=Config)
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, msgspec.DecodeError, SafetensorError) as error:
+        raise BenchError(folder, expected="a trained model", got=str(error)) from None
+    words = Words.load(folder / TOKENIZER)
+    public = folder / PUBLIC
+    model = G2Vlm(config.model, str(public) if public.is_dir() else None)
+    expected = {name for name in _weights(model) if not name.startswith(_PUBLIC_PREFIX)}
+    _put(model, weights, expected, folder / WEIGHTS)
+    return Reference(model.to(device).eval(), words, config)
+
+
+def save_state(
+    path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, str]
+) -> None:
+    """Write all that a training needs to go on, in one file that is replaced as a whole.
+
+    Args:
+        path: The file.
+        modules: All that learns.
+        optimizer: Of its parameters.
+        facts: What else is to be known.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"weights.{name}": value for name, value in _weights(modules).items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+    partial = path.with_suffix(".partial")
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    save_file(whole, partial, metadata=facts)
+    os.replace(partial, path)
+
+
+def load_state(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, str]:
+    """Put back what `save_state` wrote, to the bit; returns its facts.
+
+    Raises:
+        BenchError: The file is none, or another model's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise BenchError(path, expected="the state of a training", got=str(error)) from None
+    _put(modules, _below(tensors, "weights."), set(_weights(modules)), path)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below(tensors, "optimizer.").items():
+        number, _, moment = name.partition(".")
+        state.setdefault(int(number), {})[moment] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    return facts
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """The facts of a state that `save_state` wrote.
+
+    Raises:
+        BenchError: The file is none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise BenchError(path, expected="the state of a training", got=str(error)) from None
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    """Weights by name, those that two modules share under one of their names."""
+    return {
+        name: value.detach()
+        for name, value in (*module.named_parameters(), *module.named_buffers())
+    }
+
+
+def _put(module: nn.Module, weights: dict[str, Tensor], expected: set[str], path: Path) -> None:
+    """Load exactly the expected weights.
+
+    Raises:
+        BenchError: There are others, or of another shape.
+    """
+    odd = sorted(expected ^ weights.keys())
+    if odd:
+        more = f"{odd[0]} and {len(odd) - 1} others are not in both"
+        raise BenchError(path, expected="the weights of its configuration", got=more)
+    try:
+        module.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise BenchError(path, expected="weights that fit", got=str(error)) from None
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,339 @@
+"""The training loop: one step after another, measured, logged and kept so that it can go on.
+
+What a step does follows from the configuration, the seed and the number of the step alone. So a
+training that was killed and goes on from its last state ends as one that was never killed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.progress import progress
+from g2vlm_bench.reference.checkpoint import (
+    TOKENIZER,
+    load_state,
+    read_facts,
+    save_reference,
+    save_state,
+)
+from g2vlm_bench.reference.config import Config, TrainingConfig
+from g2vlm_bench.reference.feed import COLOR_NUMBERS, KIND_NUMBERS, Drawn, Feeder, training_texts
+from g2vlm_bench.reference.model import G2Vlm
+from g2vlm_bench.reference.objective import Readouts, total_loss
+from g2vlm_bench.reference.tokenizer import Words
+from g2vlm_bench.reference.validation import measure
+
+STATE, LOG = "state.safetensors", "log.jsonl"
+_TEXTS_OF = 512  # scenes whose texts the tokenizer is learnt from
+_LOGGED_EVERY = 20
+_MOST_SKIPPED = 100
+_LOWEST_RATE = 0.01
+# Parameters by name that are no maps between features; decay would only pull them to nothing.
+_NO_DECAY = (
+    "model.language.words.weight", "model.language.places", "model.geometric.queries",
+    "model.camera",
+)  # fmt: skip
+
+Precision = Literal["float32", "bfloat16"]
+_T = TypeVar("_T")
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def batches(self, start: int = 0) -> Generator[Drawn]:
+        """Batches of steps `start`, `start + 1`, ... to the last."""
+        ...
+
+    def validation(self, step: int) -> list[Drawn]:
+        """Batches of scenes never trained on, like those that a step is trained on."""
+        ...
+
+
+class Plan(NamedTuple):
+    """How a training is run, where it changes nothing but what it costs, or is asked for by hand.
+
+    Attributes:
+        device: `cpu`, `cuda`, `cuda:1`.
+        precision: Of what the matrices multiply.
+        seed: Of the weights and of what is drawn.
+        steps: Stop after this many; all stages where None.
+        workers: Processes that render ahead.
+        validate_every: Steps between two measurements.
+        save_every_s: Seconds between two states.
+        half: Whether the final weights are written as 16-bit floats.
+    """
+
+    device: str = "cpu"
+    precision: Precision = "float32"
+    seed: int = 0
+    steps: int | None = None
+    workers: int = 0
+    validate_every: int = 500
+    save_every_s: float = 180.0
+    half: bool = False
+
+
+def make_plan(device: str, precision: str, **others: Any) -> Plan:
+    """A plan whose device and precision are those of this machine where they are `auto`.
+
+    Raises:
+        BenchError: The precision is unknown, or there is no CUDA where it is asked for.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BenchError("--device", expected="one that is here", got=device, fix="Say cpu.")
+    if precision == "auto":
+        precision = "bfloat16" if device.startswith("cuda") else "float32"
+    if precision not in ("float32", "bfloat16"):
+        raise BenchError("--precision", expected="auto, float32 or bfloat16", got=precision)
+    return Plan(device, precision, **others)  # type: ignore[arg-type]
+
+
+class Learner(nn.Module):
+    """All that learns: the model, and the readouts that are left behind."""
+
+    def __init__(self, config: Config, public: str | None) -> None:
+        super().__init__()
+        self.model = G2Vlm(config.model, public)
+        self.readouts = Readouts(config.model, len(COLOR_NUMBERS) + 1, len(KIND_NUMBERS) + 1)
+
+
+def train(
+    config: Config,
+    out: Path,
+    plan: Plan,
+    public: str | None = None,
+    pictures: Path | None = None,
+    said: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Train a model, or go on with one; writes all that `load_reference` reads.
+
+    Args:
+        config: Sizes and curriculum.
+        out: Folder of the state, the log and the model.
+        plan: How it is run.
+        public: Source of a public vision transformer for the visual encoder.
+        pictures: A folder of pictures to learn from without truth, in place of the world.
+        said: Is told each measurement, in one line.
+
+    Raises:
+        BenchError: The folder holds another training, or the loss is no number any more.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    words = _words(config, out / TOKENIZER)
+    source: Source
+    if pictures is None:
+        source = Feeder(config, words, plan.seed, plan.workers)
+    else:
+        from g2vlm_bench.reference.pictures import PictureFeeder, self_supervised
+
+        config = self_supervised(config)
+        source = PictureFeeder(pictures, config, plan.seed)
+    torch.manual_seed(plan.seed)
+    learner = Learner(config, public).to(plan.device)
+    run = Run(config, plan, learner, source, out, said)
+    run.resume()
+    run.go()
+    save_reference(out, learner.model, words, config, plan.half)
+
+
+def _words(config: Config, path: Path) -> Words:
+    """The tokenizer, learnt from the training split's texts where it is not there yet."""
+    if path.is_file():
+        return Words.load(path)
+    words = Words.learn(training_texts(_TEXTS_OF))
+    if len(words) > config.model.vocabulary:
+        raise BenchError(
+            "model.vocabulary", expected=f"at least {len(words)}", got=config.model.vocabulary
+        )
+    words.save(path)
+    return words
+
+
+class Run:
+    """A training that is under way.
+
+    Args:
+        config: Sizes and curriculum.
+        plan: How it is run.
+        learner: Whose weights are changed.
+        source: Of batches.
+        out: Folder of the state and the log.
+        said: Is told each measurement.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        plan: Plan,
+        learner: Learner,
+        source: Source,
+        out: Path,
+        said: Callable[[str], None],
+    ) -> None:
+        self.config, self.plan, self.learner, self.source = config, plan, learner, source
+        self.out, self.said = out, said
+        training = config.training
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(learner, training.weight_decay), training.learning_rate, (0.9, 0.98)
+        )
+        self.all_steps = sum(stage.steps for stage in training.stages)
+        self.last = min(plan.steps or self.all_steps, self.all_steps)
+        self.step = 0
+        self.skipped = 0
+        self._in_a_row = 0
+        self._identity = {
+            "config": msgspec.json.encode(config).decode(),
+            "seed": str(plan.seed),
+            "precision": plan.precision,
+        }
+
+    def resume(self) -> None:
+        """Go on where the folder's last state stands; the log is cut back to it.
+
+        Raises:
+            BenchError: The state is of another configuration, seed or precision.
+        """
+        path = self.out / STATE
+        kept: list[bytes] = []
+        if path.is_file():
+            facts = read_facts(path)
+            for name, value in self._identity.items():
+                if facts.get(name) != value:
+                    raise BenchError(
+                        path, expected=f"a training of the same {name}", got="another",
+                        fix="Give --out a new folder, or remove this one.",
+                    )  # fmt: skip
+            load_state(path, self.learner, self.optimizer)
+            self.step, self.skipped = int(facts["step"]), int(facts["skipped"])
+            lines = (self.out / LOG).read_bytes().splitlines()
+            kept = [line for line in lines if msgspec.json.decode(line)["step"] <= self.step]
+        (self.out / LOG).write_bytes(b"".join(line + b"\n" for line in kept))
+
+    def go(self) -> None:
+        """Take steps until the last one is done."""
+        if self.step >= self.last:
+            return
+        saved = began = time.monotonic()
+        with (
+            progress("train", self.last, self.step) as advance,
+            closing(self.source.batches(self.step)) as batches,
+        ):
+            for drawn in batches:
+                parts = self.take(on_device(drawn, self.plan.device))
+                self.step += 1
+                advance(1)
+                if self.step % _LOGGED_EVERY == 0 or self.step == self.last:
+                    self._log(parts | {"minutes": (time.monotonic() - began) / 60})
+                if self.step % self.plan.validate_every == 0 or self.step == self.last:
+                    self._validate()
+                if time.monotonic() - saved > self.plan.save_every_s or self.step == self.last:
+                    self.save()
+                    saved = time.monotonic()
+                if self.step == self.last:
+                    return
+
+    def take(self, drawn: Drawn) -> dict[str, float]:
+        """One step; one whose loss or gradient is no number changes nothing and is counted.
+
+        Raises:
+            BenchError: Too many steps in a row were none.
+        """
+        rate = learning_rate(self.step, self.all_steps, self.config.training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        model, readouts = self.learner.model, self.learner.readouts
+        with self._precision():
+            output = model(drawn.inputs, drawn.refinements)
+            loss, parts = total_loss(model, readouts, output, drawn, self.config.training.losses)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.config.training.clip)
+        if bool(torch.isfinite(loss) & torch.isfinite(norm)):
+            self.optimizer.step()
+            self._in_a_row = 0
+        else:
+            self.skipped += 1
+            self._in_a_row += 1
+            if self._in_a_row >= _MOST_SKIPPED:
+                raise BenchError(
+                    "training", expected="a loss that is a number",
+                    got=f"none in {_MOST_SKIPPED} steps",
+                    fix="Lower training.learning_rate, or go on from an earlier state.",
+                )  # fmt: skip
+        self.optimizer.zero_grad(set_to_none=True)
+        numbers = {"loss": loss, **parts, "gradient": norm}
+        return {name: float(value.detach()) for name, value in numbers.items()} | {"rate": rate}
+
+    def save(self) -> None:
+        """Write the state."""
+        facts = self._identity | {"step": str(self.step), "skipped": str(self.skipped)}
+        save_state(self.out / STATE, self.learner, self.optimizer, facts)
+
+    def _precision(self) -> torch.autocast:
+        half = self.plan.precision == "bfloat16"
+        return torch.autocast(torch.device(self.plan.device).type, torch.bfloat16, enabled=half)
+
+    def _validate(self) -> None:
+        batches = (
+            on_device(drawn, self.plan.device) for drawn in self.source.validation(self.step - 1)
+        )
+        with self._precision():
+            figures = measure(self.learner.model, batches)
+        self._log({"validation": figures})
+        told = "  ".join(f"{n} {v:.3f}" for n, v in figures.items() if "/" not in n)
+        self.said(f"step {self.step}  {told}")
+
+    def _log(self, facts: dict[str, Any]) -> None:
+        with (self.out / LOG).open("ab") as file:
+            line = {"step": self.step, "skipped": self.skipped, **facts}
+            file.write(msgspec.json.encode(line) + b"\n")
+
+
+def learning_rate(step: int, steps: int, training: TrainingConfig) -> float:
+    """Linear to the highest, then a cosine down to a hundredth of it.
+
+    >>> from g2vlm_bench.reference.config import Stage
+    >>> plain = TrainingConfig(stages=(Stage(steps=100, side=64, scenes=1),), warm_up=10)
+    >>> [round(learning_rate(step, 100, plain), 6) for step in (0, 9, 55, 100)]
+    [0.0001, 0.001, 0.000505, 1e-05]
+    """
+    if step < training.warm_up:
+        return training.learning_rate * (step + 1) / training.warm_up
+    done = (step - training.warm_up) / max(steps - training.warm_up, 1)
+    falling = (1 + math.cos(math.pi * min(done, 1))) / 2
+    return training.learning_rate * (_LOWEST_RATE + (1 - _LOWEST_RATE) * falling)
+
+
+def parameter_groups(learner: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Parameters with weight decay, and biases, norms and embeddings without."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in learner.named_parameters():
+        (free if parameter.ndim < 2 or name in _NO_DECAY else decayed).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+
+
+def on_device(value: _T, device: str) -> _T:
+    """The same dataclass with its tensors on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)  # type: ignore[return-value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    moved = {each.name: on_device(getattr(value, each.name), device) for each in fields(value)}
+    return type(value)(**moved)
