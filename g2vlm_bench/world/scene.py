@@ -85,6 +85,12 @@ class Strip:
     points_m: tuple[tuple[float, float], ...]
     dashed: bool
 
+    def line_m(self, per_leg: int) -> NDArray[np.float64]:
+        """Points of its middle line on the floor, `(N, 3)`: evenly spaced ones of each leg."""
+        legs = zip(self.points_m, self.points_m[1:], strict=False)
+        flat = np.concatenate([np.linspace(a, b, per_leg) for a, b in legs])
+        return np.column_stack([flat, np.zeros(len(flat))])
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -197,7 +197,7 @@ def test_the_first_picture_tells_which_path_reaches_the_door() -> None:
 def test_paths_are_as_they_were_drawn_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """Right is as often the shortest as the longest.
 
-    That is drawn first, and hardly a draw finds no place: none is favoured by more than is lost.
+    That is drawn first, and each is as likely to find a place.
     """
     drawn = [draw_task(np.random.default_rng(seed)) for seed in range(6000)]
     for feature in ([task.rank for task in drawn], [task.fates.index("door") for task in drawn]):
@@ -212,7 +212,7 @@ def test_paths_are_as_they_were_drawn_to_be(monkeypatch: pytest.MonkeyPatch) -> 
         )
         rng = np.random.default_rng(rank)
         made = [right_ranks(stage) for _ in range(100) if (stage := make_room(rng, recipe, False))]
-        assert len(made) >= 97
+        assert 60 < len(made) < 90
         assert {ranks[0] for ranks in made} == {rank}
         found += made
     # Of 300 rooms a third has a standard error of 2.7 points.

@@ -14,6 +14,7 @@ from g2vlm_bench.world.candidates import Candidate, Words, claim, either, pick
 from g2vlm_bench.world.language.phrases import Phrase
 from g2vlm_bench.world.language.seen import Seen, picture
 from g2vlm_bench.world.scene import COLORS, WALLS, Body, Camera, Door, Place, Strip
+from g2vlm_bench.world.sight import hides, is_plain
 
 _MIN_WAY = 0.08
 _CLEAR_WAY = 0.45
@@ -85,13 +86,15 @@ def route(seen: Seen) -> Iterator[Candidate]:
     Margins: one path ends within 0.6 m of the door and no thing is within 0.1 m of its middle line;
     each other one has a thing, plain to see, standing on its middle line, no thin leg, or ends a
     metre and more from the door. Each corner of every path, and the foot of the door, is within
-    some picture.
+    some picture, and half of each leg of every path is hidden by nothing in one.
     """
     place = seen.scene.place
     paths = [strip for strip in place.strips if strip.color in COLORS]
     if len({path.color for path in paths}) != len(paths) or len(paths) < 2:
         return
     if not all(_is_framed(seen, (*point, 0.0)) for path in paths for point in path.points_m):
+        return
+    if not all(_is_plain(seen, path) for path in paths):
         return
     free_m = {path.color: _clearance_m(seen.bodies, path, _ON_THE_WAY_M) for path in paths}
     foot_m = {path.color: _clearance_m(seen.clear_any, path, _AT_THE_FOOT_M) for path in paths}
@@ -111,11 +114,19 @@ def route(seen: Seen) -> Iterator[Candidate]:
 
 def _clearance_m(bodies: Sequence[Body], path: Strip, heights_m: Sequence[float]) -> float:
     """Distance from a path's middle line, at some heights, to those that stand on the floor."""
-    legs = zip(path.points_m, path.points_m[1:], strict=False)
-    line = np.concatenate([np.linspace(a, b, 24) for a, b in legs])
-    points = np.concatenate([np.column_stack([line, np.full(len(line), z)]) for z in heights_m])
+    line = path.line_m(24)
+    points = np.concatenate([line + np.array([0.0, 0.0, height]) for height in heights_m])
     gaps = [body.distance_m(points).min() for body in bodies if body.support == 0]
     return float(min(gaps, default=math.inf))
+
+
+def _is_plain(seen: Seen, path: Strip) -> bool:
+    """Whether some picture shows half of each leg of a path, or more."""
+    cameras = (seen.scene.cameras[view] for view in seen.spoken_views)
+    return any(
+        is_plain(np.any([hides(body, camera, [path]) for body in seen.bodies], axis=0))
+        for camera in cameras
+    )
 
 
 def door_foot(place: Place, door: Door) -> tuple[float, float, float]:

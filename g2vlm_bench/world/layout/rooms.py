@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from g2vlm_bench.world.layout.arrange import (
     Arrangement,
@@ -31,6 +33,7 @@ from g2vlm_bench.world.layout.solids import Solid, beside, disc, outline
 from g2vlm_bench.world.layout.stage import Stage
 from g2vlm_bench.world.scene import COLORS, WALLS, Body, Camera, Light, Place, Strip, Texture
 from g2vlm_bench.world.shapes import Vector
+from g2vlm_bench.world.sight import hides, is_plain
 
 Tones = tuple[Vector, Vector]
 
@@ -47,8 +50,8 @@ _WALLS: tuple[Tones, ...] = (
     ((0.82, 0.85, 0.78), (0.77, 0.81, 0.73)),
     ((0.88, 0.81, 0.78), (0.84, 0.76, 0.73)),
 )
-_ROUTES_CHANCE = 0.47
-_ROUTES_TRIES = 60
+_ROUTES_CHANCE = 0.58
+_ROUTES_TRIES, _SIGHT_TRIES = 60, 6
 _CLEARANCE_M = 0.5
 # What stands on a path fills this share of the first picture, or nearly: 8 x 8 of 96 x 96 pixels.
 _PLAIN = 0.007
@@ -75,18 +78,22 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
     arrangement = Arrangement(place.half_m, ceiling, 0.03, _WALKWAY_M, ride_chance=piled)
     cast.sort(key=lambda pair: rng.random() - piled * _CARRIES.get(pair[1], 0))
     arrangement.keep_clear = [threshold(place, door) for door in place.doors]
-    eye = None
+    eye, hidden = None, np.zeros((1, 1), bool)
     if with_routes:
         eye = draw_eye(rng, place)
         routes = eye and _lay_routes(rng, arrangement, place, eye, cast, recipe)
-        if not routes:
+        if not (eye and routes):
             return None
         place, arrangement = routes
+        for body in arrangement.bodies:
+            hidden = hidden | hides(body, eye, place.strips)
     for pair in cast:
         body = draw_body(rng, arrangement, pair, recipe)
         put = _put_at_wall if body.kind == "shelf" and rng.random() < 0.5 else put_somewhere
-        if not put(rng, arrangement, body):
+        there = _put_in_sight(rng, arrangement, body, put, eye, hidden, place.strips)
+        if there is None:
             return None
+        arrangement, hidden = there
     return Stage(
         place,
         arrangement,
@@ -250,6 +257,26 @@ def _fills(eye: Camera, body: Body) -> float:
     """Share of a camera's picture that a thing fills, by its width, height and distance alone."""
     across = 2 * math.tan(math.radians(eye.fov_deg) / 2) * math.dist(eye.position_m, body.base_m)
     return min(body.extent_m[:2]) * body.extent_m[2] / across**2
+
+
+def _put_in_sight(
+    rng: np.random.Generator,
+    arrangement: Arrangement,
+    body: Body,
+    put: Callable[[np.random.Generator, Arrangement, Body], bool],
+    eye: Camera | None,
+    hidden: NDArray[np.bool_],
+    strips: Sequence[Strip],
+) -> tuple[Arrangement, NDArray[np.bool_]] | None:
+    """Put a body where it leaves the paths in a camera's sight, if there is one and a place."""
+    for _ in range(_SIGHT_TRIES if eye else 1):
+        tried = arrangement.copy()
+        if not put(rng, tried, body):
+            return None
+        now = hidden | hides(tried.bodies[-1], eye, strips) if eye else hidden
+        if is_plain(now):
+            return tried, now
+    return None
 
 
 def _put_at_wall(rng: np.random.Generator, arrangement: Arrangement, body: Body) -> bool:
