@@ -123,8 +123,10 @@ class _Pairing:
             if not paired.all():
                 start, found, places = start[paired], found[paired], places[paired]
             target = self._neighbours.take(places, axis=0)
-            sums += [len(found), found @ found, *start.sum(axis=0), *target.sum(axis=0)]
-            products += target.T @ start
+            # BLAS would wake threads for sums this short, and the search would have to share cores.
+            totals = np.einsum("ni->i", start), np.einsum("ni->i", target)
+            sums += [len(found), np.einsum("n,n->", found, found), *totals[0], *totals[1]]
+            products += np.einsum("ni,nj->ij", target, start)
         count = sums[0]
         if count == 0:
             raise ValueError(f"ICP: expected pairs within {self._reach_m} m, got none")
