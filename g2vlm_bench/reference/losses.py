@@ -92,10 +92,13 @@ def depth_loss(log_depth: Tensor, true_log_depth: Tensor, valid: Tensor) -> Tens
 
 
 def scale_loss(log_depth: Tensor, true_log_depth: Tensor, valid: Tensor) -> Tensor:
-    """Error of the metric scale: `mean |median e|` over scenes."""
-    error = torch.where(valid, log_depth - true_log_depth, torch.nan)
-    middle = error.flatten(1).nanmedian(-1).values
-    return masked_mean(middle.abs().nan_to_num(), middle.isfinite())
+    """Error of the metric scale: `|mean e|`, mean over scenes, e the error of the log depth.
+
+    The mean and not the median, whose gradient would reach a single pixel.
+    """
+    error = torch.where(valid, log_depth - true_log_depth, 0).flatten(1)
+    count = valid.flatten(1).sum(-1)
+    return masked_mean((error.sum(-1) / count.clamp_min(1)).abs(), count > 0)
 
 
 def normals_loss(predicted: Tensor, true: Tensor, valid: Tensor) -> Tensor:
@@ -182,16 +185,23 @@ def consistency_loss(
     inside = (grid.abs() < 1).all(-1) & (depth > 1e-2)
     seen = F.grid_sample(
         log_depth.roll(-1, 1).flatten(0, 1)[:, None], grid.flatten(0, 1).clamp(-2, 2),
-        mode="bilinear", align_corners=False,
+        mode="bilinear", padding_mode="border", align_corners=False,
     )  # fmt: skip
     error = (seen.view_as(depth) - depth.clamp_min(1e-2).log()).abs()
     return masked_mean(error, inside & (error.detach() < 0.1))
 
 
 def field_of_view_loss(log_focal: Tensor, intrinsics: Tensor, shorter_side: int) -> Tensor:
-    """Mean absolute error of the logarithm of the focal length over the shorter side."""
+    """Mean absolute error of the logarithm of the focal length over the shorter side.
+
+    Args:
+        log_focal: `(B, V)`.
+        intrinsics: `(B, V, 3, 3)` pixels, NaN where unknown.
+        shorter_side: Of the picture, pixels.
+    """
     true = (intrinsics[..., 0, 0] / shorter_side).log()
-    return (log_focal - true).abs().mean()
+    known = true.isfinite()
+    return masked_mean((log_focal - torch.where(known, true, 0)).abs(), known)
 
 
 def contrastive_loss(first: Tensor, second: Tensor, log_temperature: Tensor) -> Tensor:
