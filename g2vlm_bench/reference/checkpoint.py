@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,8 @@ def save_state(
         tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
     partial = path.with_suffix(".partial")
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    save_file(whole, partial, metadata=facts)
+    # One entry, because the order of several is not the same on every writing.
+    save_file(whole, partial, metadata={"facts": json.dumps(facts)})
     os.replace(partial, path)
 
 
@@ -124,7 +126,6 @@ def load_state(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer)
 
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise BenchError(path, expected="the state of a training", got=str(error)) from None
@@ -134,7 +135,6 @@ def load_state(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer)
         number, _, moment = name.partition(".")
         state.setdefault(int(number), {})[moment] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    return facts
 
 
 def read_facts(path: Path) -> dict[str, str]:
@@ -147,8 +147,9 @@ def read_facts(path: Path) -> dict[str, str]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except SafetensorError as error:
+            facts: dict[str, str] = json.loads((file.metadata() or {})["facts"])
+            return facts
+    except (SafetensorError, KeyError, ValueError) as error:
         raise BenchError(path, expected="the state of a training", got=str(error)) from None
 
 

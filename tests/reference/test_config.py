@@ -1,0 +1,71 @@
+"""Configurations are read strictly, and those that are shipped are what their names say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.reference.config import Config, config_from, known_configs, load_config
+from g2vlm_bench.reference.model import G2Vlm
+
+SHIPPED = {"nano": (5e6, 10e6), "small": (80e6, 130e6), "base": (600e6, 900e6)}
+
+
+def test_what_is_shipped() -> None:
+    assert known_configs() == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_sizes(name: str) -> None:
+    """Nano fits in 20 MB of 16-bit weights."""
+    config = load_config(name)
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in G2Vlm(config.model).parameters())
+    fewest, most = SHIPPED[name]
+    assert fewest < weights < most
+    assert all(stage.side % config.model.patch == 0 for stage in config.training.stages)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_written_and_read_again(name: str) -> None:
+    config = load_config(name)
+    assert msgspec.json.decode(msgspec.json.encode(config), type=Config) == config
+
+
+def _plain() -> dict:
+    model = {
+        "width": 32, "heads": 4, "visual_layers": 1, "language_layers": 1, "trunk_layers": 2,
+        "decoder_layers": 1, "vocabulary": 9,
+    }  # fmt: skip
+    return {"model": model, "training": {"stages": [{"steps": 1, "side": 32, "scenes": 1}]}}
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "said"),
+    [
+        ("model", "widht", 3, "widht"),
+        ("model", "width", 30, "4 x heads"),
+        ("model", "patch", 7, "patch"),
+        ("model", "trunk_layers", 1, "trunk_layers"),
+        ("training", "losses", {"depth": -1}, "losses"),
+        ("training", "given", 2, "given"),
+        ("training", "stages", [{"steps": 0, "side": 8, "scenes": 1}], "steps"),
+    ],
+)
+def test_what_fits_nothing_is_refused(part: str, key: str, value: object, said: str) -> None:
+    content = _plain()
+    content[part][key] = value
+    with pytest.raises(BenchError, match=said):
+        config_from(content, "mine.yaml")
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(msgspec.yaml.encode(_plain()))
+    assert load_config(str(path)).model.width == 32
+    with pytest.raises(BenchError, match="nano"):
+        load_config("nanno")

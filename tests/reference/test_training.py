@@ -1,0 +1,291 @@
+"""Training: resumed equals unbroken, nothing of the test split, and files that load back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from msgspec import structs
+from PIL import Image
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.mended_torchvision import import_torchvision
+from g2vlm_bench.reference import feed, training
+from g2vlm_bench.reference.checkpoint import load_reference, save_reference
+from g2vlm_bench.reference.config import Config, Stage, TrainingConfig
+from g2vlm_bench.reference.feed import Feeder, training_texts
+from g2vlm_bench.reference.model import Batch, G2Vlm
+from g2vlm_bench.reference.tokenizer import Words
+from g2vlm_bench.reference.training import LOG, STATE, Learner, Plan, Run, parameter_groups, train
+from tests.reference.conftest import TINY
+
+STEPS = 4
+CONFIG = Config(
+    model=structs.replace(TINY, vocabulary=640, longest_text=128),
+    training=TrainingConfig(
+        stages=(
+            Stage(steps=2, side=16, scenes=3, easy=1.0, questions=2),
+            Stage(steps=2, side=16, scenes=2, views=2, questions=2),
+        ),
+        warm_up=2,
+        pool=4,
+    ),
+)
+PLAN = Plan(validate_every=2, save_every_s=0.0, seed=5)
+TEXTS = list(training_texts(16))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "BLOCK", 2)
+    monkeypatch.setattr(feed, "_VALIDATION_BLOCKS", 1)
+    monkeypatch.setattr(training, "training_texts", lambda scenes: TEXTS)
+    monkeypatch.setattr(training, "_LOGGED_EVERY", 1)
+
+
+def _kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let batches end as a process does that is killed while it waits for one."""
+    batches = Feeder.batches
+
+    def dying(self: Feeder, start: int = 0) -> Iterator[feed.Drawn]:
+        for number, drawn in enumerate(batches(self, start), start):
+            if number == step:
+                raise KeyboardInterrupt
+            yield drawn
+
+    monkeypatch.setattr(Feeder, "batches", dying)
+
+
+def _log(folder: Path) -> list[dict]:
+    lines = [msgspec.json.decode(line) for line in (folder / LOG).read_bytes().splitlines()]
+    return [{k: v for k, v in line.items() if k != "minutes"} for line in lines]
+
+
+def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
+    train(CONFIG, tmp_path / "whole", PLAN)
+    with pytest.MonkeyPatch.context() as patch:
+        _kill_before(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(CONFIG, tmp_path / "broken", PLAN)
+    assert not (tmp_path / "broken" / "model.safetensors").exists()
+    # What was logged after the last state is done again.
+    with (tmp_path / "broken" / LOG).open("a") as file:
+        file.write('{"step":4,"skipped":0,"loss":9.0}\n')
+    train(CONFIG, tmp_path / "broken", PLAN)
+    for name in ("model.safetensors", "config.json", "tokenizer.json", STATE):
+        whole, broken = (tmp_path / folder / name for folder in ("whole", "broken"))
+        assert whole.read_bytes() == broken.read_bytes(), name
+    assert _log(tmp_path / "whole") == _log(tmp_path / "broken")
+    assert [line["step"] for line in _log(tmp_path / "whole")] == [1, 2, 2, 3, 4, 4]
+
+
+def test_another_seed_is_another_model_and_no_resumption(tmp_path: Path) -> None:
+    plan = PLAN._replace(steps=1)
+    train(CONFIG, tmp_path / "a", plan)
+    train(CONFIG, tmp_path / "b", plan._replace(seed=6))
+    first, second = ((tmp_path / f / "model.safetensors").read_bytes() for f in "ab")
+    assert first != second
+    with pytest.raises(BenchError, match="same seed"):
+        train(CONFIG, tmp_path / "a", plan._replace(seed=6))
+
+
+def test_no_scene_of_the_test_split_is_ever_made(tmp_path: Path, monkeypatch) -> None:
+    splits = set()
+    made = feed.make_scene
+
+    def spy(seed: int, split: str, *args: object, **kwargs: object) -> object:
+        splits.add(split)
+        return made(seed, split, *args, **kwargs)
+
+    monkeypatch.setattr(feed, "make_scene", spy)
+    monkeypatch.setattr(training, "training_texts", training_texts)
+    monkeypatch.setattr(training, "_TEXTS_OF", 2)
+    train(CONFIG, tmp_path, PLAN)
+    assert splits == {"train", "validation"}
+
+
+def test_what_is_trained_loads_and_answers_alike(tmp_path: Path) -> None:
+    told: list[str] = []
+    train(CONFIG, tmp_path, PLAN._replace(steps=2), said=told.append)
+    assert "step 2" in told[0]
+    assert "abs_rel" in told[0]
+    loaded = load_reference(tmp_path)
+    assert loaded.config == CONFIG
+    assert loaded.words.encode("the red box") == Words.learn(TEXTS).encode("the red box")
+    learner = Learner(CONFIG, None)
+    run = Run(CONFIG, PLAN, learner, Feeder(CONFIG, loaded.words, 5), tmp_path, print)
+    run.resume()
+    batch = Batch(images=torch.rand(1, 2, 3, 16, 16))
+    first, second = (m.eval()(batch).geometry.log_depth for m in (learner.model, loaded.model))
+    torch.testing.assert_close(first, second, atol=0, rtol=0)
+
+
+def test_sixteen_bit_weights_are_half_the_size(tmp_path: Path, make_model) -> None:
+    words = Words.learn(TEXTS)
+    config = structs.replace(CONFIG, model=TINY)
+    model = make_model()
+    sizes = []
+    for half in (False, True):
+        save_reference(tmp_path, model, words, config, half)
+        sizes.append((tmp_path / "model.safetensors").stat().st_size)
+        loaded = load_reference(tmp_path).model
+        for name, value in model.state_dict().items():
+            expected = value.half().float() if half else value
+            torch.testing.assert_close(loaded.state_dict()[name], expected, atol=0, rtol=0)
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+def _without_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def _wider(folder: Path) -> None:
+    wide = structs.replace(CONFIG, model=structs.replace(CONFIG.model, width=48))
+    (folder / "config.json").write_bytes(msgspec.json.encode(wide))
+
+
+def _deeper(folder: Path) -> None:
+    deep = structs.replace(CONFIG, model=structs.replace(CONFIG.model, trunk_layers=6))
+    (folder / "config.json").write_bytes(msgspec.json.encode(deep))
+
+
+def _cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize("spoil", [_without_config, _wider, _deeper, _cut])
+def test_a_folder_that_is_spoilt_is_one_line(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    torch.manual_seed(0)
+    save_reference(tmp_path, G2Vlm(CONFIG.model), Words.learn(TEXTS), CONFIG)
+    spoil(tmp_path)
+    with pytest.raises(BenchError, match="expected"):
+        load_reference(tmp_path)
+
+
+class _Broken(Feeder):
+    """Gives pictures that are no numbers at steps 1 and 2."""
+
+    def batches(self, start: int = 0) -> Iterator[feed.Drawn]:
+        for number, drawn in enumerate(super().batches(start), start):
+            if number in (1, 2):
+                drawn.inputs.images.fill_(torch.nan)
+            yield drawn
+
+
+def test_steps_that_are_no_numbers_change_nothing_and_are_counted(tmp_path, monkeypatch) -> None:
+    words = Words.learn(TEXTS)
+    learner = Learner(CONFIG, None)
+    run = Run(CONFIG, PLAN, learner, _Broken(CONFIG, words, 5), tmp_path, print)
+    before: list[torch.Tensor] = []
+    take = run.take
+
+    def watched(drawn: feed.Drawn) -> dict[str, float]:
+        before.append(learner.model.decoder.words.weight.detach().clone())
+        return take(drawn)
+
+    monkeypatch.setattr(run, "take", watched)
+    run.go()
+    before.append(learner.model.decoder.words.weight.detach())
+    changed = [not torch.equal(*pair) for pair in pairwise(before)]
+    assert changed == [True, False, False, True]
+    assert run.skipped == 2
+    assert all(p.isfinite().all() for p in learner.parameters())
+
+
+def test_a_training_that_never_yields_numbers_stops(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(training, "_MOST_SKIPPED", 2)
+    source = _Broken(CONFIG, Words.learn(TEXTS), 5)
+    run = Run(CONFIG, PLAN, Learner(CONFIG, None), source, tmp_path, print)
+    with pytest.raises(BenchError, match="a loss that is a number"):
+        run.go()
+
+
+def test_biases_norms_and_embeddings_do_not_decay() -> None:
+    learner = Learner(CONFIG, None)
+    decayed, free = parameter_groups(learner, 0.1)
+    names = {id(p): name for name, p in learner.named_parameters()}
+    assert decayed["weight_decay"] == 0.1
+    assert free["weight_decay"] == 0
+    assert len(decayed["params"]) + len(free["params"]) == len(names)
+    assert {names[id(p)] for p in free["params"] if p.ndim > 1} == set(training._NO_DECAY)
+    assert all(p.ndim > 1 for p in decayed["params"])
+
+
+def _pictures(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (folder / "sub").mkdir(parents=True)
+    for name, size in (("a.png", (40, 30)), ("sub/b.jpg", (18, 60))):
+        pixels = rng.integers(256, size=(*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+def test_pictures_without_truth_teach_to_paint(tmp_path: Path, monkeypatch) -> None:
+    """The world is not asked for anything but words."""
+    monkeypatch.setattr(feed, "make_scene", lambda *a, **k: pytest.fail("a scene was made"))
+    train(CONFIG, tmp_path / "out", PLAN, pictures=_pictures(tmp_path / "in"))
+    lines = [line for line in _log(tmp_path / "out") if "loss" in line]
+    assert len(lines) == STEPS
+    assert all(line["masked"] == line["loss"] > 0 for line in lines)
+    assert load_reference(tmp_path / "out").config.training.losses.masked == 1
+    with pytest.raises(BenchError, match="pictures"):
+        train(CONFIG, tmp_path / "out2", PLAN, pictures=tmp_path / "none")
+
+
+def test_painting_is_learnt(tmp_path: Path) -> None:
+    """Of one picture of one colour, after some steps."""
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (20, 20), (200, 40, 90)).save(tmp_path / "in/a.png")
+    stage = Stage(steps=30, side=16, scenes=2)
+    config = structs.replace(
+        CONFIG, training=TrainingConfig(stages=(stage,), warm_up=5, learning_rate=3e-3)
+    )
+    train(config, tmp_path / "out", PLAN._replace(save_every_s=99), pictures=tmp_path / "in")
+    painted = [line["masked"] for line in _log(tmp_path / "out") if "masked" in line]
+    assert painted[-1] < 0.2 * painted[0]
+
+
+def test_a_public_transformer_is_trained_and_loaded(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    import_torchvision()
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    Dinov2Model(Dinov2Config(**sizes, image_size=28, patch_size=14)).save_pretrained(
+        tmp_path / "vit"
+    )
+    out = tmp_path / "out"
+    train(CONFIG, out, PLAN._replace(steps=1), public=str(tmp_path / "vit"))
+    loaded = load_reference(out).model
+    learner = Learner(CONFIG, str(tmp_path / "vit"))
+    untrained = learner.model.visual.public.vit.state_dict()
+    trained = loaded.visual.public.vit.state_dict()
+    assert any(not torch.equal(trained[name], untrained[name]) for name in trained)
+    batch = Batch(images=torch.rand(1, 1, 3, 16, 16))
+    Run(CONFIG, PLAN, learner, Feeder(CONFIG, Words.learn(TEXTS), 5), out, print).resume()
+    torch.testing.assert_close(
+        loaded(batch).geometry.log_depth, learner.model.eval()(batch).geometry.log_depth
+    )
+
+
+def test_the_plan_of_this_machine() -> None:
+    if not torch.cuda.is_available():
+        assert training.make_plan("auto", "auto")[:2] == ("cpu", "float32")
+        with pytest.raises(BenchError, match="cuda"):
+            training.make_plan("cuda", "auto")
+    assert training.make_plan("cpu", "bfloat16", seed=3).seed == 3
+    with pytest.raises(BenchError, match="float8"):
+        training.make_plan("cpu", "float8")
+
+
+def test_a_vocabulary_that_is_too_small_is_said(tmp_path: Path) -> None:
+    small = structs.replace(CONFIG, model=structs.replace(CONFIG.model, vocabulary=50))
+    with pytest.raises(BenchError, match=r"model\.vocabulary"):
+        train(small, tmp_path, PLAN)
