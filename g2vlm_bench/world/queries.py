@@ -131,17 +131,19 @@ def _expressions(seen: Seen) -> Iterator[_Expression]:
     yield from _by_superlative(seen, shown)
 
 
-def _groups(shown: Sequence[Body]) -> Iterator[tuple[str, list[Body]]]:
-    """What is shown under each word that more than one thing fits."""
+def _groups(seen: Seen, shown: Sequence[Body]) -> Iterator[tuple[str, list[Body]]]:
+    """What is shown under each word that more than one thing fits, doors and paths aside."""
     groups: dict[str, list[Body]] = {"object": list(shown)}
     for body in shown:
-        groups.setdefault(body.noun, []).append(body)
-        groups.setdefault(f"{body.color} object", []).append(body)
+        if body.noun not in groups:
+            groups[body.noun] = list(filter(seen.of_kind(body.kind), shown))
+        if body.color not in seen.painted:
+            groups.setdefault(f"{body.color} object", []).append(body)
     yield from ((words, group) for words, group in groups.items() if len(group) >= 2)
 
 
 def _by_relation(seen: Seen, others: Sequence[Body], b: Body) -> Iterator[_Expression]:
-    for words, group in _groups(others):
+    for words, group in _groups(seen, others):
         for relation in _RELATIONS:
             states = [relation_state(seen, relation, body, b) for body in group]
             if states.count(True) == 1 and None not in states:
@@ -169,7 +171,7 @@ def _by_superlative(seen: Seen, shown: Sequence[Body]) -> Iterator[_Expression]:
         ("largest", largest_m, -1.0),
         ("tallest", lambda body: body.extent_m[2], -1.0),
     )
-    for words, group in _groups(shown):
+    for words, group in _groups(seen, shown):
         if not all(body in seen.clear_here for body in group):
             continue
         for said, measure, power in measures:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.world.scene import Body, Camera, Strip
 
-_STEPS, _LEG_POINTS, _HIDDEN_SHARE = 40, 6, 0.5
+_STEPS, _LEG_POINTS, _HIDDEN_SHARE = 40, 6, 0.34
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,21 +40,26 @@ class Sight:
 
 
 def hides(body: Body, camera: Camera, lines: Sequence[Strip]) -> NDArray[np.bool_]:
-    """Which of 6 points of each leg of lines on the floor a body hides from a camera, `(legs, 6)`.
+    """Which of 6 points of each leg of lines on the floor a body hides, `(legs, 6)`."""
+    points = np.concatenate([line.line_m(_LEG_POINTS) for line in lines])
+    return hides_points(body, camera, points).reshape(-1, _LEG_POINTS)
+
+
+def hides_points(body: Body, camera: Camera, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of some points of the world, `(N, 3)`, a body hides from a camera, `(N,)`.
 
     It is looked for at 40 places of the way to each point: what is thinner than a step may be
     missed.
     """
-    points = np.concatenate([line.line_m(_LEG_POINTS) for line in lines])
     eye = np.array(camera.position_m)
     between = eye + np.linspace(0.0, 0.98, _STEPS)[:, None, None] * (points - eye)
     away = np.hypot(*(between[..., axis] - body.base_m[axis] for axis in (0, 1)))
     # A way is mostly far from a body: its parts need not be looked at there.
     inside = (away < body.footprint_radius_m) & (between[..., 2] < body.top_m)
     inside[inside] = body.distance_m(between[inside]) < 0
-    return np.asarray(inside.any(axis=0).reshape(-1, _LEG_POINTS))
+    return np.asarray(inside.any(axis=0))
 
 
 def is_plain(hidden: NDArray[np.bool_]) -> bool:
-    """Whether half of each leg, or more, is left of what `hides` tells of one or more bodies."""
+    """Whether two thirds of each leg are left of what `hides` tells of some bodies."""
     return bool((hidden.mean(axis=1) <= _HIDDEN_SHARE).all())

@@ -69,7 +69,8 @@ def view_change(seen: Seen) -> Iterator[Candidate]:
     """What the next picture shows that this one does not, and which way a thing goes in it.
 
     Margins: a thing that came or went is clear in one picture and fills nothing of the other; the
-    options that did neither are clear in both. A thing goes to a side by 15 % of the picture.
+    options that did neither are clear in both. A thing goes to a side by 15 % of the picture, and
+    both frames hold most of it.
     """
     if seen.view + 1 >= seen.views:
         return
@@ -82,7 +83,8 @@ def view_change(seen: Seen) -> Iterator[Candidate]:
                 yield pick(kind, (kind, right.id), right, wrong, _words(seen))
     for body in both:
         before, after = (_across(seen, body, view) for view in (here, there))
-        if abs(after - before) >= 0.15:
+        whole = all(seen.is_mostly_framed(body, view) for view in (here, there))
+        if whole and abs(after - before) >= 0.15:
             words: Words = {**_words(seen), "a": body}
             fact = ("shifts", body.id)
             answer = _side(after - before)
@@ -115,8 +117,8 @@ def correspondence(seen: Seen) -> Iterator[Candidate]:
     """Where the thing that is leftmost, or at a marked place, of one picture is in the next.
 
     Margins: leftmost by 7 degrees among all that is shown at all; the thing is clear in both
-    pictures; thirds of the picture by 5 % of its width. A marked place is the middle of a solid
-    thing that nothing hides.
+    pictures and mostly in the next one's frame; thirds of the picture by 5 % of its width. A
+    marked place is the middle of a solid thing that nothing hides.
     """
     if seen.view + 1 >= seen.views:
         return
@@ -125,7 +127,7 @@ def correspondence(seen: Seen) -> Iterator[Candidate]:
     shown = [b for b in seen.bodies if not _absent(seen, b, here)]
     for extreme, body in _extremes(seen, shown):
         third = _third(_across(seen, body, there))
-        if body in both and third is not None:
+        if body in both and third is not None and seen.is_mostly_framed(body, there):
             words: Words = {**_words(seen), "extreme": Phrase(f"{extreme} object", (body.id,))}
             fact = ("third", body.id)
             yield either("which_third", fact, third, THIRDS, words, (), [extreme])

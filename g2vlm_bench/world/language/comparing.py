@@ -33,7 +33,8 @@ def comparison(seen: Seen) -> Iterator[Candidate]:
 
     Margins: larger is 25 % more in the largest extent and more in volume; taller is 25 % more in
     height; tops differ by 25 %; nearer to the camera is that of `direction`, closer to a third
-    thing is 30 % in the distance of the middles. All are clear in the picture spoken of.
+    thing is 30 % in the distance of the middles, of what stands still and is mostly in the frame.
+    All are clear in the picture spoken of.
     """
     for a, b in permutations(seen.clear_here, 2):
         yield from _pair(seen, a, b)
@@ -87,6 +88,8 @@ def _closer(seen: Seen, trio: tuple[Body, ...]) -> Iterator[Candidate]:
     """Which of two is closer to a third; not where one touches it."""
     for c in trio:
         a, b = (body for body in trio if body is not c)
+        if not all(seen.is_mostly_framed(x, seen.view) and not seen.moves(x) for x in trio):
+            continue
         far = [math.dist(each.center_m, c.center_m) for each in (a, b)]
         if touch(a, c) or touch(b, c) or max(far) / max(min(far), 1e-9) < DISTANCE_RATIO:
             continue
@@ -100,9 +103,9 @@ def order(seen: Seen) -> Iterator[Candidate]:
 
     Margins: things at the ends of the way stand on the ground, apart by 30 % of its length; the two
     are beside it, between 10 % and 90 % of it and within 30 % of its length, and 15 % of its length
-    apart along it. Nothing of that moves.
+    apart along it. Nothing of that moves, and none of the two is on an end.
     """
-    still = [body for body in seen.clear_any if not seen.scene.body(body.id).path_m]
+    still = [body for body in seen.clear_any if not seen.moves(body)]
     ends: list[Body | None] = [None, *(body for body in still if body.support == 0)]
     for a, b in permutations(ends, 2):
         start, end = (_foot(seen, each) for each in (a, b))
@@ -115,7 +118,8 @@ def order(seen: Seen) -> Iterator[Candidate]:
             offset = _foot(seen, body) - start
             along = float(offset @ way) / length**2
             beside = abs(float(way[0] * offset[1] - way[1] * offset[0])) / length**2
-            if body not in (a, b) and 0.1 < along < 0.9 and beside < _BESIDE:
+            on_an_end = any(end and end.id in seen.below(body) for end in (a, b))
+            if body not in (a, b) and not on_an_end and 0.1 < along < 0.9 and beside < _BESIDE:
                 passed.append((along, body))
         yield from _passed(seen, a, b, passed)
 

@@ -209,7 +209,8 @@ def stability(seen: Seen) -> Iterator[Candidate]:
     Margins: it falls where its middle would go 35 % beyond the edge, it stays within 70 % of the
     way; nothing else may stand on the same top or on it, it does not roll, and no back is in its
     way. A footprint fits with 10 % to spare, and does not
-    where it is 25 % too wide; only tops that have the height for it are asked about.
+    where it is 25 % too wide; only tops that have the height for it are asked about, none of a
+    chair.
     """
     for a in seen.clear_here:
         if a.support and not a.inside and seen.still.body(a.support) in seen.clear_here:
@@ -273,6 +274,8 @@ def _edge_m(a: Body, under: Body, way: NDArray[np.float64]) -> float:
 
 def _could_stand(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
     if not b.surfaces or b.surfaces[0].inside or a.support == b.id or b.id in seen.below(a):
+        return
+    if b.kind == "chair":  # is it its seat or its back that something would stand on?
         return
     foot, top = (sorted(place.half_m) for place in (KINDS[a.kind].foot(a.extent_m), b.surfaces[0]))
     ratios = [mine / its for mine, its in zip(foot, top, strict=True)]

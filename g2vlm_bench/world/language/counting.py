@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from g2vlm_bench.world.candidates import Candidate, Words, claim, counted, pick
-from g2vlm_bench.world.language.phrases import NUMBERS, Phrase, a, plural
+from g2vlm_bench.world.language.phrases import BANDS_UNCLEAR, NUMBERS, Phrase, a, plural
 from g2vlm_bench.world.language.seen import Seen
 from g2vlm_bench.world.layout.recipe import HELD_OUT_PAIRS
 from g2vlm_bench.world.scene import COLORS, MATERIALS, Body
@@ -38,14 +38,20 @@ class _Sort:
 
 
 def _sorts(seen: Seen) -> Iterator[_Sort]:
-    """What can be counted: of a colour, a kind, a material, or both; none hardly shown."""
+    """What can be counted: of a colour, a kind, a material, or both; none hardly shown.
+
+    Not a colour that a door or a painted path has, nor what may have bands that are not plain.
+    """
     kinds = list(dict.fromkeys(body.kind for body in seen.bodies))
     named: list[tuple[str, str, Callable[[Body], bool]]] = []
-    named += [(f"{c} objects", c, _has(color=c)) for c in COLORS]
-    named += [(plural(k), k, _has(kind=k)) for k in KINDS]
-    named += [(f"{m} objects", m, _has(material=m)) for m in MATERIALS if m != "matte"]
-    named += [(f"{m} {plural(k)}", f"{m} {k}", _has(kind=k, material=m))
-              for k in kinds for m in MATERIALS if m != "matte"]  # fmt: skip
+    named += [(f"{c} objects", c, _has(color=c)) for c in COLORS if c not in seen.painted]
+    named += [(plural(k), k, seen.of_kind(k)) for k in KINDS]
+    looks = [m for m in MATERIALS if m != "matte"]
+    unclear = seen.fitting(lambda b: b.kind in BANDS_UNCLEAR and b.material != "matte")
+    if unclear == []:
+        named += [(f"{m} objects", m, _has(material=m)) for m in looks]
+    named += [(f"{m} {plural(k)}", f"{m} {k}", _both(seen.of_kind(k), _has(material=m)))
+              for k in kinds if k not in BANDS_UNCLEAR for m in looks]  # fmt: skip
     for words, feature, fits in named:
         found = seen.fitting(fits)
         if found is not None:
@@ -54,6 +60,10 @@ def _sorts(seen: Seen) -> Iterator[_Sort]:
 
 def _has(**traits: str) -> Callable[[Body], bool]:
     return lambda body: all(getattr(body, key) == value for key, value in traits.items())
+
+
+def _both(*conditions: Callable[[Body], bool]) -> Callable[[Body], bool]:
+    return lambda body: all(fits(body) for fits in conditions)
 
 
 def counting(seen: Seen) -> Iterator[Candidate]:
@@ -118,6 +128,8 @@ def existence(seen: Seen) -> Iterator[Candidate]:
             body = next((b for b in seen.bodies if (b.color, b.kind) == (color, kind)), None)
             if body is not None and body not in seen.clear_any:
                 continue
+            if seen.fitting(_both(seen.of_kind(kind), _has(color=color))) is None:
+                continue
             name = f"{color} {spoken(kind)}"
             meant = () if body is None else (body.id,)
             words: Words = {
@@ -134,21 +146,23 @@ def existence(seen: Seen) -> Iterator[Candidate]:
 def attribute(seen: Seen) -> Iterator[Candidate]:
     """The colour, kind or material of a thing, where the words fit no other thing shown.
 
-    Margins: the thing is clear; options are what other clear things of the scene are like, so that
-    to have seen a colour is not yet to know the answer. No wrong option makes a pair of colour and
-    kind that training never shows.
+    Margins: the thing is clear; materials of people and trees are not asked. Options are what other
+    clear things of the scene are like, so that to have seen a colour is not yet to know the answer.
+    No wrong option makes a pair of colour and kind that training never shows.
     """
     for body in seen.clear_any:
         others = [other for other in seen.clear_any if other is not body]
-        if seen.fitting(_has(kind=body.kind)) == [body]:
+        if seen.is_only(body, seen.of_kind(body.kind)):
             colors = dict.fromkeys(other.color for other in others)
             wrong = [c for c in colors if c != body.color and (c, body.kind) not in HELD_OUT_PAIRS]
             yield from _trait("color", body, body.color, wrong, Phrase(body.noun, (body.id,)))
-        if seen.fitting(_has(color=body.color)) == [body]:
+        named = seen.kindless(body)
+        if named is not None:
             kinds = dict.fromkeys(other.kind for other in others)
             wrong = [k for k in kinds if k != body.kind and (body.color, k) not in HELD_OUT_PAIRS]
-            named = Phrase(f"{body.color} object", (body.id,))
             yield from _trait("kind", body, body.noun, list(map(spoken, wrong)), named)
+        if body.kind in BANDS_UNCLEAR:
+            continue
         wrong = list(dict.fromkeys(o.material for o in others if o.material != body.material))
         yield from _trait("material", body, body.material, wrong, Phrase(body.name, (body.id,)))
 

@@ -49,6 +49,8 @@ def direction(seen: Seen) -> Iterator[Candidate]:
 
 
 def _vertical(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
+    if seen.moves(a) or seen.moves(b):
+        return
     beside = seen.floor_gap_m(a, b) > 0
     for relation, upper, lower in (("above", a, b), ("below", b, a)):
         holds = seen.is_above(upper, lower)
@@ -62,10 +64,12 @@ def _vertical(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
 def own_direction(seen: Seen) -> Iterator[Candidate]:
     """Left, right, in front, behind from the point of view of a thing that has a front.
 
-    Margins: 25 degrees from the border between two sides, and a gap between the two things.
+    Margins: 25 degrees from the border between two sides, and a gap between the two things. The
+    thing with the front is wholly in the frame and not seen from behind; neither thing moves.
     """
-    owners = [body for body in seen.clear_here if KINDS[body.kind].has_front]
-    for owner, a in ((o, a) for o in owners for a in seen.clear_here if a is not o):
+    here = [body for body in seen.clear_here if not seen.moves(body)]
+    owners = [body for body in here if KINDS[body.kind].has_front and _shows_front(seen, body)]
+    for owner, a in ((o, a) for o in owners for a in here if a is not o):
         if touch(a, owner) or seen.floor_gap_m(a, owner) <= 0:
             continue
         front, left = seen.from_own_front(a, owner)
@@ -81,6 +85,10 @@ def own_direction(seen: Seen) -> Iterator[Candidate]:
             for relation, truth in zip(relations, (first, not first), strict=True):
                 said: Words = {**words, "relation": relation}
                 yield claim("own_claim", fact, truth, said, (a, owner), [relation])
+
+
+def _shows_front(seen: Seen, owner: Body) -> bool:
+    return seen.is_framed(owner) and float(owner.in_own_frame(seen.camera.position_m)[0]) >= 0
 
 
 def reference(seen: Seen) -> Iterator[Candidate]:
@@ -106,8 +114,11 @@ def _small_groups(group: list[Body]) -> Iterator[tuple[Body, ...]]:
 
 def _which(seen: Seen, word: str, options: tuple[Body, ...], b: Body) -> Iterator[Candidate]:
     # The phrase must fit no other body in the picture.
-    trait = "color" if word == "color" else "kind"
-    alike = seen.fitting(lambda body: getattr(body, trait) == getattr(options[0], trait))
+    color, kind = options[0].color, options[0].kind
+    if word == "color" and color in seen.painted:
+        return
+    fits = (lambda body: body.color == color) if word == "color" else seen.of_kind(kind)
+    alike = seen.fitting(fits)
     if alike is None or set(alike) - {b} != set(options):
         return
     for relation in _RELATIONS:

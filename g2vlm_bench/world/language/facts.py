@@ -10,6 +10,7 @@ from itertools import permutations
 
 import numpy as np
 
+from g2vlm_bench.world.language.phrases import BANDS_UNCLEAR
 from g2vlm_bench.world.language.seen import HIDES, Seen
 from g2vlm_bench.world.scene import Body, Scene
 from g2vlm_bench.world.sight import Sight
@@ -30,7 +31,8 @@ def scene_facts(scene: Scene, sight: Sight, aspect: float = 1.0) -> frozenset[Fa
 
     - `(red box, is, there)`, `(box, is, there)`, and what it is like: `(red box, is, shiny)`,
       `(red box, is, large)`;
-    - `(box, number, 2)`, `(red object, number, 2)`, where none of them is shown but hardly;
+    - `(box, number, 2)`, `(red object, number, 2)`, where none of them is shown but hardly, nor a
+      door or painted path has that colour;
     - `(red box, on, blue table)`, `(red box, on, floor)`, `(red box, in, blue crate)`;
     - `(a, left of, b)`, `(a, in front of, b)`, `(a, hides, b)` in the first picture.
 
@@ -43,9 +45,14 @@ def scene_facts(scene: Scene, sight: Sight, aspect: float = 1.0) -> frozenset[Fa
     facts = set[Fact]()
     for body in seen.clear_any:
         facts |= {there(body.name), there(body.noun), there(f"{body.color} object")}
-        facts |= {(body.name, "is", body.material), (body.name, "is", body.size)}
+        facts |= {(body.name, "is", trait) for trait in plain_traits(body)}
         facts |= support_facts(seen, body)
     return frozenset(facts | number_facts(seen) | pair_facts(seen))
+
+
+def plain_traits(body: Body) -> list[str]:
+    """Its size, and its material where bands on it can be made out."""
+    return [body.size] if body.kind in BANDS_UNCLEAR else [body.size, body.material]
 
 
 def support_facts(seen: Seen, body: Body) -> set[Fact]:
@@ -62,12 +69,13 @@ def number_facts(seen: Seen) -> set[Fact]:
     """How many there are of each kind and colour that is shown."""
     facts = set[Fact]()
     for body in seen.clear_any:
-        kind, color = body.kind, body.color
-        alike = seen.fitting(lambda b, kind=kind: b.kind == kind)  # type: ignore[misc]
-        painted = seen.fitting(lambda b, color=color: b.color == color)  # type: ignore[misc]
-        for name, found in ((body.noun, alike), (f"{color} object", painted)):
-            if found:
-                facts.add((name, "number", str(len(found))))
+        color = body.color
+        alike = seen.fitting(seen.of_kind(body.kind))
+        if alike:
+            facts.add((body.noun, "number", str(len(alike))))
+        tinted = seen.fitting(lambda b, color=color: b.color == color)  # type: ignore[misc]
+        if tinted and color not in seen.painted:
+            facts.add((f"{color} object", "number", str(len(tinted))))
     return facts
 
 

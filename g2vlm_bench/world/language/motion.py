@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from g2vlm_bench.world.candidates import Candidate, Words, claim, either, pick
 from g2vlm_bench.world.language.phrases import Phrase
 from g2vlm_bench.world.language.seen import Seen, picture
-from g2vlm_bench.world.scene import COLORS, WALLS, Body, Camera, Door, Place, Strip
-from g2vlm_bench.world.sight import hides, is_plain
+from g2vlm_bench.world.language.views import door_foot, in_frame, in_sight
+from g2vlm_bench.world.scene import COLORS, Body, Strip
 
 _MIN_WAY = 0.08
 _CLEAR_WAY = 0.45
@@ -22,6 +22,8 @@ _GOAL_RATIO = 1.3
 _AT_THE_DOOR_M, _AWAY_M, _FREE_M, _SHUT_M = 0.6, 1.0, 0.1, -0.04
 # Heights over a path at which things would be in the way, and at which what stands on it is thick.
 _ON_THE_WAY_M, _AT_THE_FOOT_M = (0.03, 0.2), (0.1,)
+# So many places of a path are looked at, and so many must be seen.
+_LOOKED_AT, _MUST_SEE = 12, 9
 
 
 def trajectory(seen: Seen) -> Iterator[Candidate]:
@@ -86,7 +88,8 @@ def route(seen: Seen) -> Iterator[Candidate]:
     Margins: one path ends within 0.6 m of the door and no thing is within 0.1 m of its middle line;
     each other one has a thing, plain to see, standing on its middle line, no thin leg, or ends a
     metre and more from the door. Each corner of every path, and the foot of the door, is within
-    some picture, and half of each leg of every path is hidden by nothing in one.
+    some picture, and of 12 places along every path its end and 9 in all are seen in one, but
+    for what hides behind the thing that stands on it.
     """
     place = seen.scene.place
     paths = [strip for strip in place.strips if strip.color in COLORS]
@@ -121,30 +124,24 @@ def _clearance_m(bodies: Sequence[Body], path: Strip, heights_m: Sequence[float]
 
 
 def _is_plain(seen: Seen, path: Strip) -> bool:
-    """Whether some picture shows half of each leg of a path, or more."""
-    cameras = (seen.scene.cameras[view] for view in seen.spoken_views)
-    return any(
-        is_plain(np.any([hides(body, camera, [path]) for body in seen.bodies], axis=0))
-        for camera in cameras
-    )
+    """Whether the pictures show a path's end, and most of it."""
+    points = _along(path.line_m(2), _LOOKED_AT)
+    others = [b for b in seen.bodies if _clearance_m([b], path, _AT_THE_FOOT_M) > _SHUT_M]
+    cameras = [seen.scene.cameras[view] for view in seen.spoken_views]
+    shown = [in_sight(others, camera, points, seen.aspect) for camera in cameras]
+    somewhere = np.any(shown, axis=0)
+    return bool(somewhere[-1] and somewhere.sum() >= _MUST_SEE)
 
 
-def door_foot(place: Place, door: Door) -> tuple[float, float, float]:
-    """Middle of a door's lower edge."""
-    half_x, half_y = place.half_m
-    sign = 1 if door.wall in WALLS[:2] else -1
-    if door.wall in ("east", "west"):
-        return sign * half_x, door.along_m, 0.0
-    return door.along_m, sign * half_y, 0.0
+def _along(line: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Evenly spaced points of a line through points, `(N, 3)`."""
+    lengths = np.linalg.norm(np.diff(line, axis=0), axis=1)
+    at = np.linspace(0.0, lengths.sum(), count)
+    ends = np.concatenate([[0.0], np.cumsum(lengths)])
+    return np.column_stack([np.interp(at, ends, line[:, axis]) for axis in range(3)])
 
 
 def _is_framed(seen: Seen, point: tuple[float, float, float]) -> bool:
     """Whether the frame of some picture holds a point."""
-    wide, tall = max(seen.aspect, 1.0), max(1 / seen.aspect, 1.0)
-    for view in seen.spoken_views:
-        camera: Camera = seen.scene.cameras[view]
-        x, y, z = camera.in_camera(point)
-        reach = math.tan(math.radians(camera.fov_deg) / 2) * z
-        if z > 0 and abs(x) < reach * wide and abs(y) < reach * tall:
-            return True
-    return False
+    cameras = (seen.scene.cameras[view] for view in seen.spoken_views)
+    return any(bool(in_frame(camera, [point], seen.aspect)[0]) for camera in cameras)

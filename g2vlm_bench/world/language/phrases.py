@@ -18,6 +18,8 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # Other nouns for a kind; the first of `nouns` is the one that options are named with.
 SYNONYMS: Mapping[str, tuple[str, ...]] = {"sphere": ("ball",), "person": ("pedestrian",)}
+# Bands on what is thin or pointed are not told apart: the material of these is not spoken of.
+BANDS_UNCLEAR = ("person", "tree")
 _SYNONYM_RATE = 0.25
 _MATERIAL_RATE = 0.15
 _HELD_OUT_RATE = 0.5
@@ -115,7 +117,8 @@ def name_in_text(body: Body, rng: np.random.Generator) -> Phrase:
     if nouns and rng.random() < _SYNONYM_RATE:
         noun = nouns[rng.integers(len(nouns))]
     plain = f"{body.color} {noun}"
-    with_material = body.material != "matte" and rng.random() < _MATERIAL_RATE
+    plain_material = body.material != "matte" and body.kind not in BANDS_UNCLEAR
+    with_material = plain_material and rng.random() < _MATERIAL_RATE
     return Phrase(f"{body.material} {plain}" if with_material else plain, (body.id,))
 
 

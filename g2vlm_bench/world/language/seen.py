@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.world.language.phrases import ORDINALS, Phrase
+from g2vlm_bench.world.language.views import (
+    body_share_framed,
+    painted_colors,
+    shows_face,
+)
 from g2vlm_bench.world.scene import Body, Scene
 from g2vlm_bench.world.sight import Sight
 
@@ -23,6 +29,8 @@ MIN_RATIO = 1.15
 HIDES, HIDES_NOT = 0.12, 0.005
 # Above or below what is it: within this share of the lower thing's half width.
 ALIGNED = 0.6
+# Of the box about a thing, this share must be in the frame for its middle or size to be judged.
+MOSTLY_FRAMED = 0.85
 
 
 class Seen:
@@ -54,6 +62,16 @@ class Seen:
         self.is_moving = scene.frames > 1
         self.bodies = [self.still.bodies[i] for i in rng.permutation(len(self.still.bodies))]
         self.colors = list(dict.fromkeys(body.color for body in self.bodies))
+        # From behind, a shelf is a box of its colour to anyone.
+        self._boxlike_colors = {
+            body.color
+            for body in scene.bodies
+            if body.kind == "shelf"
+            and any(
+                sight.share[v, body.id - 1] > 0 and not shows_face(body, scene.cameras[v])
+                for v in range(self.views)
+            )
+        }
         self.clear_here = [body for body in self.bodies if self.is_clear(body, view)]
         together = [view] if self.is_moving else range(self.views)
         self.spoken_views = tuple(together)
@@ -84,10 +102,36 @@ class Seen:
         return f"{min(len(self.spoken_views), 2)} pictures"
 
     def is_clear(self, body: Body, view: int) -> bool:
-        """Whether a view shows enough of a body for a person to name it."""
+        """Whether a view shows enough of a body for a person to name it, on the side that tells.
+
+        A box is not where a shelf of its colour is seen from behind: either could be meant.
+        """
         share = self.sight.share[view, body.id - 1]
         whole = self.visibility[view, body.id - 1]
-        return bool(share >= CLEAR_SHARE and whole >= CLEAR_VISIBILITY)
+        if share < CLEAR_SHARE or whole < CLEAR_VISIBILITY:
+            return False
+        if body.kind == "box":
+            return body.color not in self._boxlike_colors
+        return shows_face(body, self.scene.cameras[view])
+
+    def moves(self, body: Body) -> bool:
+        """Whether it goes from one place to another between the pictures."""
+        return bool(self.scene.body(body.id).path_m)
+
+    def of_kind(self, kind: str) -> Callable[[Body], bool]:
+        """Whether a body is, or may be taken to be, of a kind: a shelf from behind looks a box."""
+        return lambda body: (
+            body.kind == kind
+            or (kind == "box" and body.kind == "shelf" and body not in self.clear_any)
+        )
+
+    @cached_property
+    def painted(self) -> frozenset[str]:
+        """Colours of the doors and painted paths that the pictures show.
+
+        Beside a red door, "the red object" could be the door.
+        """
+        return painted_colors(self.scene.place, self.scene.cameras[: self.views], self.aspect)
 
     def share(self, body: Body) -> float:
         """The largest share of a picture that a body fills, of the pictures spoken of."""
@@ -101,6 +145,14 @@ class Seen:
         """The bodies that are shown and fit; None where one is shown but hardly."""
         shown = [body for body in self.bodies if fits(body) and self.share(body) > 0]
         return shown if all(body in self.clear_any for body in shown) else None
+
+    def is_only(self, body: Body, fits: Callable[[Body], bool]) -> bool:
+        """Whether it alone fits of all that any picture shows, at any moment.
+
+        A question that names no picture is asked of all of them.
+        """
+        ever = [b for b in self.bodies if fits(b) and self.sight.share[:, b.id - 1].any()]
+        return self.fitting(fits) == [body] and ever == [body]
 
     def depth_m(self, body: Body) -> float:
         """Depth of its centre before the camera."""
@@ -121,13 +173,19 @@ class Seen:
 
     def is_framed(self, body: Body) -> bool:
         """Whether the picture's frame holds all of its bounding box."""
-        half = np.array(body.extent_m) / 2
-        corners = [half * (i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]
-        x, y, z = self.camera.in_camera(np.array(corners) @ body.rotation.T + body.center_m).T
-        reach = math.tan(math.radians(self.camera.fov_deg) / 2) * z
-        wide, tall = max(self.aspect, 1.0), max(1 / self.aspect, 1.0)
-        inside = (z > 0) & (np.abs(x) <= wide * reach) & (np.abs(y) <= tall * reach)
-        return bool(inside.all())
+        return body_share_framed(body, self.camera, self.aspect) > 1 - 1e-9
+
+    def is_mostly_framed(self, body: Body, view: int) -> bool:
+        """Whether a view shows it clearly and its frame holds most of its bounding box."""
+        still, camera = self.scene.shot(view)
+        share = body_share_framed(still.body(body.id), camera, self.aspect)
+        return self.is_clear(body, view) and share >= MOSTLY_FRAMED
+
+    @cached_property
+    def measurable(self) -> list[Body]:
+        """The clear bodies that one of the pictures spoken of holds mostly."""
+        views = self.spoken_views
+        return [b for b in self.clear_any if any(self.is_mostly_framed(b, v) for v in views)]
 
     def is_left(self, a: Body, b: Body) -> bool:
         """Whether a is left of b by the margin: by angle, and by a part of the bodies' widths."""
@@ -152,11 +210,14 @@ class Seen:
     def kindless(self, body: Body) -> Phrase | None:
         """A name that does not betray its kind, such as `red object`; None where others fit it.
 
+        Doors and painted paths fit it, too.
+
         Sizes are asked with it: a table's would be guessed from its noun. It is always its colour:
         were a material said where colours repeat, that would tell a full place from an empty one,
         and so a room from a road.
         """
-        if self.fitting(lambda other: other.color == body.color) != [body]:
+        alone = self.is_only(body, lambda other: other.color == body.color)
+        if not alone or body.color in self.painted:
             return None
         return Phrase(f"{body.color} object", (body.id,))
 

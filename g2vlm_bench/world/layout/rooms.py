@@ -50,7 +50,12 @@ _WALLS: tuple[Tones, ...] = (
     ((0.82, 0.85, 0.78), (0.77, 0.81, 0.73)),
     ((0.88, 0.81, 0.78), (0.84, 0.76, 0.73)),
 )
-_ROUTES_CHANCE = 0.58
+# Least and greatest half of a side, and height. Painted paths need a floor to bend on, all of it in
+# one picture, and a picture of a table shows no room: only the others differ much in size.
+Spans = tuple[tuple[float, float], tuple[float, float]]
+_ANY_SPANS: Spans = ((1.8, 4.4), (2.3, 3.8))
+_MEDIUM_SPANS: Spans = ((2.3, 3.5), (2.5, 3.2))
+_ROUTES_CHANCE = 0.62
 _ROUTES_TRIES, _SIGHT_TRIES = 60, 6
 _CLEARANCE_M = 0.5
 # What stands on a path fills this share of the first picture, or nearly: 8 x 8 of 96 x 96 pixels.
@@ -71,7 +76,8 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
     count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
     cast = draw_cast(rng, recipe, count)
     with_routes = not moving and rng.random() < _ROUTES_CHANCE
-    place = _draw_place(rng, "room", doors=1 if with_routes else int(rng.integers(1, 3)))
+    doors = 1 if with_routes else int(rng.integers(1, 3))
+    place = _draw_place(rng, "room", doors, _MEDIUM_SPANS if with_routes else _ANY_SPANS)
     ceiling = place.height_m - _LAMP_ROOM_M
     # From rooms where all is spread out to rooms where all is piled up.
     piled = uniform(rng, 0.3, 1.0)
@@ -114,7 +120,7 @@ def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> St
     """Draw a room with one large table and small things on it; None where not all find a place."""
     count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
     cast = draw_cast(rng, recipe, count - 1)
-    place = _draw_place(rng, "table_top", doors=int(rng.integers(1, 3)))
+    place = _draw_place(rng, "table_top", int(rng.integers(1, 3)), _MEDIUM_SPANS)
     ceiling = place.height_m - _LAMP_ROOM_M
     arrangement = Arrangement(place.half_m, ceiling, gap_m=0.01)
     # Where there is one, a color that nothing on it has.
@@ -145,12 +151,12 @@ def make_table_top(rng: np.random.Generator, recipe: Recipe, moving: bool) -> St
     return Stage(place, arrangement, lamps, draw, clearance_m=0.25, backdrop=1)
 
 
-def _draw_place(rng: np.random.Generator, kind: str, doors: int) -> Place:
+def _draw_place(rng: np.random.Generator, kind: str, doors: int, spans: Spans) -> Place:
     floor = Texture(one_of(rng, _FLOORS), uniform(rng, 0.4, 0.6), angle_deg(rng, 0, 90))
     walls = Texture(one_of(rng, _WALLS), uniform(rng, 0.25, 0.4), 0.0)
     # Half of them are whole millimetres, too: a path ends on the wall, not a hair before it.
-    width, depth = 2 * uniform(rng, 2.3, 3.5), 2 * uniform(rng, 2.3, 3.5)
-    place = Place(kind, width, depth, uniform(rng, 2.5, 3.2), floor, walls)
+    width, depth = 2 * uniform(rng, *spans[0]), 2 * uniform(rng, *spans[0])
+    place = Place(kind, width, depth, uniform(rng, *spans[1]), floor, walls)
     where = [WALLS[i] for i in rng.permutation(len(WALLS))[:doors]]
     return dataclasses.replace(place, doors=tuple(draw_door(rng, place, wall) for wall in where))
 
