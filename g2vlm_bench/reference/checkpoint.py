@@ -116,7 +116,7 @@ def save_state(
     os.replace(partial, path)
 
 
-def load_state(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, str]:
+def load_state(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put back what `save_state` wrote, to the bit; returns its facts.
 
     Raises:

@@ -155,7 +155,6 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
     """
     if split not in ("train", "validation"):
         raise ValueError(f"expected scenes to train on, got the split {split!r}")
-    torch.set_num_threads(1)
     scenes = [_scene(seed, stage, split) for seed in range(number * BLOCK, (number + 1) * BLOCK)]
     sights = look(scenes, stage.views)
     asked = ask(scenes, sights, _QUESTIONS, stage.families or FAMILIES)
@@ -368,10 +367,7 @@ class _Maker:
     def __init__(self, stage: Stage, words: Words, numbers: range, workers: int) -> None:
         self.stage, self.words = stage, words
         self._numbers = iter(numbers)
-        # Not forked: a process that has run torch's threads must not be.
-        self._pool = (
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
-        )
+        self._pool = _workers(workers) if workers else None
         self._ahead: deque[Future[list[Example]]] = deque()
         self._depth = 2 * workers
 
@@ -391,6 +387,13 @@ class _Maker:
                 self._pool.submit(make_block, number, self.stage, "train", self.words)
             )
         return self._ahead.popleft().result()
+
+
+def _workers(count: int) -> ProcessPoolExecutor:
+    """Not forked, because a process that has run torch's threads must not be; one thread each."""
+    return ProcessPoolExecutor(
+        count, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    )
 
 
 def draw(
