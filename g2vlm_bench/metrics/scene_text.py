@@ -76,4 +76,4 @@ def chrf(text: str, references: Sequence[str]) -> float:
     from sacrebleu.metrics import CHRF
 
     # Of an empty text sacrebleu makes 0 already; rounding may make a perfect one 100.00000000000001
-    return min(CHRF().sentence_score(text, list(references)).score / 100, 1.0)
+    return min(float(CHRF().sentence_score(text, list(references)).score) / 100, 1.0)

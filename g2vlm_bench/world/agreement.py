@@ -110,7 +110,7 @@ def _draw(found: Sequence[_Found], rng: np.random.Generator) -> _Found:
     if answers:
         answer = bool(answers[rng.integers(len(answers))])
         found = [each for each in found if each[1] is answer]
-    return found[rng.integers(len(found))]
+    return found[int(rng.integers(len(found)))]
 
 
 def _worded(

@@ -124,7 +124,7 @@ def description(shown: Sequence[Shown], asking: Asking) -> Asked:
         references = [describe(each.scene, sight, seed, aspect).text for seed in range(3)]
         target = Target(answer=recount(facts), accepted=tuple(references), facts=facts)
         prompt = "Describe the scene: name the objects and say how they stand to one another."
-        samples.append(_sample(each, "d", lambda target=target: target, {}, question=prompt))
+        samples.append(_sample(each, "d", partial(_given, target), {}, question=prompt))
         texts.append([sorted(facts), references])
     return Asked(samples, texts)
 
@@ -202,7 +202,7 @@ def _whole(shown: Shown, target: Callable[[], Target]) -> Sample:
 
 
 def _sample(
-    shown: Shown, number: str, target: Callable[[], Target], tags: Mapping[str, str], **asked: Any
+    shown: Shown, number: str, target: Callable[[], Target], tags: dict[str, str], **asked: Any
 ) -> Sample:
     """One of several samples of a scene, whose inputs hold words too."""
     name = f"{shown.id}-{number}"
@@ -270,6 +270,10 @@ def _agreement_target(shown: Shown, question: Any) -> Target:
 
 def _object_target(shown: Shown, body: int) -> Target:
     return Target(objects=shown.objects([body]))
+
+
+def _given(target: Target) -> Target:
+    return target
 
 
 def _yes(holds: bool) -> str:
