@@ -73,7 +73,7 @@ def chrf(text: str, references: Sequence[str]) -> float:
     """
     if not references:
         raise ValueError("expected at least one reference, got none")
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     # Of an empty text sacrebleu makes 0 already; rounding may make a perfect one 100.00000000000001
     return min(float(CHRF().sentence_score(text, list(references)).score) / 100, 1.0)
