@@ -45,14 +45,16 @@ def hides(body: Body, camera: Camera, lines: Sequence[Strip]) -> NDArray[np.bool
     return hides_points(body, camera, points).reshape(-1, _LEG_POINTS)
 
 
-def hides_points(body: Body, camera: Camera, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+def hides_points(
+    body: Body, camera: Camera, points: NDArray[np.float64], steps: int = _STEPS
+) -> NDArray[np.bool_]:
     """Which of some points of the world, `(N, 3)`, a body hides from a camera, `(N,)`.
 
-    It is looked for at 40 places of the way to each point: what is thinner than a step may be
-    missed.
+    It is looked for at so many places of the way to each point: what is thinner than a step may
+    be missed.
     """
     eye = np.array(camera.position_m)
-    between = eye + np.linspace(0.0, 0.98, _STEPS)[:, None, None] * (points - eye)
+    between = eye + np.linspace(0.0, 0.98, steps)[:, None, None] * (points - eye)
     away = np.hypot(*(between[..., axis] - body.base_m[axis] for axis in (0, 1)))
     # A way is mostly far from a body: its parts need not be looked at there.
     inside = (away < body.footprint_radius_m) & (between[..., 2] < body.top_m)

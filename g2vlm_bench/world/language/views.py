@@ -15,6 +15,8 @@ from g2vlm_bench.world.sight import hides_points
 _FACED = ("shelf", "sign")
 _FACE_DEG = 20.0
 _WALL_POINTS, _WALL_SEEN = 9, 3
+# A shelf's boards are thinner than a fortieth of the way across a room.
+_STEPS = 240
 
 
 def in_frame(camera: Camera, points_world: ArrayLike, aspect: float) -> NDArray[np.bool_]:
@@ -32,7 +34,7 @@ def in_sight(
     shown = in_frame(camera, points_world, aspect)
     for body in bodies:
         if shown.any():
-            shown[shown] = ~hides_points(body, camera, points_world[shown])
+            shown[shown] = ~hides_points(body, camera, points_world[shown], _STEPS)
     return shown
 
 
