@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "progress": set(),
     "statistics": set(),
     "world": {"sample", "geometry", "data.reader"},
-    # The model itself knows no truth; `feed` and `training` know the world that it learns from.
+    # The model itself knows no truth; `examples` knows the world that it learns from.
     "reference": {"geometry", "world", "progress", "mended_torchvision"},
     "data": {"sample", "geometry", "files", "colmap"},
     "plugins": {"sample", "task", "adapter", "data.reader"},
@@ -165,10 +165,9 @@ def test_each_heavy_dependency_has_its_door(path: Path) -> None:
 
 
 def test_the_reference_model_cannot_see_truth() -> None:
-    """Of its files only those that train it import the world."""
-    trains = {"reference/feed.py", "reference/training.py"}
+    """Of its files only the one that makes what it learns from imports the world."""
     for path in sources():
-        if place(path).startswith("reference/") and place(path) not in trains:
+        if place(path).startswith("reference/") and place(path) != "reference/examples.py":
             assert not any(module.startswith("g2vlm_bench.world") for module, _ in imports(path))
 
 

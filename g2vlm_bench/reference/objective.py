@@ -14,7 +14,7 @@ from g2vlm_bench.reference.decoder import Geometry
 from g2vlm_bench.reference.model import G2Vlm, Output
 
 if TYPE_CHECKING:
-    from g2vlm_bench.reference.feed import Drawn
+    from g2vlm_bench.reference.batches import Drawn
 
 # Each step of refinement weighs twice as much as the one before it.
 _LATER = 2.0

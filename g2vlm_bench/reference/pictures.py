@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.reference.batches import Drawn, hidden_patches
 from g2vlm_bench.reference.config import Config, LossWeights, Stage
-from g2vlm_bench.reference.feed import Drawn, hidden_patches
 from g2vlm_bench.reference.model import Batch
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}

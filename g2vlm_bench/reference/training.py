@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.progress import progress
+from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.checkpoint import (
     TOKENIZER,
     load_state,
@@ -28,7 +29,8 @@ from g2vlm_bench.reference.checkpoint import (
     save_state,
 )
 from g2vlm_bench.reference.config import Config, TrainingConfig
-from g2vlm_bench.reference.feed import COLOR_NUMBERS, KIND_NUMBERS, Drawn, Feeder, training_texts
+from g2vlm_bench.reference.examples import COLOR_NUMBERS, KIND_NUMBERS, training_texts
+from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.model import G2Vlm
 from g2vlm_bench.reference.objective import Readouts, total_loss
 from g2vlm_bench.reference.tokenizer import Words

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.decoder import Geometry
-from g2vlm_bench.reference.feed import Drawn
 from g2vlm_bench.reference.model import G2Vlm, Output
 
 _DELTA = 1.25
@@ -28,10 +28,11 @@ def measure(model: G2Vlm, batches: Iterable[Drawn]) -> dict[str, float]:
 
     Returns:
         `abs_rel` and `delta1` of depth with one scale a picture, the median's; `rotation_deg`
-        between views; `phrase_m` from where a phrase's thing is said to be to its middle, and
-        `phrase_mid_m` of saying the mean place always; `answers` and `answers/<family>`, shares of
-        the questions answered word for word; `recall1` of finding a scene's picture by its caption
-        among its batch.
+        between views; `phrase_m` from where a phrase's thing is said to be to its middle,
+        `phrase_mid_m` of saying the mean place always, and `phrase_hit`, the share of the places
+        said that the first view shows on the thing itself; `answers` and `answers/<family>`,
+        shares of the questions answered word for word; `recall1` of finding a scene's picture by
+        its caption among its batch.
     """
     training = model.training
     model.eval()
@@ -80,11 +81,25 @@ def _phrases(output: Output, drawn: Drawn) -> dict[str, Tensor]:
     last = (known.sum(-1).clamp_min(1) - 1)[..., None, None].expand(-1, -1, 1, 3)
     said = output.word_places.gather(2, last).squeeze(2)[drawn.means]
     true = drawn.places.gather(2, last).squeeze(2)[drawn.means]
-    said, true = said[true.isfinite().all(-1)], true[true.isfinite().all(-1)]
+    there = true.isfinite().all(-1)
+    said, true = said[there], true[there]
     return {
         "phrase_m": (said - true).norm(dim=-1),
         "phrase_mid_m": (true - true.mean(0)).norm(dim=-1),
+        "phrase_hit": _on_mask(said, drawn, there),
     }
+
+
+def _on_mask(places: Tensor, drawn: Drawn, there: Tensor) -> Tensor:
+    """Whether `(n, 3)` places lie, in the first view, on the things of those phrases."""
+    scene = drawn.means.nonzero()[there, 0]
+    image = (drawn.intrinsics[scene, 0] @ places[..., None].float()).squeeze(-1)
+    pixel = (image[:, :2] / image[:, 2:].clamp_min(1e-3)).floor().long()
+    height, width = drawn.masks.shape[-2:]
+    inside = (pixel >= 0).all(-1) & (pixel < pixel.new_tensor([width, height])).all(-1)
+    x, y = pixel[:, 0].clamp(0, width - 1), pixel[:, 1].clamp(0, height - 1)
+    shown = drawn.masks[drawn.means][there, 0]
+    return inside & shown[torch.arange(len(places), device=places.device), y, x]
 
 
 def _answers(output: Output, drawn: Drawn) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.reference.config import ModelConfig
 from g2vlm_bench.reference.encoders import (
     GeometricEncoder,
@@ -63,6 +64,7 @@ def test_sizes_that_patches_do_not_divide_are_refused() -> None:
 
 
 def test_a_public_transformer_takes_the_stems_place(tmp_path: Path) -> None:
+    import_torchvision()
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     tiny = transformers.Dinov2WithRegistersModel(

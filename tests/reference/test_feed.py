@@ -11,10 +11,12 @@ import torch
 from msgspec import structs
 
 from g2vlm_bench.geometry.cameras import project
-from g2vlm_bench.reference import feed
+from g2vlm_bench.reference import examples, feed
+from g2vlm_bench.reference.batches import Drawn, draw
 from g2vlm_bench.reference.config import Config, LossWeights, Stage, TrainingConfig
 from g2vlm_bench.reference.encoders import pixel_rays
-from g2vlm_bench.reference.feed import Drawn, Feeder, draw, make_block, training_texts
+from g2vlm_bench.reference.examples import make_block, training_texts
+from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.world.descriptions import describe
 from g2vlm_bench.world.layout import make_scene
@@ -26,7 +28,7 @@ STAGE = Stage(steps=3, side=32, scenes=2, views=2, questions=3, describes=0.0)
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feed, "BLOCK", 2)
+        patch.setattr(examples, "BLOCK", 2)
         patch.setattr(feed, "_VALIDATION_BLOCKS", 1)
         yield
 
@@ -44,7 +46,7 @@ def config() -> Config:
 
 
 @pytest.fixture(scope="module")
-def block(words: Words) -> list[feed.Example]:
+def block(words: Words) -> list[examples.Example]:
     return make_block(0, STAGE, "train", words)
 
 
@@ -157,13 +159,13 @@ def test_a_step_draws_the_same_wherever_one_starts(config, words) -> None:
 
 def test_validation_scenes_are_others_and_always_the_same(config, words, monkeypatch) -> None:
     splits: list[str] = []
-    made = feed.make_scene
+    made = examples.make_scene
 
     def spy(seed: int, split: str, *args: object, **kwargs: object) -> object:
         splits.append(split)
         return made(seed, split, *args, **kwargs)
 
-    monkeypatch.setattr(feed, "make_scene", spy)
+    monkeypatch.setattr(examples, "make_scene", spy)
     first = Feeder(config, words, 3).validation(0)
     again = Feeder(config, words, 3).validation(5)
     assert set(splits) == {"validation"}
@@ -179,7 +181,7 @@ def test_the_test_split_is_refused(words) -> None:
 def test_easy_scenes_are_rooms_with_few_plain_bodies(words, monkeypatch) -> None:
     scenes = []
     monkeypatch.setattr(
-        feed, "make_scene", lambda *a, **k: scenes.append(make_scene(*a, **k)) or scenes[-1]
+        examples, "make_scene", lambda *a, **k: scenes.append(make_scene(*a, **k)) or scenes[-1]
     )
     make_block(1, structs.replace(STAGE, easy=1.0), "train", words)
     assert {scene.place.kind for scene in scenes} == {"room"}
@@ -195,6 +197,6 @@ def test_families_and_kinds_of_phrase_can_be_chosen(words) -> None:
 def test_every_word_of_other_training_scenes_is_known(words) -> None:
     """A description of a scene that the tokenizer was not learnt from."""
     scene = make_scene(40, "train", "room")
-    text = describe(scene, feed.look([scene], 1)[0], seed=0).text
+    text = describe(scene, examples.look([scene], 1)[0], seed=0).text
     unknown = [number for number in words.encode(text) if number == words.unknown]
     assert len(unknown) <= 0.02 * len(words.encode(text))

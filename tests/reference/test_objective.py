@@ -9,8 +9,8 @@ import torch
 from msgspec import structs
 
 from g2vlm_bench.reference import losses
+from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.config import LossWeights
-from g2vlm_bench.reference.feed import Drawn
 from g2vlm_bench.reference.objective import Readouts, meaning_tokens, total_loss
 from tests.reference.conftest import TINY
 
@@ -63,8 +63,10 @@ def test_the_sum_is_that_of_its_weighted_parts(make_model, readouts, drawn) -> N
     model = make_model()
     loss, parts = total_loss(model, readouts, model(drawn.inputs), drawn, ALL)
     assert set(parts) == {*LossWeights.__struct_fields__, "early"}
-    slow = sum(getattr(ALL, "depth" if n == "early" else n) * float(p) for n, p in parts.items())
-    assert float(loss) == pytest.approx(slow, rel=1e-5)
+    slow = sum(
+        getattr(ALL, "depth" if n == "early" else n) * float(p.detach()) for n, p in parts.items()
+    )
+    assert float(loss.detach()) == pytest.approx(slow, rel=1e-5)
 
 
 def test_every_weight_learns(make_model, readouts, drawn) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from g2vlm_bench import cli
-from g2vlm_bench.reference import feed, training
+from g2vlm_bench.reference import examples, feed, training
 from g2vlm_bench.reference.checkpoint import load_reference
 
 MINE = {
@@ -24,7 +24,7 @@ MINE = {
 
 
 def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr(feed, "BLOCK", 2)
+    monkeypatch.setattr(examples, "BLOCK", 2)
     monkeypatch.setattr(feed, "_VALIDATION_BLOCKS", 1)
     monkeypatch.setattr(training, "_TEXTS_OF", 8)
     monkeypatch.chdir(tmp_path)

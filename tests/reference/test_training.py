@@ -15,10 +15,12 @@ from PIL import Image
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
-from g2vlm_bench.reference import feed, training
+from g2vlm_bench.reference import examples, feed, training
+from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.checkpoint import load_reference, save_reference
 from g2vlm_bench.reference.config import Config, Stage, TrainingConfig
-from g2vlm_bench.reference.feed import Feeder, training_texts
+from g2vlm_bench.reference.examples import training_texts
+from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.model import Batch, G2Vlm
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.reference.training import LOG, STATE, Learner, Plan, Run, parameter_groups, train
@@ -42,7 +44,7 @@ TEXTS = list(training_texts(16))
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "BLOCK", 2)
+    monkeypatch.setattr(examples, "BLOCK", 2)
     monkeypatch.setattr(feed, "_VALIDATION_BLOCKS", 1)
     monkeypatch.setattr(training, "training_texts", lambda scenes: TEXTS)
     monkeypatch.setattr(training, "_LOGGED_EVERY", 1)
@@ -52,7 +54,7 @@ def _kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let batches end as a process does that is killed while it waits for one."""
     batches = Feeder.batches
 
-    def dying(self: Feeder, start: int = 0) -> Iterator[feed.Drawn]:
+    def dying(self: Feeder, start: int = 0) -> Iterator[Drawn]:
         for number, drawn in enumerate(batches(self, start), start):
             if number == step:
                 raise KeyboardInterrupt
@@ -96,13 +98,13 @@ def test_another_seed_is_another_model_and_no_resumption(tmp_path: Path) -> None
 
 def test_no_scene_of_the_test_split_is_ever_made(tmp_path: Path, monkeypatch) -> None:
     splits = set()
-    made = feed.make_scene
+    made = examples.make_scene
 
     def spy(seed: int, split: str, *args: object, **kwargs: object) -> object:
         splits.add(split)
         return made(seed, split, *args, **kwargs)
 
-    monkeypatch.setattr(feed, "make_scene", spy)
+    monkeypatch.setattr(examples, "make_scene", spy)
     monkeypatch.setattr(training, "training_texts", training_texts)
     monkeypatch.setattr(training, "_TEXTS_OF", 2)
     train(CONFIG, tmp_path, PLAN)
@@ -171,7 +173,7 @@ def test_a_folder_that_is_spoilt_is_one_line(tmp_path: Path, spoil: Callable[[Pa
 class _Broken(Feeder):
     """Gives pictures that are no numbers at steps 1 and 2."""
 
-    def batches(self, start: int = 0) -> Iterator[feed.Drawn]:
+    def batches(self, start: int = 0) -> Iterator[Drawn]:
         for number, drawn in enumerate(super().batches(start), start):
             if number in (1, 2):
                 drawn.inputs.images.fill_(torch.nan)
@@ -185,7 +187,7 @@ def test_steps_that_are_no_numbers_change_nothing_and_are_counted(tmp_path, monk
     before: list[torch.Tensor] = []
     take = run.take
 
-    def watched(drawn: feed.Drawn) -> dict[str, float]:
+    def watched(drawn: Drawn) -> dict[str, float]:
         before.append(learner.model.decoder.words.weight.detach().clone())
         return take(drawn)
 
@@ -228,7 +230,7 @@ def _pictures(folder: Path) -> Path:
 
 def test_pictures_without_truth_teach_to_paint(tmp_path: Path, monkeypatch) -> None:
     """The world is not asked for anything but words."""
-    monkeypatch.setattr(feed, "make_scene", lambda *a, **k: pytest.fail("a scene was made"))
+    monkeypatch.setattr(examples, "make_scene", lambda *a, **k: pytest.fail("a scene was made"))
     train(CONFIG, tmp_path / "out", PLAN, pictures=_pictures(tmp_path / "in"))
     lines = [line for line in _log(tmp_path / "out") if "loss" in line]
     assert len(lines) == STEPS

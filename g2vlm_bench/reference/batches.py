@@ -1,0 +1,204 @@
+"""Scenes put together into batches: what the model is given, and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from g2vlm_bench.reference.config import Config, Stage, TrainingConfig
+from g2vlm_bench.reference.decoder import transform
+from g2vlm_bench.reference.encoders import pixel_rays
+from g2vlm_bench.reference.examples import Example, Text
+from g2vlm_bench.reference.model import Batch
+
+# Points of a cloud.
+_POINTS = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A batch with its truth, on the CPU; shapes as in `model.py`.
+
+    Attributes:
+        inputs: What the model is given.
+        depth: `(B, V, H, W)` metres, NaN = none.
+        normals: `(B, V, H, W, 3)`, camera frame, 0 = none.
+        first_from_camera: `(B, V, 4, 4)`.
+        intrinsics: `(B, V, 3, 3)`.
+        answers: `(B, Q, L)` bool, True for words that the model is to say.
+        places: `(B, Q, L, 3)`, NaN where a word speaks of no thing.
+        masks: `(B, Q, V, H, W)` bool of what each text means as a whole.
+        means: `(B, Q)` bool, whether a text means one thing.
+        colors: `(B, V, H, W)` number of the colour that a pixel shows, 0 = the place.
+        kinds: Likewise of the kind.
+        captions: `(B, L)` words.
+        captions_known: `(B, L)` bool.
+        clouds: `(B, S, 3)` points of the scene in the first camera's frame, NaN = padding.
+        plain: `(B,)` bool, scenes that are given as pictures alone, so that what is made of these
+            may be compared with their cloud.
+        families: Family of each text of each scene.
+        refinements: K.
+    """
+
+    inputs: Batch
+    depth: Tensor
+    normals: Tensor
+    first_from_camera: Tensor
+    intrinsics: Tensor
+    answers: Tensor
+    places: Tensor
+    masks: Tensor
+    means: Tensor
+    colors: Tensor
+    kinds: Tensor
+    captions: Tensor
+    captions_known: Tensor
+    clouds: Tensor
+    plain: Tensor
+    families: tuple[tuple[str, ...], ...]
+    refinements: int
+
+
+def draw(
+    examples: Sequence[Example],
+    stage: Stage,
+    config: Config,
+    rng: np.random.Generator,
+) -> Drawn:
+    """Put scenes together into a batch: how many views, which texts, what else is given."""
+    longest, patch, training = config.model.longest_text, config.model.patch, config.training
+    views = int(rng.integers(1, stage.views + 1))
+    describes = bool(rng.random() < stage.describes)
+    texts = [_choose_texts(example, stage, describes, rng) for example in examples]
+    pictures = np.stack([example.images[:views] for example in examples])
+    depth = torch.from_numpy(np.stack([example.depth_m[:views] for example in examples]))
+    intrinsics = torch.from_numpy(np.stack([example.intrinsics[:views] for example in examples]))
+    poses = torch.from_numpy(np.stack([e.first_from_camera[:views] for e in examples]))
+    given = torch.from_numpy(rng.random(len(examples)) < training.given)
+    known = torch.where(given[:, None, None, None], intrinsics, torch.nan)
+    ids = [example.ids[:views] for example in examples]
+    words, words_known, answers, places = _padded(texts, longest)
+    captions, captions_known, *_ = _padded(
+        [[Text(e.caption, len(e.caption), _nowhere(len(e.caption)))] for e in examples],
+        longest,
+    )
+    clouds = _clouds(depth, intrinsics, poses, rng)
+    prior = _prior(depth, training.prior, rng)
+    cloud = _sparse_clouds(clouds, training.prior, rng)
+    return Drawn(
+        inputs=Batch(
+            images=torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).float() / 255,
+            intrinsics=known,
+            depth_prior=prior,
+            cloud=cloud,
+            words=words,
+            words_known=words_known,
+            hide=hidden_patches(len(examples), views, (stage.side // patch) ** 2, training, rng),
+        ),
+        depth=depth,
+        normals=torch.from_numpy(np.stack([e.normals[:views] for e in examples])).float(),
+        first_from_camera=poses,
+        intrinsics=intrinsics,
+        answers=answers,
+        places=places,
+        masks=torch.from_numpy(
+            np.stack(
+                [
+                    np.stack([shown == text.body for text in mine])
+                    for shown, mine in zip(ids, texts, strict=True)
+                ]
+            )
+        ),
+        means=torch.tensor([[text.body > 0 for text in mine] for mine in texts]),
+        colors=torch.from_numpy(
+            np.stack([e.colors[i] for e, i in zip(examples, ids, strict=True)])
+        ),
+        kinds=torch.from_numpy(np.stack([e.kinds[i] for e, i in zip(examples, ids, strict=True)])),
+        captions=captions[:, 0],
+        captions_known=captions_known[:, 0],
+        clouds=clouds,
+        plain=~prior.isfinite().flatten(1).any(1) & torch.tensor(cloud is None),
+        families=tuple(tuple(text.family for text in mine) for mine in texts),
+        refinements=int(rng.integers(stage.refinements + 1)),
+    )
+
+
+def hidden_patches(
+    scenes: int, views: int, patches: int, config: TrainingConfig, rng: np.random.Generator
+) -> Tensor | None:
+    """`(B, V, N)` bool of patches to hide, none where hidden patches do not count."""
+    if config.losses.masked == 0:
+        return None
+    return torch.from_numpy(rng.random((scenes, views, patches)) < config.hidden)
+
+
+def _choose_texts(
+    example: Example, stage: Stage, describes: bool, rng: np.random.Generator
+) -> list[Text]:
+    """Questions, then phrases whose thing is to be found; the description for the first of them."""
+    phrases = _some(example.phrases, min(stage.phrases, stage.questions), rng)
+    chosen = _some(example.questions or (example.description,), stage.questions - len(phrases), rng)
+    if describes and chosen:
+        chosen[0] = example.description
+    return [*chosen, *phrases]
+
+
+def _some(texts: Sequence[Text], count: int, rng: np.random.Generator) -> list[Text]:
+    """So many of them, some twice where there are fewer, none where there is none."""
+    if not texts:
+        return []
+    return [texts[i] for i in rng.choice(len(texts), count, replace=len(texts) < count)]
+
+
+def _padded(texts: Sequence[Sequence[Text]], longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Words, which are known, which are answers, and the places of what they speak of."""
+    length = min(max(len(text.words) for mine in texts for text in mine), longest)
+    shape = (len(texts), len(texts[0]), length)
+    words, answers = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    known, places = np.zeros(shape, bool), np.full((*shape, 3), np.nan, np.float32)
+    for row, mine in enumerate(texts):
+        for column, text in enumerate(mine):
+            count = min(len(text.words), length)
+            words[row, column, :count] = text.words[:count]
+            known[row, column, :count] = True
+            answers[row, column, text.answer : count] = True
+            places[row, column, :count] = text.places[:count]
+    numbers = (words, known, answers, places)
+    first, second, third, fourth = (torch.from_numpy(part) for part in numbers)
+    return first, second, third, fourth
+
+
+def _nowhere(words: int) -> NDArray[np.float32]:
+    return np.full((words, 3), np.nan, np.float32)
+
+
+def _prior(depth: Tensor, chance: float, rng: np.random.Generator) -> Tensor:
+    """Sparse noisy depth for some scenes, none for the others."""
+    given = rng.random(len(depth)) < chance
+    kept = rng.random(depth.shape) < np.exp(rng.uniform(-6, -2, (len(depth), 1, 1, 1)))
+    noise = np.exp(0.03 * rng.standard_normal(depth.shape)).astype(np.float32)
+    known = torch.from_numpy(kept & given[:, None, None, None])
+    return torch.where(known, depth * torch.from_numpy(noise), torch.nan)
+
+
+def _sparse_clouds(clouds: Tensor, chance: float, rng: np.random.Generator) -> Tensor | None:
+    """A few noisy points, for a whole batch or for none of it: they cost as much as a picture."""
+    if rng.random() >= chance:
+        return None
+    few = clouds[:, : _POINTS // 4]
+    noise = np.exp(0.01 * rng.standard_normal(few.shape)).astype(np.float32)
+    return few * torch.from_numpy(noise)
+
+
+def _clouds(depth: Tensor, intrinsics: Tensor, poses: Tensor, rng: np.random.Generator) -> Tensor:
+    """Points drawn from all pixels of a scene, as retrieval hands them out."""
+    height, width = depth.shape[-2:]
+    camera = pixel_rays(intrinsics, height, width) * depth[..., None]
+    scene = transform(poses, camera).flatten(1, -2)
+    chosen = torch.from_numpy(rng.integers(scene.shape[1], size=(len(scene), _POINTS)))
+    return scene.gather(1, chosen[..., None].expand(-1, -1, 3))

@@ -1,0 +1,220 @@
+"""Scenes of the world with pictures, truth and texts, as the model learns from them.
+
+What a block of scenes holds follows from its number and the stage of training alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.geometry.cameras import invert_pose, transform
+from g2vlm_bench.reference.config import Stage
+from g2vlm_bench.reference.tokenizer import Words
+from g2vlm_bench.world.descriptions import describe
+from g2vlm_bench.world.layout import Recipe, make_scene
+from g2vlm_bench.world.queries import captions, queries
+from g2vlm_bench.world.questions import FAMILIES, Question, ask
+from g2vlm_bench.world.renderer import Views, look, render
+from g2vlm_bench.world.scene import COLORS, PLACES, Scene
+from g2vlm_bench.world.shapes import KINDS
+
+BLOCK = 16
+# Questions and phrases of a scene at most.
+QUESTIONS, PHRASES = 12, 4
+# Names of what a patch shows: 0 is the place.
+COLOR_NUMBERS = {name: number for number, name in enumerate(COLORS, start=1)}
+KIND_NUMBERS = {name: number for number, name in enumerate(KINDS, start=1)}
+_EASY = Recipe(bodies=(2, 4), kinds=("box", "sphere", "cylinder", "cone"))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that a scene is trained on.
+
+    Attributes:
+        words: Numbers of its words, prompt and answer.
+        answer: Where the answer begins; the length of the text where none is to be said.
+        places: `(words, 3)` where the thing is that a word speaks of, first camera's frame, NaN for
+            words that speak of none.
+        body: Id of the body that the text as a whole means, 0 for none.
+        family: Of a question whose answer is right or wrong, empty for all other texts.
+    """
+
+    words: tuple[int, ...]
+    answer: int
+    places: NDArray[np.float32]
+    body: int = 0
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A rendered scene with its texts; V views of S x S pixels.
+
+    Attributes:
+        images: `(V, S, S, 3)` uint8.
+        depth_m: `(V, S, S)` float32, NaN = sky.
+        normals: `(V, S, S, 3)` float16, camera frame, 0 = none.
+        ids: `(V, S, S)` uint8 instance ids.
+        intrinsics: `(V, 3, 3)` float32.
+        first_from_camera: `(V, 4, 4)` float32.
+        colors: `(bodies + 1,)` number of each body's colour by id.
+        kinds: Likewise of its kind.
+        questions: With answers.
+        phrases: Each means one body.
+        description: Prompt and text.
+        caption: Words of a text that tells the scene from others.
+    """
+
+    images: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+    normals: NDArray[np.float16]
+    ids: NDArray[np.uint8]
+    intrinsics: NDArray[np.float32]
+    first_from_camera: NDArray[np.float32]
+    colors: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    questions: tuple[Text, ...]
+    phrases: tuple[Text, ...]
+    description: Text
+    caption: tuple[int, ...]
+
+
+def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Example]:
+    """Render the scenes of a block and ask about them.
+
+    Args:
+        number: Scenes `BLOCK * number` and following, of places in turn.
+        stage: How large, how many views, how many easy scenes.
+        split: `train` or `validation`; never `test`.
+        words: Encodes texts.
+
+    Raises:
+        ValueError: The split is the one that models are scored on.
+    """
+    if split not in ("train", "validation"):
+        raise ValueError(f"expected scenes to train on, got the split {split!r}")
+    scenes = [_scene(seed, stage, split) for seed in range(number * BLOCK, (number + 1) * BLOCK)]
+    sights = look(scenes, stage.views)
+    asked = ask(scenes, sights, QUESTIONS, stage.families or FAMILIES)
+    told = captions(scenes, sights, seed=number)
+    shots = [scene.shot(view) for scene in scenes for view in range(stage.views)]
+    views = render(shots, stage.side, stage.side)
+    examples = []
+    for index, (scene, sight) in enumerate(zip(scenes, sights, strict=True)):
+        mine = slice(index * stage.views, (index + 1) * stage.views)
+        first_from_world = invert_pose(views.world_from_camera[mine][0])
+        still = scene.shot(0)[0]
+        middles = transform(np.array([b.center_m for b in still.bodies]), first_from_world)
+        phrases = [
+            _phrase(query.text, query.body, middles, words)
+            for query in queries(scene, sight, PHRASES)
+            if not stage.finds or query.kind in stage.finds
+        ]
+        text = describe(scene, sight, seed=number).text
+        examples.append(
+            Example(
+                **_pictures(views, mine, first_from_world),
+                colors=np.array([0, *(COLOR_NUMBERS[b.color] for b in still.bodies)]),
+                kinds=np.array([0, *(KIND_NUMBERS[b.kind] for b in still.bodies)]),
+                questions=tuple(_question(q, middles, words) for q in asked[index]),
+                phrases=tuple(phrases),
+                description=_description(text, words),
+                caption=tuple(words.encode(told[index] or text)),
+            )
+        )
+    return examples
+
+
+def training_texts(scenes: int) -> Iterator[str]:
+    """Every text that is told or asked of the first scenes of the training split, two views each.
+
+    Args:
+        scenes: How many.
+    """
+    stage = Stage(steps=1, side=8, scenes=1, views=2)
+    for start in range(0, scenes, BLOCK):
+        made = [_scene(seed, stage, "train") for seed in range(start, start + BLOCK)]
+        sights = look(made, stage.views)
+        for scene, sight, asked in zip(made, sights, ask(made, sights, 2 * QUESTIONS), strict=True):
+            for question in asked:
+                yield question.text
+                yield from (*question.choices, str(question.answer))
+            yield from (query.text for query in queries(scene, sight, 2 * PHRASES))
+            yield describe(scene, sight, seed=start).text
+        yield from (told for told in captions(made, sights, seed=start) if told)
+
+
+def _scene(seed: int, stage: Stage, split: str) -> Scene:
+    place = PLACES[seed % len(PLACES)]
+    # Another stream than the scene's own.
+    draw = np.random.default_rng([seed, 5]).random()
+    if draw < stage.easy:
+        return make_scene(seed, split, "room", recipe=_EASY)
+    moving = stage.views > 1 and draw > 0.8
+    return make_scene(seed, split, place, frames=stage.views if moving else 1)
+
+
+def _pictures(
+    views: Views, mine: slice, first_from_world: NDArray[np.float64]
+) -> dict[str, NDArray]:  # type: ignore[type-arg]
+    poses = views.world_from_camera[mine]
+    normals = views.normals_world[mine].numpy().astype(np.float64)
+    in_camera = np.einsum("vhwi,vij->vhwj", normals, poses[:, :3, :3])
+    return {
+        "images": views.rgb[mine].numpy(),
+        "depth_m": views.depth_m[mine].numpy(),
+        "normals": in_camera.astype(np.float16),
+        "ids": views.instance_ids[mine].numpy().astype(np.uint8),
+        "intrinsics": views.intrinsics[mine].astype(np.float32),
+        "first_from_camera": (first_from_world @ poses).astype(np.float32),
+    }
+
+
+def _question(question: Question, middles: NDArray[np.float64], words: Words) -> Text:
+    numbers, spans = words.encode_with_places(question.text)
+    places = np.full((len(numbers) + 1, 3), np.nan, np.float32)
+    for mention in question.where:
+        for index, (start, end) in enumerate(spans, start=1):
+            if start >= mention.start and end <= mention.end and mention.body:
+                places[index] = middles[mention.body - 1]
+    prompt = [words.ask, *numbers]
+    for option, body in zip(question.choices, question.choice_bodies, strict=True):
+        spelled = words.encode(option)
+        prompt += [words.option, *spelled]
+        where = middles[body - 1] if body else np.full(3, np.nan)
+        places = np.concatenate([places, np.full((1, 3), np.nan), [where] * len(spelled)])
+    answer = _number(question.answer) if isinstance(question.answer, float) else question.answer
+    text = _finished(prompt, words.encode(str(answer)), places, words)
+    # A length is never right to the last digit.
+    return text if question.unit else replace(text, family=question.family)
+
+
+def _number(value: float) -> str:
+    """Whole numbers as they are, lengths to a centimetre and a few digits at most."""
+    return f"{value:.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"
+
+
+def _phrase(text: str, body: int, middles: NDArray[np.float64], words: Words) -> Text:
+    """A phrase, and the mark behind it, which is to know where its thing is."""
+    numbers = [words.scene, *words.encode(text), words.answer]
+    places = np.full((len(numbers), 3), np.nan, np.float32)
+    places[-1] = middles[body - 1]
+    return Text(tuple(numbers), len(numbers), places, body)
+
+
+def _description(text: str, words: Words) -> Text:
+    return _finished([words.scene], words.encode(text), np.full((1, 3), np.nan), words)
+
+
+def _finished(
+    prompt: list[int], answer: list[int], places: NDArray[np.floating], words: Words
+) -> Text:
+    numbers = [*prompt, words.answer, *answer, words.end]
+    padded = np.full((len(numbers), 3), np.nan, np.float32)
+    padded[: len(places)] = places
+    return Text(tuple(numbers), len(prompt) + 1, padded)
