@@ -32,7 +32,7 @@ def plot_training(log: Path, out: Path) -> None:
     panels = read_panels(log)
     rows = -(-len(panels) // _COLUMNS)
     figure = Figure(figsize=(4.4 * _COLUMNS, 3.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+    axes = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
     for panel in axes:
         panel.set_visible(False)
     for panel, (title, curves) in zip(axes, panels.items(), strict=False):
