@@ -75,10 +75,10 @@ def read_panels(log: Path) -> dict[str, Curves]:
 
 def _panel(name: str) -> str:
     """Figures of one unit share a panel."""
+    if name.startswith("answers") or name == "phrase_hit":
+        return "answers and places, share right"
     if name.startswith("phrase"):
         return "phrases: error of the place, m"
-    if name.startswith("answers"):
-        return "answers, share right"
     if name.endswith("_deg"):
         return "poses, degrees"
     return "depth and retrieval"

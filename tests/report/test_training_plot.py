@@ -22,7 +22,7 @@ def test_curves(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(LOG)
     panels = read_panels(tmp_path / "log.jsonl")
     assert panels["losses"] == {"loss": [(20, 3.5), (40, 2.5)], "depth": [(20, 0.5), (40, 0.25)]}
-    assert panels["answers, share right"] == {"answers": [(40, 0.5)]}
+    assert panels["answers and places, share right"] == {"answers": [(40, 0.5)]}
     assert len(panels) == 5
     plot_training(tmp_path / "log.jsonl", tmp_path / "log.png")
     with Image.open(tmp_path / "log.png") as picture:
