@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from functools import cache
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise, product
 
 import numpy as np
 import pytest
@@ -22,7 +22,6 @@ from g2vlm_bench.world.layout import (
     make_scene,
     novelty,
 )
-from g2vlm_bench.world.layout import rooms as rooms_module
 from g2vlm_bench.world.layout.rooms import make_room
 from g2vlm_bench.world.layout.routes import draw_task
 from g2vlm_bench.world.layout.stage import Stage
@@ -194,40 +193,50 @@ def test_the_first_picture_tells_which_path_reaches_the_door() -> None:
     assert able >= 0.8 * len(rooms)
 
 
-def test_paths_are_as_they_were_drawn_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Right is as often the shortest as the longest.
+def test_paths_are_as_they_were_drawn_to_be() -> None:
+    """Right is as often the shortest as the longest, and starts as often nearby as far away.
 
-    That is drawn first, and each is as likely to find a place.
+    Both are drawn first, once for a scene, and its room is tried until it is so.
     """
     drawn = [draw_task(np.random.default_rng(seed)) for seed in range(6000)]
-    for feature in ([task.rank for task in drawn], [task.fates.index("door") for task in drawn]):
+    features = [
+        [t.rank for t in drawn],
+        [t.near for t in drawn],
+        [t.fates.index("door") for t in drawn],
+    ]
+    for feature in features:
         assert np.abs(np.bincount(feature) / len(drawn) - 1 / 3).max() < 0.02
-    monkeypatch.setattr(rooms_module, "_ROUTES_CHANCE", 1.0)
-    recipe, found = Recipe((3, 3), ("box", "sphere", "cylinder", "cone")), []
-    for rank in range(3):
-        monkeypatch.setattr(
-            rooms_module,
-            "draw_task",
-            lambda rng, r=rank: dataclasses.replace(draw_task(rng), rank=r),
-        )
-        rng = np.random.default_rng(rank)
-        made = [right_ranks(stage) for _ in range(150) if (stage := make_room(rng, recipe, False))]
-        assert 60 < len(made) < 110
-        assert {ranks[0] for ranks in made} == {rank}
-        found += made
-    # Of 240 rooms a third has a standard error of 3 points.
-    for feature in np.transpose(found):
-        assert np.abs(np.bincount(feature) / len(found) - 1 / 3).max() < 0.09
+    recipe = Recipe((3, 3), ("box", "sphere", "cylinder", "cone"))
+    for rank, near in product(range(3), repeat=2):
+        rng = np.random.default_rng(3 * rank + near)
+        task = dataclasses.replace(draw_task(rng), rank=rank, near=near)
+        tried = (make_room(rng, recipe, False, task) for _ in range(200))
+        made = list(islice(filter(None, tried), 2))
+        assert len(made) == 2
+        for stage in made:
+            length, order, away, _ = right_ranks(stage)
+            assert (length, away, order) == (rank, near, task.fates.index("door"))
+    rooms = [scene for scene in scenes("train", "room", 600) if scene.place.strips]
+    length, order, away, near_door = np.transpose([right_ranks_of(scene) for scene in rooms])
+    # Of some 170 rooms a third has a standard error of 3.6 points.
+    for feature in (length, order, away, near_door):
+        assert np.abs(np.bincount(feature, minlength=3) / len(rooms) - 1 / 3).max() < 0.11
 
 
 def right_ranks(stage: Stage) -> list[int]:
     """How many paths have less than the right one: length, order, start's distance to eye, door."""
-    strips, bodies = stage.place.strips, stage.arrangement.bodies
+    bodies = stage.arrangement.bodies
     assert stage.eye
     scene = Scene("room", "train", 0, stage.place, tuple(bodies), stage.lights, (stage.eye,))
+    return right_ranks_of(scene)
+
+
+def right_ranks_of(scene: Scene) -> list[int]:
+    """The same of a whole scene, whose first camera is the eye."""
+    strips, eye = scene.place.strips, scene.cameras[0].position_m[:2]
     right = [ends_at(scene, strip) for strip in strips].index("door")
     lengths = [sum(math.dist(*leg) for leg in pairwise(strip.points_m)) for strip in strips]
-    away = [math.dist(strip.points_m[0], stage.eye.position_m[:2]) for strip in strips]
+    away = [math.dist(strip.points_m[0], eye) for strip in strips]
     near = [math.dist(strip.points_m[0], strips[right].points_m[-1]) for strip in strips]
     return [
         sum(value < values[right] for value in values) for values in (lengths, range(3), away, near)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from g2vlm_bench.world.layout.recipe import (
 )
 from g2vlm_bench.world.layout.roads import make_road
 from g2vlm_bench.world.layout.rooms import make_room, make_table_top
+from g2vlm_bench.world.layout.routes import draw_task
 from g2vlm_bench.world.layout.stage import Stage
 from g2vlm_bench.world.scene import PLACES, SPLITS, WORLD_VERSION, Body, Camera, Scene
 from g2vlm_bench.world.shapes import Vector
@@ -40,6 +42,8 @@ _MAKERS: Mapping[str, Callable[[np.random.Generator, Recipe, bool], Stage | None
     "road": make_road,
 }
 _ATTEMPTS = 2000
+# So many rooms have painted paths.
+_ROUTES_CHANCE = 0.3
 # More than this would make seeds of different splits meet in numpy's seed sequence.
 _MAX_SEED = 2**63
 
@@ -74,8 +78,13 @@ def make_scene(
         name += f"-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:6]}"
     key = (WORLD_VERSION, SPLITS.index(split), PLACES.index(place), int(frames > 1))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-    for _ in range(_ATTEMPTS):
-        stage = _MAKERS[place](rng, recipe, frames > 1)
+    make = _MAKERS[place]
+    if place == "room" and frames == 1 and rng.random() < _ROUTES_CHANCE:
+        make = partial(make_room, task=draw_task(rng))
+    for attempt in range(_ATTEMPTS):
+        if attempt == _ATTEMPTS // 2:
+            make = _MAKERS[place]  # a recipe may have nothing that could stand on a path
+        stage = make(rng, recipe, frames > 1)
         made = stage and (_shoot(rng, stage) if frames == 1 else _film(rng, stage, frames))
         if stage and made:
             bodies, cameras = made

@@ -25,7 +25,6 @@ from g2vlm_bench.world.layout.routes import (
     draw_door,
     draw_eye,
     draw_routes,
-    draw_task,
     point_along,
     threshold,
 )
@@ -55,8 +54,7 @@ _WALLS: tuple[Tones, ...] = (
 Spans = tuple[tuple[float, float], tuple[float, float]]
 _ANY_SPANS: Spans = ((1.8, 4.4), (2.3, 3.8))
 _MEDIUM_SPANS: Spans = ((2.3, 3.5), (2.5, 3.2))
-_ROUTES_CHANCE = 0.62
-_ROUTES_TRIES, _SIGHT_TRIES = 60, 6
+_ROUTES_TRIES, _SIGHT_TRIES = 120, 6
 _CLEARANCE_M = 0.5
 # What stands on a path fills this share of the first picture, or nearly: 8 x 8 of 96 x 96 pixels.
 _PLAIN = 0.007
@@ -71,13 +69,14 @@ _BLOCKERS = ("box", "sphere", "cylinder", "cone")
 _CARRIES = {"table": 2, "shelf": 2, "chair": 2, "crate": 1, "box": 1, "cylinder": 1}
 
 
-def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage | None:
-    """Draw a furnished room, painted paths in some; None where not all find a place."""
+def make_room(
+    rng: np.random.Generator, recipe: Recipe, moving: bool, task: Task | None = None
+) -> Stage | None:
+    """Draw a furnished room, with painted paths for a task; None where not all find a place."""
     count = int(rng.integers(recipe.bodies[0], recipe.bodies[1] + 1))
     cast = draw_cast(rng, recipe, count)
-    with_routes = not moving and rng.random() < _ROUTES_CHANCE
-    doors = 1 if with_routes else int(rng.integers(1, 3))
-    place = _draw_place(rng, "room", doors, _MEDIUM_SPANS if with_routes else _ANY_SPANS)
+    doors = 1 if task else int(rng.integers(1, 3))
+    place = _draw_place(rng, "room", doors, _MEDIUM_SPANS if task else _ANY_SPANS)
     ceiling = place.height_m - _LAMP_ROOM_M
     # From rooms where all is spread out to rooms where all is piled up.
     piled = uniform(rng, 0.3, 1.0)
@@ -85,9 +84,9 @@ def make_room(rng: np.random.Generator, recipe: Recipe, moving: bool) -> Stage |
     cast.sort(key=lambda pair: rng.random() - piled * _CARRIES.get(pair[1], 0))
     arrangement.keep_clear = [threshold(place, door) for door in place.doors]
     eye, hidden = None, np.zeros((1, 1), bool)
-    if with_routes:
+    if task:
         eye = draw_eye(rng, place)
-        routes = eye and _lay_routes(rng, arrangement, place, eye, cast, recipe)
+        routes = eye and _lay_routes(rng, arrangement, place, eye, cast, recipe, task)
         if not (eye and routes):
             return None
         place, arrangement = routes
@@ -186,13 +185,9 @@ def _lay_routes(
     eye: Camera,
     cast: list[tuple[str, str]],
     recipe: Recipe,
+    task: Task,
 ) -> tuple[Place, Arrangement] | None:
-    """Paint paths on the floor and take from the cast what stands on them.
-
-    What is asked of the paths is drawn once and then tried often: else those that find a place
-    easily would come more often, and the right one would tend to be the shortest.
-    """
-    task = draw_task(rng)
+    """Paint paths on the floor and take from the cast what stands on them."""
     able = [pair for pair in cast if pair[1] in _BLOCKERS]
     blocked = task.fates.count("blocked")
     if len(able) < blocked:

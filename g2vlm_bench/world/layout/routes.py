@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -42,18 +42,25 @@ class Task:
         fates: What becomes of each: `door`, `wall` (it ends at a wall without one) or `blocked` (it
             goes to the door, too, and a body shall stand on it). One of them is `door`.
         rank: How many of the others shall be shorter than the one that reaches the door.
+        near: How many of the others shall start nearer to the first camera than that one.
     """
 
     colors: tuple[str, ...]
     fates: tuple[str, ...]
     rank: int
+    near: int
 
 
 def draw_task(rng: np.random.Generator) -> Task:
-    """Draw what the paths shall be; each place, color and rank is as often the right one's."""
+    """Draw what the paths shall be; each place, color and rank is as often the right one's.
+
+    A scene's is drawn once, however often its room is tried: else the paths that find a place
+    easily would come more often, and the right one would tend to be short, or to start nearby.
+    """
     colors = tuple(_COLORS[i] for i in rng.permutation(len(_COLORS))[:_COUNT])
     fates = ["door", *(one_of(rng, ("wall", "blocked")) for _ in range(_COUNT - 1))]
-    return Task(colors, tuple(fates[i] for i in rng.permutation(_COUNT)), int(rng.integers(_COUNT)))
+    rank, near = (int(number) for number in rng.integers(_COUNT, size=2))
+    return Task(colors, tuple(fates[i] for i in rng.permutation(_COUNT)), rank, near)
 
 
 def draw_eye(rng: np.random.Generator, place: Place) -> Camera | None:
@@ -81,29 +88,53 @@ def draw_routes(
     """Draw three paths, all in the same manner and within a camera's picture.
 
     Returns:
-        The strips; None where they find no place or the right one is not as long as it shall be.
+        The strips; None where they find no place or the right one is not as it shall be.
     """
-    sides = rng.permutation([-_BESIDE_M, 0.0, _BESIDE_M])
-    starts: list[Point] = []
-    strips = []
-    for color, fate, side in zip(task.colors, task.fates, sides, strict=True):
+    ways: list[_Way] = []
+    for side in rng.permutation([-_BESIDE_M, 0.0, _BESIDE_M]):
         # Each could end here or there, so that where it starts tells nothing.
         legs = _last_legs(rng, place, eye, float(side))
-        if legs is None:
+        starts = [way.start for way in ways]
+        start = legs and _draw_start(rng, place, eye, starts, [knee for knee, _ in legs])
+        if not (legs and start):
             return None
-        start = _draw_start(rng, place, eye, starts, [knee for knee, _ in legs])
-        if start is None:
-            return None
-        starts.append(start)
-        knee, end = legs[fate == "wall"]
-        points = (start, *_bend(rng, start, knee), knee, end)
-        corners = tuple((mm(x), mm(y)) for x, y in points)
-        if not all(framed(eye, [(x, y, 0.0) for x, y in corners])):
-            return None
-        strips.append(Strip(color, WIDTH_M, corners, dashed=False))
-    lengths = [length_m(strip) for strip in strips]
-    right = lengths[task.fates.index("door")]
-    return strips if sum(length < right for length in lengths) == task.rank else None
+        ways.append(_Way(start, legs, uniform(rng, -0.3, 0.3) if rng.random() < 0.5 else None))
+    # Which way becomes which path is tried in random order until the right one is as it shall be.
+    orders = list(permutations(ways))
+    for i in rng.permutation(len(orders)):
+        strips = [
+            way.strip(color, to_door=fate != "wall")
+            for way, color, fate in zip(orders[i], task.colors, task.fates, strict=True)
+        ]
+        right = task.fates.index("door")
+        lengths = [length_m(strip) for strip in strips]
+        away = [math.dist(strip.points_m[0], eye.position_m[:2]) for strip in strips]
+        ranks = [sum(value < values[right] for value in values) for values in (lengths, away)]
+        corners = [(x, y, 0.0) for strip in strips for x, y in strip.points_m]
+        if ranks == [task.rank, task.near] and all(framed(eye, corners)):
+            return strips
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A path that could end at the door or elsewhere.
+
+    Attributes:
+        start: Where it starts.
+        legs: Its last leg, knee and end, to the door and to where a door could be.
+        aside: How far it bends off the straight line to the knee; None for not at all.
+    """
+
+    start: Point
+    legs: list[tuple[Point, Point]]
+    aside: float | None
+
+    def strip(self, color: str, to_door: bool) -> Strip:
+        """Paint it to one of its ends."""
+        knee, end = self.legs[not to_door]
+        points = (self.start, *_bend(self.start, knee, self.aside), knee, end)
+        return Strip(color, WIDTH_M, tuple((mm(x), mm(y)) for x, y in points), dashed=False)
 
 
 def length_m(strip: Strip) -> float:
@@ -218,11 +249,10 @@ def _draw_start(
     return None
 
 
-def _bend(rng: np.random.Generator, start: Point, knee: Point) -> tuple[Point, ...]:
-    """A point beside the line from the start to the knee, in half of the paths."""
-    if rng.random() < 0.5:
+def _bend(start: Point, knee: Point, aside: float | None) -> tuple[Point, ...]:
+    """A point beside the middle of the line from the start to the knee."""
+    if aside is None:
         return ()
-    aside = uniform(rng, -0.3, 0.3)
     x, y = knee[0] - start[0], knee[1] - start[1]
     length = math.hypot(x, y)
     return (
