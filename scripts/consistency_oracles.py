@@ -90,9 +90,7 @@ def main() -> None:
             table.add_column(metric, justify="right")
         for name, speak in WORDS.items():
             predictions = [
-                Prediction(
-                    answer=speak(t, *both), depth=(both[0],), ambiguity=Ambiguity.METRIC
-                )
+                Prediction(answer=speak(t, *both), depth=(both[0],), ambiguity=Ambiguity.METRIC)
                 for t, both in zip(targets, depths, strict=True)
             ]
             pool = family.pool(iter(list(zip(targets, predictions, strict=True))))
@@ -108,9 +106,7 @@ def main() -> None:
             ]  # fmt: skip
             columns = aggregate(family.specs, lines).columns
             results = [columns[f"{metric}@{protocol}"].result(seed=0) for metric in METRICS]
-            table.add_row(
-                name, *(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in results)
-            )
+            table.add_row(name, *(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in results))
         console.print(table)
 
 
