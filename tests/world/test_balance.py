@@ -96,8 +96,9 @@ def test_models_of_the_words_stay_at_chance(
     report: ModuleType, train: list[Question], test: list[Question]
 ) -> None:
     rows = list(report.report(train, test))
-    # Paths to doors are too rare for a model here; their colours are held even by pairs.
-    assert {row.family for row in rows} >= set(FAMILIES) - {"route"}
+    # Too rare for a model here: `scripts/balance_report.py` has them at full size.
+    rare = {"route", "own_direction", "view_change"}
+    assert {row.family for row in rows} >= set(FAMILIES) - rare
     for row in rows:
         # Three standard errors: 0.12 for 160 yes or no questions.
         assert row.excess < TOLERANCE + 3 * row.noise, report.table([row])

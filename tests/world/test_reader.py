@@ -92,7 +92,8 @@ def test_points_lie_on_the_scene_and_have_its_normals() -> None:
 def test_question_samples() -> None:
     reader = WorldReader(n=6, content="questions", height=32, width=32, questions_per_scene=5)
     samples = reader.samples("test")
-    assert len({sample.id for sample in samples}) == len(samples) == 30
+    # Up to five of each; a bare room has fewer that nobody would dispute.
+    assert 20 <= len({sample.id for sample in samples}) == len(samples) <= 30
     for sample in samples:
         inputs, target = sample.load_inputs(), sample.load_target()
         assert inputs.question
