@@ -3,23 +3,17 @@
     python benchmarks/depth.py [section...] [--repeats N] [--peers DIR]
 
 Each section runs ours and theirs in turns on the same map of 640 x 480, 10 % of it without truth,
-checks that they agree, and prints median seconds, wall and of the processor, with the ratio of the
-latter to ours. DIR holds MoGe and utils3d, as for scripts/conformance_depth.py; without it there is
-ours alone. A shared machine stretches wall seconds: the load stands in the first line. A section is
-one function that yields races; `@section` enters it into the table.
+checks that they agree, and prints median seconds, of the clock and of all cores, with the median of
+the turns' ratios. DIR holds MoGe and utils3d, as for scripts/conformance_depth.py; without it there
+is ours alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
-import os
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +25,12 @@ PROJECT = Path(__file__).parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "scripts")]
 
 import conformance_depth  # noqa: E402
-
 from g2vlm_bench.geometry import l1_line as exact  # noqa: E402
 from g2vlm_bench.geometry.emulated_alignment import anchored_scale_shift  # noqa: E402
 from g2vlm_bench.plugins import Plugins  # noqa: E402
 from g2vlm_bench.sample import Ambiguity, Prediction, Target  # noqa: E402
 from g2vlm_bench.task import Family, TaskDefinition, load_profile  # noqa: E402
+from races import Race, Sections  # noqa: E402
 
 Map = NDArray[np.float32]
 GRID = 4096
@@ -47,31 +41,10 @@ MOGE_KEYS = {
     "affine": "depth_affine_invariant",
     "affine_disparity": "disparity_affine_invariant",
 }
-
-
-@dataclass(frozen=True)
-class Race:
-    """Several ways of computing the same numbers.
-
-    Attributes:
-        title: what is computed, of how much.
-        runners: name -> function without arguments; the first is ours.
-        agree: largest relative difference from ours that is called agreement.
-    """
-
-    title: str
-    runners: dict[str, Callable[[], dict[str, float]]]
-    agree: float
-
-
-Section = Callable[[argparse.Namespace], Iterator[Race]]
-SECTIONS: dict[str, Section] = {}
-
-
-def section(make: Section) -> Section:
-    """Enter a function into the table of sections under its name."""
-    SECTIONS[make.__name__] = make
-    return make
+# Losses and errors are far below 1, so differences are relative to the numbers themselves.
+UNIT = 1e-12
+SECTIONS = Sections()
+section = SECTIONS.section
 
 
 # ------------------------------------------------------------------------------------ sections
@@ -109,7 +82,7 @@ def _line_race(
         if options.peers is not None:
             runners["MoGe align_depth_affine"] = _moge_line(options.peers, values, truth, loss)
     # Where predictions are tied MoGe's rule draws another line, whose loss is up to 1 % larger.
-    return Race(f"L1 scale + shift, {title}", runners, 0.02)
+    return Race(f"L1 scale + shift, {title}", runners, 0.02, UNIT)
 
 
 def _moge_line(
@@ -143,7 +116,7 @@ def moge_depth(options: argparse.Namespace) -> Iterator[Race]:
                 runners["MoGe compute_metrics"] = _moge(options.peers, predicted, true, edges)
             also = " + boundary F1 of radius 1, 2, 3" if edges else ""
             # In single precision a ratio of just 1.25 may fall on the other side.
-            yield Race(f"MoGe's four depth protocols{also}, {kind}", runners, 1e-4)
+            yield Race(f"MoGe's four depth protocols{also}, {kind}", runners, 1e-4, UNIT)
 
 
 def _ours(families: list[Family], predicted: Map, true: Map) -> Callable[[], dict[str, float]]:
@@ -213,7 +186,7 @@ def batch(options: argparse.Namespace) -> Iterator[Race]:
 
     together()  # Loading its kernels is no part of it.
     runners = {f"evaluate_depth_batch on {device}": together, "the harness, one by one": apart}
-    yield Race("Eight maps of 640 x 480 under median scale, four metrics", runners, 1e-6)
+    yield Race("Eight maps of 640 x 480 under median scale, four metrics", runners, 1e-6, UNIT)
 
 
 # ---------------------------------------------------------------------------------------- data
@@ -255,51 +228,11 @@ def family(metrics: list[str], names: list[str]) -> Family:
     return plugins.family(definition, check_headline=False)
 
 
-# ------------------------------------------------------------------------------------- running
-
-
-def run(race: Race, repeats: int) -> None:
-    """Let the runners run in turns and print medians, ratios and the largest difference."""
-    walls: dict[str, list[float]] = {name: [] for name in race.runners}
-    busy: dict[str, list[float]] = {name: [] for name in race.runners}
-    numbers: dict[str, dict[str, float]] = {}
-    for _ in range(repeats):
-        for name, runner in race.runners.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            numbers[name] = runner()
-            walls[name].append(time.perf_counter() - wall)
-            busy[name].append(time.process_time() - processor)
-    ours, reference = next(iter(numbers.items()))
-    own = statistics.median(busy[ours])
-    print(f"\n{race.title}")
-    print(f"  {'':<32} {'wall s':>9} {'cpu s':>9} {'x ours':>8}  largest relative difference")
-    for name in race.runners:
-        worst = max(
-            abs(numbers[name][key] - value) / max(abs(value), 1e-12)
-            for key, value in reference.items()
-        )
-        verdict = "" if name == ours else f"{worst:.1e}" + ("" if worst <= race.agree else " !")
-        wall, processor = statistics.median(walls[name]), statistics.median(busy[name])
-        print(f"  {name:<32} {wall:>9.4g} {processor:>9.4g} {processor / own:>8.2f}  {verdict}")
-
-
 def main() -> None:
     """Run the named sections, or all."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = SECTIONS.parser(__doc__ or "")
     parser.add_argument("--peers", type=Path)
-    options = parser.parse_args()
-    unknown = set(options.sections) - SECTIONS.keys()
-    if unknown:
-        parser.error(f"expected sections of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
-    versions = [
-        f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "scipy", "torch")
-    ]
-    print(f"{', '.join(versions)}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    for name in options.sections or SECTIONS:
-        for race in SECTIONS[name](options):
-            run(race, options.repeats)
+    SECTIONS.run(SECTIONS.parse(parser, ("numpy", "scipy", "torch")))
 
 
 if __name__ == "__main__":

@@ -5,20 +5,16 @@
 Each section runs ours and theirs in turns on the same data, checks that they agree, and prints the
 median seconds of each, of the clock and of all cores, with the median of the turns' ratios. Wall
 ratios hold for the machine and the load that they were taken under; CPU ratios suffer less from it.
-A section is one function that yields races; `@section` enters it into the table.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import resource
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,34 +31,12 @@ from g2vlm_bench.geometry.icp import icp_point_to_point  # noqa: E402
 from g2vlm_bench.geometry.nearest import NeighbourIndex  # noqa: E402
 from g2vlm_bench.geometry.normals import estimate_normals  # noqa: E402
 from g2vlm_bench.metrics import points as point_metrics  # noqa: E402
+from races import Race, Sections, has  # noqa: E402
 
 Array = NDArray[np.float64]
 LIBRARIES = ("numpy", "scipy", "pykdtree", "torch", "open3d")
-
-
-@dataclass(frozen=True)
-class Race:
-    """Several ways of computing the same numbers.
-
-    Attributes:
-        title: what is computed, of how much.
-        runners: name -> function without arguments; the first is ours.
-        agree: largest difference of a runner's numbers from ours that is called agreement.
-    """
-
-    title: str
-    runners: dict[str, Callable[[], dict[str, float]]]
-    agree: float
-
-
-Section = Callable[[argparse.Namespace], Iterator[Race]]
-SECTIONS: dict[str, Section] = {}
-
-
-def section(make: Section) -> Section:
-    """Enter a function into the table of sections under its name."""
-    SECTIONS[make.__name__] = make
-    return make
+SECTIONS = Sections()
+section = SECTIONS.section
 
 
 # ------------------------------------------------------------------------------------ sections
@@ -340,60 +314,16 @@ def large() -> None:
     )
 
 
-def has(library: str) -> bool:
-    """Whether a peer's library is installed; its runner is left out where it is not."""
-    try:
-        importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def run(race: Race, repeats: int) -> None:
-    """Let the runners run in turns and print medians, ratios and the largest difference."""
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in race.runners}
-    numbers: dict[str, dict[str, float]] = {}
-    for _ in range(repeats):
-        for name, runner in race.runners.items():
-            start = time.perf_counter(), time.process_time()
-            numbers[name] = runner()
-            spent[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    reference = next(iter(numbers.values()))
-    print(f"\n{race.title} (medians of {repeats}, load {os.getloadavg()[0]:.1f})")
-    print(f"  {'':<44} {'wall s':>8} {'x ours':>7} {'CPU s':>8} {'x ours':>7}  largest difference")
-    ours = next(iter(spent.values()))
-    for name, times in spent.items():
-        wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
-        # Each turn's ratio, because the load of a shared machine changes from turn to turn.
-        ratios = [
-            statistics.median(theirs[i] / own[i] for theirs, own in zip(times, ours, strict=True))
-            for i in range(2)
-        ]
-        worst = max(abs(numbers[name][key] - value) for key, value in reference.items())
-        verdict = "" if times is ours else f"{worst:.1e}" + ("" if worst <= race.agree else " !")
-        print(
-            f"  {name:<44} {wall:>8.4g} {ratios[0]:>7.2f} {cpu:>8.4g} {ratios[1]:>7.2f}  {verdict}"
-        )
-
-
 def main() -> None:
     """Run the named sections, or all."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = SECTIONS.parser(__doc__ or "")
     parser.add_argument("--large", action="store_true", help="10^7 points, on their own")
     parser.add_argument("--points", type=int, help="of each cloud, instead of a section's own")
-    options = parser.parse_args()
-    unknown = set(options.sections) - SECTIONS.keys()
-    if unknown:
-        parser.error(f"expected sections of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES if has(name)]
-    print(f"{', '.join(versions)}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    options = SECTIONS.parse(parser, LIBRARIES)
     if options.large:
-        return large()
-    for name in options.sections or SECTIONS:
-        for race in SECTIONS[name](options):
-            run(race, options.repeats)
+        large()
+    else:
+        SECTIONS.run(options)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 from conformance_pose import evo_distance, noisy_cameras, ours_distance
-
 from g2vlm_bench.geometry.trajectory import check_poses
 
 
