@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 
-AnswerType = Literal["choice", "yes_no", "number", "text"]
+AnswerType = Literal["choice", "yes_no", "number", "text", "points", "box", "camera_change"]
+IMAGE_MARK = "<image>"
 
 
 class Want(StrEnum):
@@ -70,6 +71,21 @@ _WEAKER: dict[Ambiguity, frozenset[Ambiguity]] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Turn:
+    """What was said before in the same talk.
+
+    Attributes:
+        prompt: What the model was asked, exactly as it saw it.
+        images: What it was shown with that, each `(H, W, 3)` uint8 RGB.
+        answer: What it said itself; None where each question is asked without the model's answers.
+    """
+
+    prompt: str
+    images: tuple[NDArray[np.uint8], ...] = ()
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Inputs:
     """What an adapter is handed for one sample: everything a model may see, nothing that is true.
 
@@ -81,9 +97,14 @@ class Inputs:
         depth_prior_m: A sparse or noisy depth map per view in metres (NaN = unknown), where given.
         points: `(N, 3)` points in metres in the first camera's frame, where the task gives a cloud.
         question: The bare question.
-        prompt: The question exactly as a language model is to see it, options included.
+        prompt: The question exactly as a language model is to see it, options included. Where it
+            holds `IMAGE_MARK`s, one an image, the images stand there in their order; else they all
+            stand before it.
         choices: The options of a choice question, in the order shown.
         answer_type: The kind of answer the question wants.
+        earlier: What was said before in the same talk, oldest first.
+        system: What a chat model is told before it is asked anything, where the task says so.
+        fields: What else the data say of the question, such as its `category`; never its answer.
     """
 
     id: str
@@ -96,6 +117,9 @@ class Inputs:
     prompt: str | None = None
     choices: tuple[str, ...] = ()
     answer_type: AnswerType | None = None
+    earlier: tuple[Turn, ...] = ()
+    system: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -129,15 +153,24 @@ class Target:
         scans: The laser scans that `points_world` is made of, with where they were taken from.
         tolerance_m: How near counts as right in this scene, where the benchmark says so.
         answer: The right answer: an option's text, "yes"/"no", a number in the question's unit,
-            or free text.
+            or free text. For a camera's change its signed moves and turns, such as
+            "move_right:0.3,rotate_left:12". For points the region's name or "", for a box "".
         accepted: Further free-text answers that count as right.
         choices: The options, as in `Inputs.choices`, so that scoring opens no image.
         answer_type: As in `Inputs.answer_type`.
+        question_type: The benchmark's own name of the kind of question, as its data spell it; some
+            published scorers read an answer by it.
+        region: `(H, W)` bool, the pixels of the first image in which a point is right.
+        polygon: `(K, 2)` float64, the same region as a polygon where the data give one: corners
+            (x, y) in pixels.
+        box: `(4,)` float64, the right box in the first image: left, top, right, bottom in pixels.
+        image_size: Height and width of the first image, for points and boxes given as shares of it.
         unit: Of a number answer, such as "m"; an answer in another unit of its kind is converted.
         objects: What the question is about, in the order in which it names them.
         relation: What it asks of them, where geometry can answer it too, such as `nearer`.
         up: `(3,)` unit vector against gravity in the first camera's frame, where known.
         facts: What is true of the scene, each as subject, relation and object.
+        undecided: What may be said of it without being right or wrong, in the same form.
         pair: What belongs together in a retrieval: equal for a text, picture or cloud of one scene.
         role: In a retrieval, whether the sample looks for its pair or is there to be found.
     """
@@ -156,11 +189,17 @@ class Target:
     accepted: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     answer_type: AnswerType | None = None
+    question_type: str = ""
+    region: NDArray[np.bool_] | None = None
+    polygon: NDArray[np.float64] | None = None
+    box: NDArray[np.float64] | None = None
+    image_size: tuple[int, int] | None = None
     unit: str = ""
     objects: tuple[ObjectTruth, ...] = ()
     relation: str = ""
     up: NDArray[np.float64] | None = None
     facts: frozenset[tuple[str, ...]] = frozenset()
+    undecided: frozenset[tuple[str, ...]] = frozenset()
     pair: str = ""
     role: Literal["query", "item"] = "query"
 
@@ -216,6 +255,10 @@ class Sample:
         load_inputs: Opens images and text. May raise `BenchError`; then this sample alone fails.
         load_target: Opens the truth. May raise `BenchError`; then this sample is unscored.
         tags: Categories for per-category tables, such as `{"family": "direction"}`.
+        groups: What counts as one question only together, such as `{"circular": "q12"}` for the
+            rotations of one question's options, `{"flip": "q12a"}` for an image and its mirror.
+        after: The sample that asked the turn before, where samples are turns of one talk; it stands
+            earlier in the data, and what the model answered to it is in `Inputs.earlier`.
     """
 
     id: str
@@ -223,6 +266,8 @@ class Sample:
     load_inputs: Callable[[], Inputs]
     load_target: Callable[[], Target]
     tags: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ def score_sample(
             cluster=sample.cluster,
             status=status,  # type: ignore[arg-type]
             tags={str(key): str(value) for key, value in sample.tags.items()},
+            groups={str(key): str(value) for key, value in sample.groups.items()},
             seconds=line.seconds,
             prediction=line.file,
             prediction_sha256=line.sha256,

@@ -82,12 +82,14 @@ class SampleLine(msgspec.Struct, frozen=True, kw_only=True):
         values: Metric -> value; None where it is undefined for this prediction, and so failed.
         weights: Weight key -> weight; a metric whose weight is 0 does not apply to this sample.
         worst: What a failure counts as here, where that is not the metric's own worst.
+        groups: Kind of group -> the group of samples that count as one question only together.
     """
 
     id: str
     cluster: str
     status: Status
     tags: dict[str, str] = {}
+    groups: dict[str, str] = {}
     values: dict[str, float | None] = {}
     weights: dict[str, float] = {}
     worst: dict[str, float] = {}

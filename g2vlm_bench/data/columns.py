@@ -236,11 +236,16 @@ TARGET: Mapping[str, Codec] = {
     "relation": TEXT,
     "up": _Arrays("float64", 1, views=False),
     "facts": _Facts(),
+    "undecided": _Facts(),
     "pair": TEXT,
     "role": TEXT,
 }
-# What only files of laser scans bring along.
-NOT_WRITTEN = ("observed", "crop", "scans")
+# What only files of laser scans, or published benchmarks, bring along.
+NOT_WRITTEN = (
+    *("target_observed", "target_crop", "target_scans"),
+    *("target_question_type", "target_region", "target_polygon", "target_box", "target_image_size"),
+    *("inputs_earlier", "inputs_system", "inputs_fields"),
+)
 
 
 def codecs(tags: Iterable[str]) -> dict[str, Codec]:
@@ -273,7 +278,7 @@ def row(sample: Sample) -> dict[str, Any]:
     parts = {f"inputs_{name}": value for name, value in _present(inputs) if name != "id"}
     parts |= {f"target_{name}": value for name, value in _present(target)}
     for name in NOT_WRITTEN:
-        if f"target_{name}" in parts:
+        if name in parts:
             raise BenchError(f"sample {sample.id}", expected="what has a column", got=f"'{name}'")
     if isinstance(target.answer, int | float):
         parts["target_number"] = float(parts.pop("target_answer"))
@@ -308,7 +313,9 @@ def _present(parts: Inputs | Target) -> Iterable[tuple[str, Any]]:
     """The parts that differ from what is there by default."""
     for field in dataclasses.fields(parts):
         value = getattr(parts, field.name)
-        if value is None or (not isinstance(value, np.ndarray) and value == field.default):
+        if value is None or value == {}:
+            continue
+        if not isinstance(value, np.ndarray) and value == field.default:
             continue
         yield field.name, value
 
