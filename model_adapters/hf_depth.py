@@ -8,34 +8,28 @@ GLPN, Prompt Depth Anything, TIPSv2-DPT, and what else `AutoModelForDepthEstimat
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from g2vlm_bench.adapter import Adapter
-from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.checkpoints import DTYPES, Checkpoint, check_choice, find_device
+from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
 
 if TYPE_CHECKING:
     import torch
 
-T = TypeVar("T")
-
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
 _BACKENDS = ("auto", "torchvision", "pil")
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _CONFIG_FILES = ("config.json", *_PROCESSOR_FILES)
-_WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 # The first fusion layer has no coarser neighbour, so its first residual unit never runs and the
 # published DPT checkpoints leave it out.
@@ -108,17 +102,17 @@ class HfDepth(Adapter):
         image_backend: str = "auto",
         average_flipped: bool = False,
     ) -> None:
-        _check_choice("dtype", dtype, _DTYPES)
-        _check_choice("image_backend", image_backend, _BACKENDS)
-        self._device = _device(device)
+        check_choice("hf_depth", "dtype", dtype, DTYPES)
+        check_choice("hf_depth", "image_backend", image_backend, _BACKENDS)
+        self._device = find_device(device, "hf_depth")
         self.device = self._device.type
-        folder, self.checkpoint = _locate(checkpoint, revision)
-        weights = _weight_files(folder, checkpoint)
-        config = _load_config(folder, checkpoint)
+        found = Checkpoint.find(checkpoint, revision, _CONFIG_FILES, "AutoModelForDepthEstimation")
+        self.checkpoint = found.name
+        config = _load_config(found)
         self.ambiguity = _ambiguity(config, ambiguity, checkpoint)
-        self.weights_hash = _hash(weights)
-        self._processor = _load_processor(folder, checkpoint, config, image_backend)
-        self._model = _load_model(folder, checkpoint, config, dtype).to(self._device)
+        self.weights_hash = found.weights_hash()
+        self._processor = _load_processor(found, config, image_backend)
+        self._model = _load_model(found, config, dtype).to(self._device)
         self._takes_prompt = config.model_type == "prompt_depth_anything"
         # ZoeDepth with a head for each domain lets the whole batch vote on which of them answers.
         self._votes = len(getattr(config, "bin_configurations", None) or ()) > 1
@@ -257,7 +251,7 @@ def stated_ambiguity(config: Any) -> Ambiguity | None:
 
 def _ambiguity(config: Any, override: str | None, checkpoint: str) -> Ambiguity:
     if override is not None:
-        _check_choice("ambiguity", override, [str(known) for known in Ambiguity])
+        check_choice("hf_depth", "ambiguity", override, [str(known) for known in Ambiguity])
         return Ambiguity(override)
     stated = stated_ambiguity(config)
     if stated is None:
@@ -270,110 +264,27 @@ def _ambiguity(config: Any, override: str | None, checkpoint: str) -> Ambiguity:
     return stated
 
 
-def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise BenchError(
-            f"hf_depth argument '{name}'",
-            expected=" | ".join(known),
-            got=f"'{given}'",
-            fix=nearest(str(given), known),
-        )
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        # Only an allocation shows whether the device is there.
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise BenchError(
-            "hf_depth argument 'device'",
-            expected="a device of this machine",
-            got=f"'{name}' ({_first_line(error)})",
-            fix="Use device=cpu or device=auto.",
-        ) from error
-
-
-def _locate(checkpoint: str, revision: str | None) -> tuple[Path, str]:
-    """Find the folder of a checkpoint, and its name with the revision."""
-    folder = Path(checkpoint).expanduser()
-    if not folder.is_dir():
-        folder = _download(checkpoint, revision)
-        return folder, f"{checkpoint}@{folder.name}"
-    if revision is not None:
-        raise BenchError(
-            f"checkpoint '{checkpoint}'",
-            expected="no revision, for it is a local folder",
-            got=f"revision '{revision}'",
-        )
-    # A folder has no revision. The hash of its settings stands in: input size or maximum depth can
-    # be edited there without touching the weights.
-    return folder, f"{checkpoint}@{_hash([folder / name for name in _CONFIG_FILES])[7:19]}"
-
-
-def _download(checkpoint: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    def load() -> str:
-        wanted = [*_CONFIG_FILES, *_WEIGHTS]
-        return str(snapshot_download(checkpoint, revision=revision, allow_patterns=wanted))
-
-    name = f"{checkpoint}@{revision}" if revision else checkpoint
-    expected = "a folder, or a hub id that can be downloaded or is in the cache"
-    return Path(_attempt(load, name, expected))
-
-
-def _weight_files(folder: Path, checkpoint: str) -> list[Path]:
-    files = sorted(folder.glob("*.safetensors"))
-    if files:
-        return files
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    raise BenchError(
-        f"checkpoint '{checkpoint}'",
-        expected="safetensors, for a pickle can run any code",
-        got=", ".join(pickles) or "none",
-        fix=(
-            'Convert it where you trust it: python -c "from transformers import '
-            "AutoModelForDepthEstimation as M; "
-            f"M.from_pretrained('{checkpoint}').save_pretrained('FOLDER')\", "
-            f"and copy {_PROCESSOR_FILES[0]} into FOLDER."
-        ),
-    )
-
-
-def _hash(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        if path.is_file():
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _load_config(folder: Path, checkpoint: str) -> Any:
+def _load_config(found: Checkpoint) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
 
-    config = _attempt(
-        lambda: AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True),
-        checkpoint,
+    config = found.attempt(
+        lambda: AutoConfig.from_pretrained(
+            found.folder, trust_remote_code=False, local_files_only=True
+        ),
         "a config.json that transformers can read",
     )
     known = sorted(MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES)
     if config.model_type not in known:
         raise BenchError(
-            f"checkpoint '{checkpoint}'",
+            f"checkpoint '{found.given}'",
             expected=f"a depth estimator ({', '.join(known)})",
             got=f"'{config.model_type}'",
         )
     return config
 
 
-def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) -> Any:
+def _load_processor(found: Checkpoint, config: Any, backend: str) -> Any:
     from transformers.utils.import_utils import is_torchvision_available
 
     # First, since transformers' own import of it would fail beside a torch of another build.
@@ -386,7 +297,7 @@ def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) ->
             raise ImportError("ZoeDepth's image processor resizes depth with torchvision")
         auto: Any = AutoImageProcessor
         return auto.from_pretrained(
-            folder,
+            found.folder,
             config=config,
             backend=None if backend == "auto" else backend,
             trust_remote_code=False,
@@ -394,16 +305,16 @@ def _load_processor(folder: Path, checkpoint: str, config: Any, backend: str) ->
         )
 
     fix = None if is_torchvision_available() else "It may need torchvision: install that first."
-    return _attempt(load, checkpoint, f"an image processor ({_PROCESSOR_FILES[0]})", fix)
+    return found.attempt(load, f"an image processor ({_PROCESSOR_FILES[0]})", fix)
 
 
-def _load_model(folder: Path, checkpoint: str, config: Any, dtype: str) -> Any:
+def _load_model(found: Checkpoint, config: Any, dtype: str) -> Any:
     import torch
     from transformers import AutoModelForDepthEstimation
 
-    model, report = _attempt(
+    model, report = found.attempt(
         lambda: AutoModelForDepthEstimation.from_pretrained(
-            folder,
+            found.folder,
             config=config,
             dtype=torch.float32 if dtype == "auto" else getattr(torch, dtype),
             use_safetensors=True,
@@ -411,37 +322,17 @@ def _load_model(folder: Path, checkpoint: str, config: Any, dtype: str) -> Any:
             local_files_only=True,
             output_loading_info=True,
         ),
-        checkpoint,
         "weights that fit config.json",
     )
     # transformers fills what is missing with random numbers and only warns.
     missing = sorted(name for name in report["missing_keys"] if not _NEVER_RUN.search(name))
     if missing:
         raise BenchError(
-            f"checkpoint '{checkpoint}'",
+            f"checkpoint '{found.given}'",
             expected="every weight of the model",
             got=f"{len(missing)} missing, such as '{missing[0]}'",
         )
     return model.eval()
-
-
-def _attempt(load: Callable[[], T], checkpoint: str, expected: str, fix: str | None = None) -> T:
-    """Load a part of a checkpoint.
-
-    What these libraries raise on a damaged file is not documented and differs by version, so that
-    anything they raise becomes the one line; the cause is kept.
-    """
-    try:
-        return load()
-    except Exception as error:
-        got = f"{type(error).__name__}: {_first_line(error)}"
-        raise BenchError(
-            f"checkpoint '{checkpoint}'", expected=expected, got=got, fix=fix
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:200]
 
 
 def _post_process_by_bicubic(

@@ -17,6 +17,7 @@ ARROWS: dict[str, set[str]] = {
     "metric": set(),
     "paths": set(),
     "mended_torchvision": set(),
+    "checkpoints": set(),
     "__init__": {"api", "gate"},
     # Only to name the types of what a target holds.
     "sample": {"geometry"},
@@ -60,7 +61,7 @@ ARROWS: dict[str, set[str]] = {
     "tasks": {"sample", "task", "data", "world", "geometry", "metrics", "protocols"},
     "model_adapters": {
         "sample", "adapter", "files", "trajectory_files", "geometry", "reference",
-        "mended_torchvision",
+        "mended_torchvision", "checkpoints",
     },
 }  # fmt: skip
 
@@ -80,6 +81,7 @@ DOORS = {
         "model_adapters",
         "environment.py",
         "mended_torchvision.py",
+        "checkpoints.py",
     },
     "pandas": {"api.py", "board.py"},
     "pykdtree": {"geometry/nearest.py"},
