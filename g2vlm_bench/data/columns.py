@@ -245,6 +245,7 @@ NOT_WRITTEN = (
     *("target_observed", "target_crop", "target_scans"),
     *("target_question_type", "target_region", "target_polygon", "target_box", "target_image_size"),
     *("inputs_earlier", "inputs_system", "inputs_fields"),
+    *("inputs_continuations", "inputs_max_new_tokens", "inputs_stop", "target_document"),
 )
 
 
@@ -313,7 +314,7 @@ def _present(parts: Inputs | Target) -> Iterable[tuple[str, Any]]:
     """The parts that differ from what is there by default."""
     for field in dataclasses.fields(parts):
         value = getattr(parts, field.name)
-        if value is None or value == {}:
+        if value is None or (isinstance(value, Mapping) and not value):
             continue
         if not isinstance(value, np.ndarray) and value == field.default:
             continue
