@@ -50,12 +50,18 @@ class Expert(nn.Module):
         """Queries, keys and values of `(..., N, C)` tokens."""
         parts = self.qkv(self.norm(tokens)).unflatten(-1, (3, self.heads, -1))
         query, key, value = parts.unbind(-3)
-        return Heads(self.norm_query(query), self.norm_key(key), value)
+        return Heads(_normed(self.norm_query, query), _normed(self.norm_key, key), value)
 
     def finish(self, tokens: Tensor, attended: Tensor) -> Tensor:
         """Add what was attended to, `(..., N, heads, C / heads)`, and the feed-forward network."""
         tokens = tokens + self.out(attended.flatten(-2))
         return tokens + self.feed_forward(self.norm_hidden(tokens))
+
+
+def _normed(norm: nn.RMSNorm, values: Tensor) -> Tensor:
+    """In the precision of the values, for which alone torch has a fused kernel."""
+    assert norm.weight is not None
+    return F.rms_norm(values, norm.normalized_shape, norm.weight.to(values.dtype), norm.eps)
 
 
 class SpatialBias(nn.Module):

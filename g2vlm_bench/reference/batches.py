@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from g2vlm_bench.reference.config import Config, Stage, TrainingConfig
@@ -31,9 +30,11 @@ class Drawn:
         first_from_camera: `(B, V, 4, 4)`.
         intrinsics: `(B, V, 3, 3)`.
         answers: `(B, Q, L)` bool, True for words that the model is to say.
-        places: `(B, Q, L, 3)`, NaN where a word speaks of no thing.
+        bodies: `(B, Q, L)` id of the thing that a word speaks of, 0 = none.
+        places: `(B, Q, L, 3)` where it is, NaN = none.
         masks: `(B, Q, V, H, W)` bool of what each text means as a whole.
         means: `(B, Q)` bool, whether a text means one thing.
+        ids: `(B, V, H, W)` what each pixel shows, 0 = the place.
         colors: `(B, V, H, W)` number of the colour that a pixel shows, 0 = the place.
         kinds: Likewise of the kind.
         captions: `(B, L)` words.
@@ -51,9 +52,11 @@ class Drawn:
     first_from_camera: Tensor
     intrinsics: Tensor
     answers: Tensor
+    bodies: Tensor
     places: Tensor
     masks: Tensor
     means: Tensor
+    ids: Tensor
     colors: Tensor
     kinds: Tensor
     captions: Tensor
@@ -82,10 +85,9 @@ def draw(
     given = torch.from_numpy(rng.random(len(examples)) < training.given)
     known = torch.where(given[:, None, None, None], intrinsics, torch.nan)
     ids = [example.ids[:views] for example in examples]
-    words, words_known, answers, places = _padded(texts, longest)
+    words, words_known, answers, bodies = _padded(texts, longest)
     captions, captions_known, *_ = _padded(
-        [[Text(e.caption, len(e.caption), _nowhere(len(e.caption)))] for e in examples],
-        longest,
+        [[Text(e.caption, len(e.caption), (0,) * len(e.caption))] for e in examples], longest
     )
     clouds = _clouds(depth, intrinsics, poses, rng)
     prior = _prior(depth, training.prior, rng)
@@ -105,7 +107,10 @@ def draw(
         first_from_camera=poses,
         intrinsics=intrinsics,
         answers=answers,
-        places=places,
+        bodies=bodies,
+        places=torch.stack(
+            [torch.from_numpy(e.middles)[b] for e, b in zip(examples, bodies, strict=True)]
+        ),
         masks=torch.from_numpy(
             np.stack(
                 [
@@ -115,6 +120,7 @@ def draw(
             )
         ),
         means=torch.tensor([[text.body > 0 for text in mine] for mine in texts]),
+        ids=torch.from_numpy(np.stack(ids)),
         colors=torch.from_numpy(
             np.stack([e.colors[i] for e, i in zip(examples, ids, strict=True)])
         ),
@@ -156,25 +162,21 @@ def _some(texts: Sequence[Text], count: int, rng: np.random.Generator) -> list[T
 
 
 def _padded(texts: Sequence[Sequence[Text]], longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Words, which are known, which are answers, and the places of what they speak of."""
+    """Words, which are known, which are answers, and of which body they speak."""
     length = min(max(len(text.words) for mine in texts for text in mine), longest)
     shape = (len(texts), len(texts[0]), length)
-    words, answers = np.zeros(shape, np.int64), np.zeros(shape, bool)
-    known, places = np.zeros(shape, bool), np.full((*shape, 3), np.nan, np.float32)
+    words, bodies = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    known, answers = np.zeros(shape, bool), np.zeros(shape, bool)
     for row, mine in enumerate(texts):
         for column, text in enumerate(mine):
             count = min(len(text.words), length)
             words[row, column, :count] = text.words[:count]
             known[row, column, :count] = True
             answers[row, column, text.answer : count] = True
-            places[row, column, :count] = text.places[:count]
-    numbers = (words, known, answers, places)
+            bodies[row, column, :count] = text.bodies[:count]
+    numbers = (words, known, answers, bodies)
     first, second, third, fourth = (torch.from_numpy(part) for part in numbers)
     return first, second, third, fourth
-
-
-def _nowhere(words: int) -> NDArray[np.float32]:
-    return np.full((words, 3), np.nan, np.float32)
 
 
 def _prior(depth: Tensor, chance: float, rng: np.random.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from g2vlm_bench.reference.tokenizer import Words
 WEIGHTS, CONFIG, TOKENIZER, PUBLIC = (
     "model.safetensors", "config.json", "tokenizer.json", "public_vit",
 )  # fmt: skip
+SHIPPED = Path(__file__).parent / "weights"
 # A public encoder stands in a folder of its own, in its own format.
 _PUBLIC_PREFIX = "visual.public.vit."
 
@@ -65,6 +67,37 @@ def save_reference(
     os.replace(partial, folder / WEIGHTS)
     (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
     words.save(folder / TOKENIZER)
+
+
+def find_reference(name: str) -> Path:
+    """The folder of a trained model: one that is shipped, by its name, or one of one's own.
+
+    Raises:
+        BenchError: There is none.
+    """
+    for folder in (SHIPPED / name, Path(name).expanduser()):
+        if (folder / WEIGHTS).is_file():
+            return folder
+    shipped = sorted(path.parent.name for path in SHIPPED.glob(f"*/{WEIGHTS}"))
+    raise BenchError(
+        f"weights '{name}'",
+        expected=f"shipped ones ({', '.join(shipped) or 'none are here'}) or a folder that "
+        "`train` wrote",
+        got="neither",
+        fix="Train them: python run_eval.py train --config nano --out FOLDER.",
+    )
+
+
+def hash_reference(folder: Path) -> str:
+    """`sha256:<hex>` of all that fixes what a model answers."""
+    digest = hashlib.sha256()
+    public = sorted(path for path in (folder / PUBLIC).glob("*") if path.is_file())
+    for path in [folder / WEIGHTS, folder / CONFIG, folder / TOKENIZER, *public]:
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise BenchError(path, expected="a file of a model", got=error.strerror) from None
+    return f"sha256:{digest.hexdigest()}"
 
 
 def load_reference(folder: Path, device: str = "cpu") -> Reference:

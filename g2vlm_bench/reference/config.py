@@ -37,6 +37,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         refinements: K where none is given at run time.
         depth_aware: Whether attention between patches is biased by their distance in space.
         experts: Whether geometry has weights of its own in the trunk (mixture of transformers).
+        pointing: Whether words point at what they mean half-way up the trunk.
     """
 
     width: _Count
@@ -55,6 +56,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     refinements: _Whole = 1
     depth_aware: bool = True
     experts: bool = True
+    pointing: bool = True
 
     def __post_init__(self) -> None:
         """Refuse heads that do not divide the width evenly."""
@@ -79,6 +81,7 @@ class LossWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         contrastive: Symmetric InfoNCE of image, geometry and text.
         language: Cross-entropy of answers.
         places: Where each noun phrase is, in space.
+        pointing: Which patches show what a noun phrase means.
         masks: Pixels of the thing that a phrase means.
         patches: Which colour and which kind each semantic token shows.
         masked: Colours of hidden patches, for pictures without truth.
@@ -95,6 +98,7 @@ class LossWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     contrastive: _Weight = 0.1
     language: _Weight = 1.0
     places: _Weight = 1.0
+    pointing: _Weight = 1.0
     masks: _Weight = 0.5
     patches: _Weight = 0.5
     masked: _Weight = 0.0

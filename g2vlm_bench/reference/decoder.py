@@ -6,7 +6,7 @@ maps differ. What it says of geometry is fed back to it K times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,11 @@ class Geometry:
     log_focal: Tensor
     intrinsics: Tensor
     features: Tensor
+
+    def of_scene(self, index: int) -> Geometry:
+        """That of one scene alone, as a batch of one."""
+        parts = (getattr(self, each.name)[index : index + 1] for each in fields(self))
+        return Geometry(*parts)
 
     @property
     def depth(self) -> Tensor:

@@ -38,15 +38,14 @@ class Text:
     Attributes:
         words: Numbers of its words, prompt and answer.
         answer: Where the answer begins; the length of the text where none is to be said.
-        places: `(words, 3)` where the thing is that a word speaks of, first camera's frame, NaN for
-            words that speak of none.
+        bodies: Id of the body that each word ends the name of, 0 for all other words.
         body: Id of the body that the text as a whole means, 0 for none.
         family: Of a question whose answer is right or wrong, empty for all other texts.
     """
 
     words: tuple[int, ...]
     answer: int
-    places: NDArray[np.float32]
+    bodies: tuple[int, ...]
     body: int = 0
     family: str = ""
 
@@ -64,6 +63,7 @@ class Example:
         first_from_camera: `(V, 4, 4)` float32.
         colors: `(bodies + 1,)` number of each body's colour by id.
         kinds: Likewise of its kind.
+        middles: `(bodies + 1, 3)` where each body is by id, first camera's frame; NaN for id 0.
         questions: With answers.
         phrases: Each means one body.
         description: Prompt and text.
@@ -78,6 +78,7 @@ class Example:
     first_from_camera: NDArray[np.float32]
     colors: NDArray[np.int64]
     kinds: NDArray[np.int64]
+    middles: NDArray[np.float32]
     questions: tuple[Text, ...]
     phrases: tuple[Text, ...]
     description: Text
@@ -111,7 +112,7 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
         still = scene.shot(0)[0]
         middles = transform(np.array([b.center_m for b in still.bodies]), first_from_world)
         phrases = [
-            _phrase(query.text, query.body, middles, words)
+            _phrase(query.text, query.body, words)
             for query in queries(scene, sight, PHRASES)
             if not stage.finds or query.kind in stage.finds
         ]
@@ -121,7 +122,8 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
                 **_pictures(views, mine, first_from_world),
                 colors=np.array([0, *(COLOR_NUMBERS[b.color] for b in still.bodies)]),
                 kinds=np.array([0, *(KIND_NUMBERS[b.kind] for b in still.bodies)]),
-                questions=tuple(_question(q, middles, words) for q in asked[index]),
+                middles=np.concatenate([np.full((1, 3), np.nan), middles]).astype(np.float32),
+                questions=tuple(_question(q, words) for q in asked[index]),
                 phrases=tuple(phrases),
                 description=_description(text, words),
                 caption=tuple(words.encode(told[index] or text)),
@@ -175,21 +177,24 @@ def _pictures(
     }
 
 
-def _question(question: Question, middles: NDArray[np.float64], words: Words) -> Text:
+def _question(question: Question, words: Words) -> Text:
     numbers, spans = words.encode_with_places(question.text)
-    places = np.full((len(numbers) + 1, 3), np.nan, np.float32)
+    prompt, bodies = [words.ask, *numbers], [0] * (len(numbers) + 1)
     for mention in question.where:
-        for index, (start, end) in enumerate(spans, start=1):
-            if start >= mention.start and end <= mention.end and mention.body:
-                places[index] = middles[mention.body - 1]
-    prompt = [words.ask, *numbers]
+        # Only at the end of a name is it known what it means.
+        within = [
+            index
+            for index, (start, end) in enumerate(spans, start=1)
+            if start >= mention.start and end <= mention.end
+        ]
+        if within:
+            bodies[within[-1]] = mention.body
     for option, body in zip(question.choices, question.choice_bodies, strict=True):
         spelled = words.encode(option)
         prompt += [words.option, *spelled]
-        where = middles[body - 1] if body else np.full(3, np.nan)
-        places = np.concatenate([places, np.full((1, 3), np.nan), [where] * len(spelled)])
+        bodies += [0] * len(spelled) + [body]
     answer = _number(question.answer) if isinstance(question.answer, float) else question.answer
-    text = _finished(prompt, words.encode(str(answer)), places, words)
+    text = _finished(prompt, words.encode(str(answer)), bodies, words)
     # A length is never right to the last digit.
     return text if question.unit else replace(text, family=question.family)
 
@@ -199,22 +204,17 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"
 
 
-def _phrase(text: str, body: int, middles: NDArray[np.float64], words: Words) -> Text:
+def _phrase(text: str, body: int, words: Words) -> Text:
     """A phrase, and the mark behind it, which is to know where its thing is."""
-    numbers = [words.scene, *words.encode(text), words.answer]
-    places = np.full((len(numbers), 3), np.nan, np.float32)
-    places[-1] = middles[body - 1]
-    return Text(tuple(numbers), len(numbers), places, body)
+    numbers = (words.scene, *words.encode(text), words.answer)
+    return Text(numbers, len(numbers), (*[0] * (len(numbers) - 1), body), body)
 
 
 def _description(text: str, words: Words) -> Text:
-    return _finished([words.scene], words.encode(text), np.full((1, 3), np.nan), words)
+    return _finished([words.scene], words.encode(text), [], words)
 
 
-def _finished(
-    prompt: list[int], answer: list[int], places: NDArray[np.floating], words: Words
-) -> Text:
+def _finished(prompt: list[int], answer: list[int], bodies: list[int], words: Words) -> Text:
     numbers = [*prompt, words.answer, *answer, words.end]
-    padded = np.full((len(numbers), 3), np.nan, np.float32)
-    padded[: len(places)] = places
+    padded = (*bodies, *[0] * (len(numbers) - len(bodies)))
     return Text(tuple(numbers), len(prompt) + 1, padded)

@@ -248,6 +248,27 @@ def places_loss(predicted: Tensor, true: Tensor, known: Tensor) -> Tensor:
     return masked_mean(error, known)
 
 
+def pointing_loss(logits: Tensor, bodies: Tensor, ids: Tensor) -> Tensor:
+    """Cross-entropy between where words point and the shares of their thing that patches show.
+
+    In a view that does not show the thing, the word is to point at nothing. Mean over words that
+    speak of a thing, and views.
+
+    Args:
+        logits: `(B, Q, L, V, 1 + N)`, first of nothing; patches row by row.
+        bodies: `(B, Q, L)` id of the thing that a word speaks of, 0 = none.
+        ids: `(B, V, H, W)` what each pixel shows.
+    """
+    scene, text, word = bodies.nonzero(as_tuple=True)
+    if not len(scene):
+        return logits.sum() * 0
+    shares = _shares(ids.long(), logits.shape[-1] - 1, int(max(ids.max(), bodies.max())) + 1)
+    shown = shares[scene, :, :, bodies[scene, text, word]]
+    all_of_it = shown.sum(-1, keepdim=True)
+    target = torch.cat([(all_of_it == 0).float(), shown / all_of_it.clamp_min(1e-6)], -1)
+    return -(target * logits[scene, text, word].float().log_softmax(-1)).sum(-1).mean()
+
+
 def masks_loss(logits: Tensor, true: Tensor, known: Tensor) -> Tensor:
     """Cross-entropy of pixels plus Dice, mean over texts that mean something visible.
 
@@ -273,12 +294,7 @@ def shares_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits: `(B, V, N, names)`, row by row; squares of pixels in that grid.
         labels: `(B, V, H, W)` number of what each pixel shows.
     """
-    names = logits.shape[-1]
-    scenes, views, height, width = labels.shape
-    edge = math.isqrt(height * width // logits.shape[2])
-    cells = labels.view(scenes, views, height // edge, edge, width // edge, edge)
-    cells = cells.transpose(3, 4).reshape(scenes, views, -1, edge * edge)
-    shares = F.one_hot(cells, names).float().mean(-2)
+    shares = _shares(labels, logits.shape[2], logits.shape[-1])
     return -(shares * logits.float().log_softmax(-1)).sum(-1).mean()
 
 
@@ -296,6 +312,15 @@ def masked_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
     cells = F.pixel_unshuffle(images.flatten(0, 1), edge).flatten(2).transpose(1, 2)
     error = (predicted.float() - cells.view_as(predicted)).square().mean(-1)
     return masked_mean(error, hidden)
+
+
+def _shares(labels: Tensor, patches: int, names: int) -> Tensor:
+    """`(B, V, H, W)` labels -> `(B, V, patches, names)` shares of each square's pixels."""
+    scenes, views, height, width = labels.shape
+    edge = math.isqrt(height * width // patches)
+    cells = labels.view(scenes, views, height // edge, edge, width // edge, edge)
+    cells = cells.transpose(3, 4).reshape(scenes, views, -1, edge * edge)
+    return F.one_hot(cells, names).float().mean(-2)
 
 
 def _relative(poses: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from g2vlm_bench.reference.encoders import (
     VisualEncoder,
     pixel_rays,
 )
+from g2vlm_bench.reference.pointing import Pointing
 from g2vlm_bench.reference.trunk import Places, Tokens, Trunk
 
 
@@ -61,6 +62,8 @@ class Output:
         early_log_depth: `(B, V, N)` the trunk's estimate half-way up.
         logits: `(B, Q, L, vocabulary)` of the word that follows each word.
         word_places: `(B, Q, L, 3)` where the thing is that each word speaks of.
+        pointed: `(B, Q, L, V, 1 + N)` logits of what each word points at in each view, first of
+            nothing; None where words do not point.
         text: `(B, Q, L, C)` tokens behind the decoder, for masks.
         semantic: `(B, V, M, C)` likewise, for auxiliary readouts.
         patches: `(B, V, N, C)` likewise.
@@ -72,6 +75,7 @@ class Output:
     early_log_depth: Tensor
     logits: Tensor
     word_places: Tensor
+    pointed: Tensor | None
     text: Tensor
     semantic: Tensor
     patches: Tensor
@@ -99,6 +103,7 @@ class G2Vlm(nn.Module):
             config.trunk_layers, width, config.heads, config.hidden, config.experts,
             config.depth_aware,
         )  # fmt: skip
+        self.pointing = Pointing(width) if config.pointing else None
         self.decoder = UnifiedDecoder(config)
         self.embed_image = nn.Linear(width, config.embedding)
         self.embed_geometry = nn.Linear(width, config.embedding)
@@ -115,8 +120,7 @@ class G2Vlm(nn.Module):
         times = self.config.refinements if refinements is None else refinements
         seen, tokens = self._encode(batch)
         known = self._words_known(batch, tokens)
-        tokens, early = self.trunk.lower(tokens, known)
-        tokens = self.trunk.upper(tokens, self._early_places(early, batch), known)
+        tokens, early, pointed = self._climb(tokens, batch, known)
         places: Places | None = None
         fed = tokens
         steps = []
@@ -133,11 +137,26 @@ class G2Vlm(nn.Module):
             early_log_depth=early.float(),
             logits=self.decoder.spoken(decoded.text),
             word_places=self.decoder.spoken_places(decoded.text),
+            pointed=pointed,
             text=decoded.text,
             semantic=decoded.semantic,
             patches=decoded.geometric[:, :, 1:],
             embedding=self._embedding(tokens),
         )
+
+    def _climb(
+        self, tokens: Tokens, batch: Batch, known: Tensor
+    ) -> tuple[Tokens, Tensor, Tensor | None]:
+        """Through the trunk; with the early log depth, and what words point at half-way up."""
+        tokens, early = self.trunk.lower(tokens, known)
+        places = self._early_places(early, batch)
+        pointed = None
+        if self.pointing is not None and tokens.text.shape[1]:
+            text, pointed = self.pointing(
+                tokens.text, tokens.geometric[:, :, 1:], places.geometric, early.detach()
+            )
+            tokens = tokens._replace(text=text)
+        return self.trunk.upper(tokens, places, known), early, pointed
 
     def _encode(self, batch: Batch) -> tuple[Seen, Tokens]:
         seen = self.visual(batch.images, batch.intrinsics, batch.hide)
@@ -196,11 +215,9 @@ class G2Vlm(nn.Module):
 
     def embed_images(self, images: Tensor, intrinsics: Tensor | None = None) -> Tensor:
         """`(B, V, 3, H, W)` pictures -> `(B, D)` unit vectors."""
-        _, tokens = self._encode(Batch(images=images, intrinsics=intrinsics))
-        known = self._words_known(Batch(images=images), tokens)
-        tokens, early = self.trunk.lower(tokens, known)
-        places = self._early_places(early, Batch(images=images, intrinsics=intrinsics))
-        tokens = self.trunk.upper(tokens, places, known)
+        batch = Batch(images=images, intrinsics=intrinsics)
+        _, tokens = self._encode(batch)
+        tokens, *_ = self._climb(tokens, batch, self._words_known(batch, tokens))
         return self._embedding(tokens)
 
     def _embedding(self, tokens: Tokens) -> Tensor:

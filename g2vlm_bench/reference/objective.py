@@ -134,6 +134,8 @@ def _worded_parts(output: Output, drawn: Drawn, weights: LossWeights) -> dict[st
     if words is not None and weights.places > 0:
         known = drawn.places.isfinite().all(-1)
         parts["places"] = losses.places_loss(output.word_places, drawn.places, known)
+    if output.pointed is not None and weights.pointing > 0:
+        parts["pointing"] = losses.pointing_loss(output.pointed, drawn.bodies, drawn.ids)
     return parts
 
 

@@ -190,8 +190,9 @@ class Run:
         self.out, self.said = out, said
         training = config.training
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(learner, training.weight_decay), training.learning_rate, (0.9, 0.98)
-        )
+            parameter_groups(learner, training.weight_decay), training.learning_rate,
+            betas=(0.9, 0.98), fused=True,
+        )  # fmt: skip
         self.all_steps = sum(stage.steps for stage in training.stages)
         self.last = min(plan.steps or self.all_steps, self.all_steps)
         self.step = 0

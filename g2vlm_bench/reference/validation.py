@@ -5,10 +5,12 @@ Plain figures to steer by, taken in the batches that training takes; the harness
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from g2vlm_bench.reference.batches import Drawn
@@ -30,9 +32,10 @@ def measure(model: G2Vlm, batches: Iterable[Drawn]) -> dict[str, float]:
         `abs_rel` and `delta1` of depth with one scale a picture, the median's; `rotation_deg`
         between views; `phrase_m` from where a phrase's thing is said to be to its middle,
         `phrase_mid_m` of saying the mean place always, and `phrase_hit`, the share of the places
-        said that the first view shows on the thing itself; `answers` and `answers/<family>`,
-        shares of the questions answered word for word; `recall1` of finding a scene's picture by
-        its caption among its batch.
+        said that the first view shows on the thing itself; `pointed`, the share of names whose
+        likeliest patch of the first view shows their thing, where it is shown; `answers` and
+        `answers/<family>`, shares of the questions answered word for word; `recall1` of finding a
+        scene's picture by its caption among its batch.
     """
     training = model.training
     model.eval()
@@ -43,6 +46,7 @@ def measure(model: G2Vlm, batches: Iterable[Drawn]) -> dict[str, float]:
             _depth(output.geometry, drawn),
             _poses(output.geometry, drawn),
             _phrases(output, drawn),
+            _pointed(output, drawn),
             _answers(output, drawn),
             _retrieval(model, output, drawn),
         ):
@@ -88,6 +92,18 @@ def _phrases(output: Output, drawn: Drawn) -> dict[str, Tensor]:
         "phrase_mid_m": (true - true.mean(0)).norm(dim=-1),
         "phrase_hit": _on_mask(said, drawn, there),
     }
+
+
+def _pointed(output: Output, drawn: Drawn) -> dict[str, Tensor]:
+    if output.pointed is None:
+        return {}
+    scene, text, word = drawn.bodies.nonzero(as_tuple=True)
+    ids, body = drawn.ids[scene, 0], drawn.bodies[scene, text, word]
+    shown = (ids == body[:, None, None]).float()[:, None]
+    best = output.pointed[scene, text, word, 0, 1:].argmax(-1)
+    edge = math.isqrt(shown[0].numel() // (output.pointed.shape[-1] - 1)) if len(shown) else 1
+    patches = F.max_pool2d(shown, edge).flatten(1)
+    return {"pointed": patches.gather(1, best[:, None])[patches.any(-1)]}
 
 
 def _on_mask(places: Tensor, drawn: Drawn, there: Tensor) -> Tensor:

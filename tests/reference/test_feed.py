@@ -89,7 +89,7 @@ def test_answers_are_words_after_the_prompt(block, words) -> None:
             assert said
             assert text.words[text.answer - 1] == words.answer
             assert text.words[-1] == words.end
-            assert len(text.places) == len(text.words)
+            assert len(text.bodies) == len(text.words)
 
 
 def test_phrases_know_their_thing(block, words) -> None:
@@ -98,7 +98,8 @@ def test_phrases_know_their_thing(block, words) -> None:
     for example in block:
         for phrase in example.phrases:
             assert phrase.words[-1] == words.answer
-            place = phrase.places[-1].astype(np.float64)
+            assert phrase.bodies[-1] == phrase.body
+            place = example.middles[phrase.body].astype(np.float64)
             shown = np.argwhere(example.ids[0] == phrase.body)
             assert len(shown)
             pixel, _ = project(place[None], example.intrinsics[0].astype(np.float64))
@@ -109,17 +110,30 @@ def test_phrases_know_their_thing(block, words) -> None:
     assert checked
 
 
-def test_words_of_a_question_know_their_things(block) -> None:
-    named = [t for e in block for t in e.questions if np.isfinite(t.places).any()]
+def test_the_last_word_of_a_name_knows_its_thing(block, words) -> None:
+    named = [(e, t) for e in block for t in e.questions if any(t.bodies)]
     assert named
-    for text in named:
-        # The answer's words tell no place.
-        assert not np.isfinite(text.places[text.answer :]).any()
+    for example, text in named:
+        # The answer's words tell no thing.
+        assert not any(text.bodies[text.answer :])
+        ends = [words.decode([w]) for w, body in zip(text.words, text.bodies, strict=True) if body]
+        assert not {"the", "a", "red", "large"} & set(ends), ends
+        assert max(text.bodies) < len(example.middles)
+
+
+def test_places_are_those_of_the_things_spoken_of(block, config) -> None:
+    drawn = draw(block, STAGE, config, np.random.default_rng(1))
+    for scene, example in enumerate(block):
+        for body, place in zip(
+            drawn.bodies[scene].flatten(), drawn.places[scene].flatten(0, 1), strict=True
+        ):
+            np.testing.assert_array_equal(place.numpy(), example.middles[int(body)])
 
 
 def test_what_each_pixel_shows(block, config) -> None:
     drawn = draw(block, STAGE, config, np.random.default_rng(1))
     ids = torch.from_numpy(np.stack([e.ids[: drawn.depth.shape[1]] for e in block]))
+    assert (drawn.ids == ids).all()
     assert ((drawn.colors == 0) == (ids == 0)).all()
     assert ((drawn.kinds == 0) == (ids == 0)).all()
 

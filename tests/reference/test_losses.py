@@ -287,6 +287,20 @@ def test_places(rng) -> None:
     _close(losses.places_loss(said, true, known), float(np.mean(slow)))
 
 
+def test_pointing(rng) -> None:
+    """A view of 4 x 4 pixels in squares of 2; a word without a thing, and one that is not shown."""
+    logits = torch.from_numpy(rng.normal(size=(1, 1, 3, 2, 5)))
+    bodies = torch.tensor([[[0, 2, 3]]])
+    ids = torch.zeros(1, 2, 4, 4, dtype=torch.long)
+    ids[0, 0, :2, 1:3] = 2  # two pixels in each of the upper squares
+    ids[0, 0, 3, 3] = 2  # and one in the last
+    ids[0, 1, 0, 0] = 1
+    log_p = logits[0, 0].log_softmax(-1).numpy()
+    second = -(0.4 * log_p[1, 0, 1] + 0.4 * log_p[1, 0, 2] + 0.2 * log_p[1, 0, 4])
+    nothing = -(log_p[1, 1, 0] + log_p[2, 0, 0] + log_p[2, 1, 0])
+    _close(losses.pointing_loss(logits, bodies, ids), (second + nothing) / 4)
+
+
 def test_masks(rng) -> None:
     logits = torch.from_numpy(rng.normal(size=(2, 2, 1, 3, 3)))
     true = torch.from_numpy(rng.random((2, 2, 1, 3, 3)) < 0.4)
@@ -356,6 +370,10 @@ EMPTY = {
     ),
     "places": lambda x: losses.places_loss(
         x.view(1, 2, 2, 3), torch.full((1, 2, 2, 3), _NAN), torch.zeros(1, 2, 2) > 0
+    ),
+    "pointing": lambda x: losses.pointing_loss(
+        x.view(1, 1, 2, 2, 3), torch.zeros(1, 1, 2, dtype=torch.long),
+        torch.zeros(1, 2, 1, 2, dtype=torch.long),
     ),
     "masks": lambda x: losses.masks_loss(
         x.view(1, 1, 1, 3, 4), torch.zeros(1, 1, 1, 3, 4) > 0, torch.zeros(1, 1) > 0

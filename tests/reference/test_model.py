@@ -22,6 +22,7 @@ def test_shapes(make_model, batch) -> None:
     assert out.geometry.first_from_camera.shape == (2, 3, 4, 4)
     assert out.logits.shape == (2, 2, 9, 50)
     assert out.word_places.shape == (2, 2, 9, 3)
+    assert out.pointed.shape == (2, 2, 9, 3, 1 + 16)
     assert len(out.steps) == 2
     torch.testing.assert_close(out.geometry.normals.norm(dim=-1), torch.ones(2, 3, 32, 32))
     torch.testing.assert_close(out.geometry.first_from_camera[:, 0], torch.eye(4).expand(2, 4, 4))
@@ -33,7 +34,8 @@ def test_every_weight_gets_a_gradient(make_model, batch) -> None:
     out = model(replace(batch, hide=hide))
     masks = model.decoder.spoken_masks(out.text[:, :, -1], out.geometry)
     parts = [
-        out.logits, out.word_places, out.early_log_depth, masks, out.semantic, out.patches,
+        out.logits, out.word_places, out.pointed, out.early_log_depth, masks,
+        out.semantic, out.patches,
         *(value for step in out.steps for value in (
             step.log_depth, step.log_confidence, step.normals, step.first_from_camera,
             step.log_focal)),
@@ -172,6 +174,30 @@ def test_one_expert_has_fewer_weights(make_model) -> None:
     both, one = make_model(), make_model(experts=False)
     assert len(list(one.trunk.parameters())) < len(list(both.trunk.parameters()))
     assert one.trunk.layers[0].geometric is one.trunk.layers[0].semantic
+
+
+def test_words_that_do_not_point(make_model, batch) -> None:
+    model = make_model(pointing=False)
+    out = model(batch)
+    assert out.pointed is None
+    assert model.pointing is None
+
+
+def test_what_is_pointed_at_reaches_the_word(make_model) -> None:
+    """A word whose key fits one patch is told of that patch and no other."""
+    pointing = make_model().pointing
+    text, patches = torch.randn(1, 1, 1, 32), torch.randn(1, 2, 4, 32)
+    where, depth = torch.randn(1, 2, 4, 3), torch.randn(1, 2, 4)
+    with torch.no_grad():
+        pointing.query.weight.zero_()
+        pointing.query.bias.copy_(1e4 * pointing.key(pointing.norm_patches(patches))[0, 0, 2])
+    before, logits = pointing(text, patches[:, :1], where[:, :1], depth[:, :1])
+    assert logits[0, 0, 0, 0].argmax() == 3
+    for index, told in ((2, True), (1, False)):
+        moved = where.clone()
+        moved[:, :, index] += 1
+        after, _ = pointing(text, patches[:, :1], moved[:, :1], depth[:, :1])
+        assert torch.allclose(after, before, atol=1e-5) is not told
 
 
 def test_six_numbers_make_a_rotation() -> None:

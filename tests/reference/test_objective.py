@@ -36,6 +36,8 @@ def drawn(batch) -> Drawn:
     poses[:, 1:, :3, 3] = torch.randn(2, 2, 3)
     places = torch.full((2, texts, length, 3), torch.nan)
     places[:, :, 4] = 1.0
+    bodies = torch.zeros(2, texts, length, dtype=torch.long)
+    bodies[:, :, 4] = 1
     given = batch.intrinsics.clone()
     given[1] = torch.nan
     return Drawn(
@@ -45,9 +47,11 @@ def drawn(batch) -> Drawn:
         first_from_camera=poses,
         intrinsics=batch.intrinsics,
         answers=batch.words_known & (torch.arange(length) > 3),
+        bodies=bodies,
         places=places,
         masks=torch.rand(2, texts, 3, SIDE, SIDE) < 0.3,
         means=torch.ones(2, texts, dtype=torch.bool),
+        ids=torch.randint(0, 3, (2, 3, SIDE, SIDE)),
         colors=torch.randint(0, COLORS, (2, 3, SIDE, SIDE)),
         kinds=torch.randint(0, KINDS, (2, 3, SIDE, SIDE)),
         captions=torch.randint(0, 50, (2, 6)),
@@ -147,6 +151,7 @@ def test_no_truth_at_all_is_zero_and_no_nan(make_model, readouts, drawn) -> None
         normals=drawn.normals * 0,
         intrinsics=drawn.intrinsics * torch.nan,
         answers=drawn.answers & False,
+        bodies=drawn.bodies * 0,
         places=drawn.places * torch.nan,
         means=drawn.means & False,
         plain=drawn.plain & False,

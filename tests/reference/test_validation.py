@@ -24,6 +24,8 @@ def drawn() -> Drawn:
     places = torch.full((2, 2, LENGTH, 3), torch.nan)
     # On the middle of the picture, and a pixel to the right of it, at 2 m: f = 8, c = 4.
     places[:, 1, -1] = torch.tensor([[0.1, 0.1, 2.0], [0.35, 0.1, 2.0]])
+    bodies = torch.zeros(2, 2, LENGTH, dtype=torch.long)
+    bodies[:, 1, -1] = 1
     masks = torch.zeros(2, 2, 2, SIDE, SIDE, dtype=torch.bool)
     masks[0, 1, 0, 4, 4] = masks[1, 1, 0, 4, 5] = True
     answers = torch.zeros(2, 2, LENGTH, dtype=torch.bool)
@@ -39,9 +41,10 @@ def drawn() -> Drawn:
     empty = torch.zeros(0)
     return Drawn(
         inputs=inputs, depth=depth, normals=empty, first_from_camera=poses, intrinsics=intrinsics,
-        answers=answers, places=places, masks=masks, means=torch.tensor([[False, True]] * 2),
-        colors=empty, kinds=empty, captions=torch.zeros(2, 3), captions_known=torch.ones(2, 3) > 0,
-        clouds=empty, plain=torch.ones(2) > 0, families=(("support", ""), ("counting", "")),
+        answers=answers, bodies=bodies, places=places, masks=masks,
+        means=torch.tensor([[False, True]] * 2), ids=masks[:, 1].long(), colors=empty, kinds=empty,
+        captions=torch.zeros(2, 3), captions_known=torch.ones(2, 3) > 0, clouds=empty,
+        plain=torch.ones(2) > 0, families=(("support", ""), ("counting", "")),
         refinements=0,
     )  # fmt: skip
 
@@ -54,10 +57,14 @@ def _model(drawn: Drawn, **changes: torch.Tensor) -> torch.nn.Module:
         "depth": drawn.depth.nan_to_num(5.0), "poses": drawn.first_from_camera, "logits": logits,
         "places": drawn.places.nan_to_num(0), "embedding": torch.eye(2),
     } | changes  # fmt: skip
+    # In four patches a view, both things are on the last one; the first number is of nothing.
+    pointed = torch.zeros(2, 2, LENGTH, 2, 5)
+    pointed[..., 4] = 1
+    fields = {"pointed": pointed} | fields
     geometry = SimpleNamespace(depth=fields["depth"], first_from_camera=fields["poses"])
     output = SimpleNamespace(
         geometry=geometry, logits=fields["logits"], word_places=fields["places"],
-        embedding=fields["embedding"],
+        embedding=fields["embedding"], pointed=fields["pointed"],
     )  # fmt: skip
 
     class Says(torch.nn.Module):
@@ -111,6 +118,7 @@ def test_each_error_shows_in_its_own_figure(drawn) -> None:
 def test_what_has_no_truth_is_not_told(drawn) -> None:
     silent = replace(
         drawn, inputs=replace(drawn.inputs, words=None, words_known=None),
+            bodies=torch.zeros(2, 0, 0, dtype=torch.long),
         captions=torch.zeros(0), depth=drawn.depth[:, :1],
     )  # fmt: skip
     model = _model(drawn, depth=drawn.depth[:, :1].nan_to_num(5.0))
@@ -122,3 +130,13 @@ def test_the_mode_is_left_as_it_was(drawn) -> None:
         model = _model(drawn).train(mode)
         measure(model, [drawn])
         assert model.training == mode
+
+
+def test_pointing_is_measured_where_the_thing_is_shown(drawn) -> None:
+    assert measure(_model(drawn), [drawn])["pointed"] == 1
+    pointed = torch.zeros(2, 2, LENGTH, 2, 5)
+    pointed[0, ..., 4] = pointed[1, ..., 2] = 1
+    assert measure(_model(drawn, pointed=pointed), [drawn])["pointed"] == 0.5
+    # A thing that the first view does not show counts for nothing.
+    hidden = replace(drawn, ids=drawn.ids * torch.tensor([1, 0])[:, None, None, None])
+    assert measure(_model(drawn, pointed=pointed), [hidden])["pointed"] == 1

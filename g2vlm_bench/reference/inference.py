@@ -1,0 +1,290 @@
+"""A trained model looks at scenes: pictures and clouds of any size in, geometry and vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.reference import framing, speech
+from g2vlm_bench.reference.checkpoint import Reference
+from g2vlm_bench.reference.framing import Size
+from g2vlm_bench.reference.model import Batch, Output
+
+_PRECISIONS = ("auto", "float32", "bfloat16")
+# A cloud is read whole up to so many points.
+_MOST_POINTS = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Pictures:
+    """What is shown of a scene; conventions and shapes as in `sample.Inputs`.
+
+    Attributes:
+        images: One or more views, `(H, W, 3)` uint8.
+        intrinsics: `(3, 3)` per view, where known.
+        depth_prior_m: Sparse depth per view, NaN = unknown, where given.
+        points: `(N, 3)` in the first camera's frame, where given.
+    """
+
+    images: tuple[NDArray[np.uint8], ...]
+    intrinsics: tuple[NDArray[np.float64], ...] | None = None
+    depth_prior_m: tuple[NDArray[np.float32], ...] | None = None
+    points: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a scene without a picture, or whose parts are not of its views.
+
+        Raises:
+            ValueError: It is such a one.
+        """
+        if not self.images:
+            raise ValueError("expected an image, got none")
+        for name, given in (("intrinsics", self.intrinsics), ("depth", self.depth_prior_m)):
+            if given is not None and len(given) != len(self.images):
+                raise ValueError(f"expected {name} of {len(self.images)} views, got {len(given)}")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Reconstruction:
+    """The geometry of a scene; maps have the sizes of its pictures, lengths are metres.
+
+    Attributes:
+        depth_m: `(H, W)` float32 per view.
+        confidence: `(H, W)` float32 per view, larger = surer.
+        intrinsics: `(3, 3)` per view: those given, else those predicted.
+        first_from_camera: `(4, 4)` per view.
+        points: `(N, 3)` of all views in the first camera's frame, one for each pixel that the model
+            itself has, which knows no more than these.
+        normals: `(N, 3)` unit normals of the points.
+        colors: `(N, 3)` uint8 of the points.
+    """
+
+    depth_m: tuple[NDArray[np.float32], ...]
+    confidence: tuple[NDArray[np.float32], ...]
+    intrinsics: tuple[NDArray[np.float64], ...]
+    first_from_camera: tuple[NDArray[np.float64], ...]
+    points: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    colors: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A scene that was looked at, among those of its shape that were looked at with it."""
+
+    group: Group
+    index: int
+    pictures: Pictures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Scenes of one shape, what the model said of them, and what words will ask of them."""
+
+    output: Output
+    memory: speech.Memory
+
+
+def find_device(name: str) -> torch.device:
+    """A device by its name; `auto` is a GPU where there is one.
+
+    Raises:
+        BenchError: It is not here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        # Only an allocation shows whether the device is there.
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        got = f"'{name}' ({str(error).splitlines()[0][:120]})"
+        raise BenchError(
+            "device", expected="one of this machine", got=got, fix="Use cpu or auto."
+        ) from None
+
+
+class Inference:
+    """Looks at scenes; `speaker.Speaker` speaks of them.
+
+    Args:
+        reference: The trained model.
+        precision: `float32`, `bfloat16`, or `auto`: float32, so that no device changes an answer.
+        refinements: K; the model's own where None.
+        side: Edge of the pictures' shorter side for the model; that of the last stage of its
+            training where None.
+
+    Raises:
+        BenchError: The precision is unknown, or patches do not fit into the side.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        precision: str = "auto",
+        refinements: int | None = None,
+        side: int | None = None,
+    ) -> None:
+        if precision not in _PRECISIONS:
+            raise BenchError("precision", expected=" or ".join(_PRECISIONS), got=f"'{precision}'")
+        if refinements is not None and refinements < 0:
+            raise BenchError("refinements", expected="0 or more", got=refinements)
+        self.model, self.words = reference.model, reference.words
+        self.side = reference.config.training.stages[-1].side if side is None else side
+        self.patch = reference.config.model.patch
+        if self.side < self.patch:
+            raise BenchError("side", expected=f"{self.patch} or more", got=self.side)
+        self.refinements = refinements
+        self._half = precision == "bfloat16"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def precisely(self) -> torch.autocast:
+        """The precision in which the model computes."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
+
+    # ----------------------------------------------------------------------------- pictures
+
+    @torch.inference_mode()
+    def look(self, scenes: Sequence[Pictures]) -> list[Seen]:
+        """Look at scenes, those of one shape at once; views of another shape are stretched."""
+        alike: dict[tuple[int, Size, bool, bool], list[int]] = {}
+        for index, scene in enumerate(scenes):
+            size = framing.model_size(size_of(scene.images[0]), self.side, self.patch)
+            given = scene.depth_prior_m is not None, scene.points is not None
+            alike.setdefault((len(scene.images), size, *given), []).append(index)
+        found: dict[int, Seen] = {}
+        for (_, size, *_), indices in alike.items():
+            batch = self._batch([scenes[i] for i in indices], size)
+            with self.precisely():
+                group = Group(*speech.look(self.model, batch, self.refinements))
+            for place, index in enumerate(indices):
+                found[index] = Seen(group, place, scenes[index])
+        return [found[index] for index in range(len(scenes))]
+
+    def _batch(self, scenes: Sequence[Pictures], size: Size) -> Batch:
+        images = [[framing.shrink_image(image, size) for image in s.images] for s in scenes]
+        cameras = np.full((len(scenes), len(images[0]), 3, 3), np.nan, np.float32)
+        for row, scene in enumerate(scenes):
+            for view, camera in enumerate(scene.intrinsics or ()):
+                cameras[row, view] = framing.scale_camera(camera, size_of(scene.images[view]), size)
+        prior = None
+        if scenes[0].depth_prior_m is not None:
+            each = [[framing.scatter_depth(d, size) for d in s.depth_prior_m or ()] for s in scenes]
+            prior = self._moved(np.array(each))
+        clouds = [scene.points for scene in scenes if scene.points is not None]
+        return Batch(
+            images=self._moved(np.array(images)).permute(0, 1, 4, 2, 3).float() / 255,
+            intrinsics=self._moved(cameras),
+            depth_prior=prior,
+            cloud=self._moved(_padded_clouds(clouds)) if clouds else None,
+        )
+
+    def _moved(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    @torch.inference_mode()
+    def reconstruct(self, seen: Seen) -> Reconstruction:
+        """The geometry of a scene."""
+        geometry, at = seen.group.output.geometry, seen.index
+        sizes = [size_of(image) for image in seen.pictures.images]
+        depth, log_confidence = geometry.depth[at].float(), geometry.log_confidence[at].float()
+        inner: Size = (depth.shape[-2], depth.shape[-1])
+        cameras = geometry.intrinsics[at].double().cpu().numpy()
+        normals = torch.einsum(
+            "vij,vhwj->vhwi", geometry.first_from_camera[at, :, :3, :3], geometry.normals[at]
+        )
+        colors = [framing.shrink_image(image, inner) for image in seen.pictures.images]
+        return Reconstruction(
+            depth_m=tuple(
+                framing.resize_depth(view, size).cpu().numpy()
+                for view, size in zip(depth, sizes, strict=True)
+            ),
+            confidence=tuple(
+                framing.resize_map(view, size).exp().cpu().numpy()
+                for view, size in zip(log_confidence, sizes, strict=True)
+            ),
+            intrinsics=tuple(
+                framing.scale_camera(camera, inner, size)
+                for camera, size in zip(cameras, sizes, strict=True)
+            ),
+            first_from_camera=tuple(_rigid(pose) for pose in geometry.first_from_camera[at]),
+            points=geometry.points_first[at].reshape(-1, 3).double().cpu().numpy(),
+            normals=normals.reshape(-1, 3).double().cpu().numpy(),
+            colors=np.concatenate([color.reshape(-1, 3) for color in colors]),
+        )
+
+    # ----------------------------------------------------------------------------- embeddings
+
+    def embed_pictures(self, seen: Seen) -> NDArray[np.float64]:
+        """`(D,)` unit vector of a scene's pictures."""
+        return _vectors(seen.group.output.embedding)[seen.index]
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """`(T, D)` unit vectors of texts, one by one, so that none depends on another's length.
+
+        Raises:
+            ValueError: A text has no word, or more than the model was made for.
+        """
+        found = []
+        for text in texts:
+            numbers = self.words.encode(text)
+            if not 0 < len(numbers) <= self.model.config.longest_text:
+                longest = self.model.config.longest_text
+                raise ValueError(f"expected 1 to {longest} words to embed, got {len(numbers)}")
+            words = torch.tensor([numbers], device=self.device)
+            with self.precisely():
+                found.append(
+                    self.model.embed_texts(words, torch.ones_like(words, dtype=torch.bool))
+                )
+        return _vectors(torch.cat(found))
+
+    @torch.inference_mode()
+    def embed_clouds(self, clouds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """`(T, D)` unit vectors of `(N, 3)` clouds in their first camera's frame, metres.
+
+        Raises:
+            ValueError: A cloud has no finite point.
+        """
+        with self.precisely():
+            return _vectors(self.model.embed_clouds(self._moved(_padded_clouds(clouds))))
+
+
+def size_of(image: NDArray[np.uint8]) -> Size:
+    """Height and width of a picture."""
+    return image.shape[0], image.shape[1]
+
+
+def _padded_clouds(clouds: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
+    """`(B, S, 3)`, NaN = padding; of a larger cloud every n-th point."""
+    kept = []
+    for cloud in clouds:
+        finite = cloud[np.isfinite(cloud).all(1)]
+        if not len(finite):
+            raise ValueError("expected a cloud with a finite point, got none")
+        kept.append(finite[:: -(-len(finite) // _MOST_POINTS)])
+    padded = np.full((len(kept), max(map(len, kept)), 3), np.nan, np.float32)
+    for row, cloud in enumerate(kept):
+        padded[row, : len(cloud)] = cloud
+    return padded
+
+
+def _rigid(pose: Tensor) -> NDArray[np.float64]:
+    """A pose in double precision whose rotation is one to the last digit."""
+    matrix = pose.double().cpu().numpy()
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    matrix[:3, :3] = left @ right
+    return np.asarray(matrix, np.float64)
+
+
+def _vectors(embeddings: Tensor) -> NDArray[np.float64]:
+    return np.asarray(embeddings.double().cpu().numpy(), np.float64)
