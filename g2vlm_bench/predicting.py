@@ -152,7 +152,8 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
     views = len(inputs.images) or None
     loglikelihoods = answer.choice_loglikelihoods
     if loglikelihoods is not None:
-        loglikelihoods = _array("choice_loglikelihoods", loglikelihoods, (len(inputs.choices),))
+        asked = len(inputs.continuations or inputs.choices)
+        loglikelihoods = _array("choice_loglikelihoods", loglikelihoods, (asked,))
     text = answer.answer
     if text is not None:
         if not isinstance(text, str):
@@ -172,6 +173,9 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
         ambiguity=None if answer.ambiguity is None else Ambiguity(answer.ambiguity),
         answer=text,
         choice_loglikelihoods=loglikelihoods,
+        choice_is_greedy=(
+            None if answer.choice_is_greedy is None else np.asarray(answer.choice_is_greedy, bool)
+        ),
         masks=_masks(answer.masks, views),
         location=None if answer.location is None else _array("location", answer.location, (3,)),
         embedding=(

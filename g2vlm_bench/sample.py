@@ -102,6 +102,10 @@ class Inputs:
             stand before it.
         choices: The options of a choice question, in the order shown.
         answer_type: The kind of answer the question wants.
+        continuations: The texts whose log-likelihoods are asked for, one an option and verbatim,
+            such as the letters that the prompt shows; the options themselves where it is empty.
+        max_new_tokens: How much a generated answer may hold, where the benchmark says so.
+        stop: Texts at which a generated answer ends; it holds none of them.
         earlier: What was said before in the same talk, oldest first.
         system: What a chat model is told before it is asked anything, where the task says so.
         fields: What else the data say of the question, such as its `category`; never its answer.
@@ -117,6 +121,9 @@ class Inputs:
     prompt: str | None = None
     choices: tuple[str, ...] = ()
     answer_type: AnswerType | None = None
+    continuations: tuple[str, ...] = ()
+    max_new_tokens: int | None = None
+    stop: tuple[str, ...] = ()
     earlier: tuple[Turn, ...] = ()
     system: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -173,6 +180,7 @@ class Target:
         undecided: What may be said of it without being right or wrong, in the same form.
         pair: What belongs together in a retrieval: equal for a text, picture or cloud of one scene.
         role: In a retrieval, whether the sample looks for its pair or is there to be found.
+        document: The benchmark's own row, where another harness's code scores it.
     """
 
     depth_m: tuple[NDArray[np.float32], ...] | None = None
@@ -202,6 +210,7 @@ class Target:
     undecided: frozenset[tuple[str, ...]] = frozenset()
     pair: str = ""
     role: Literal["query", "item"] = "query"
+    document: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -223,6 +232,7 @@ class Prediction:
         confidence: A map per view, `(H, W)` float32, larger = surer.
         answer: The generated text, untouched.
         choice_loglikelihoods: `(C,)` log-likelihood of each option, in the order of `choices`.
+        choice_is_greedy: `(C,)` bool, whether greedy decoding would have said the option; optional.
         masks: Per view, `(H, W)` bool, the pixels of the object that the prompt asks for.
         location: `(3,)` the middle of that object in the first camera's frame; `ambiguity` applies.
         embedding: `(D,)` of all that the inputs hold; compared by the cosine.
@@ -238,6 +248,7 @@ class Prediction:
     confidence: tuple[NDArray[np.float32], ...] | None = None
     answer: str | None = None
     choice_loglikelihoods: NDArray[np.float64] | None = None
+    choice_is_greedy: NDArray[np.bool_] | None = None
     masks: tuple[NDArray[np.bool_], ...] | None = None
     location: NDArray[np.float64] | None = None
     embedding: NDArray[np.float64] | None = None

@@ -477,7 +477,10 @@ def _to_arrays(prediction: Prediction) -> dict[str, NDArray[Any]]:
         views = getattr(prediction, name)
         for index, view in enumerate(views or ()):
             arrays[f"{name}_{index:04d}"] = view
-    for name in ("points", "normals", "choice_loglikelihoods", "location", "embedding"):
+    for name in (
+        *("points", "normals", "choice_loglikelihoods", "choice_is_greedy"),
+        *("location", "embedding"),
+    ):
         if getattr(prediction, name) is not None:
             arrays[name] = getattr(prediction, name)
     return arrays
@@ -497,6 +500,7 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], line: PredictionLine) -> Pr
         points=arrays.get("points"),
         normals=arrays.get("normals"),
         choice_loglikelihoods=arrays.get("choice_loglikelihoods"),
+        choice_is_greedy=arrays.get("choice_is_greedy"),
         masks=views("masks"),
         location=arrays.get("location"),
         embedding=arrays.get("embedding"),
