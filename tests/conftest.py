@@ -63,3 +63,33 @@ def toy_run(
         return run(toy_task(task, data=data or {}), model, chosen)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def tiny_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reference model that has learnt nothing, small enough for tests, as `train` writes one."""
+    import torch
+
+    from g2vlm_bench.reference.checkpoint import save_reference
+    from g2vlm_bench.reference.config import Config, ModelConfig, Stage, TrainingConfig
+    from g2vlm_bench.reference.model import G2Vlm
+    from g2vlm_bench.reference.tokenizer import Words
+
+    spoken = "is the red box ball left of nearer to than which what how far in meters yes no"
+    words = Words.learn([f"{spoken} describe scene a and - . , ? 0 1 2 3 4 5 6 7 8 9"])
+    config = Config(
+        model=ModelConfig(
+            width=32, heads=4, visual_layers=1, language_layers=1, trunk_layers=4,
+            decoder_layers=2, vocabulary=len(words), cloud_tokens=4, embedding=16,
+        ),
+        training=TrainingConfig(stages=(Stage(steps=1, side=32, scenes=1),)),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = G2Vlm(config.model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # The plain start has zeros where nothing must stay zero.
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    folder = tmp_path_factory.mktemp("reference") / "tiny"
+    save_reference(folder, model, words, config, half=True)
+    return folder

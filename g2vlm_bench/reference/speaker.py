@@ -73,7 +73,7 @@ class Speaker:
             owners, scenes, prompts, answers = [], [], [], []
             for i in members:
                 seen, question = asked[i]
-                prompt = self._prompt(question)
+                prompt = self.prompt(question)
                 for option in _sayings(question):
                     owners.append(i)
                     scenes.append(seen.index)
@@ -91,7 +91,7 @@ class Speaker:
         longest = self.model.config.longest_text
         allowed = sorted(set(self.words.encode("0 1 2 3 4 5 6 7 8 9 ."))) if number else None
         for group, members in _by_group(asked):
-            prompts = [self._prompt(asked[i][1]) for i in members]
+            prompts = [self.prompt(asked[i][1]) for i in members]
             with self.inference.precisely():
                 said = speech.generate(
                     self.model, group.memory, [asked[i][0].index for i in members], prompts,
@@ -112,12 +112,12 @@ class Speaker:
         if question.kind == "choice" and len(question.options) < 2:
             raise ValueError(f"expected options to choose from, got {len(question.options)}")
         told = [len(self.words.encode(option)) for option in _sayings(question)]
-        length = len(self._prompt(question)) + max(told, default=0) + (question.kind != "phrase")
+        length = len(self.prompt(question)) + max(told, default=0) + (question.kind != "phrase")
         longest = self.model.config.longest_text
         if length > longest:
             raise ValueError(f"expected at most {longest} words with the answer, got {length}")
 
-    def _prompt(self, question: Question) -> list[int]:
+    def prompt(self, question: Question) -> list[int]:
         """The words that the model learnt to go on from."""
         if question.kind == "description":
             return [self.words.scene, self.words.answer]
@@ -139,7 +139,7 @@ class Speaker:
         found: dict[int, tuple[tuple[NDArray[np.bool_], ...], NDArray[np.float64]]] = {}
         for group, members in _by_group(asked):
             scenes = [asked[i][0].index for i in members]
-            texts = [self._prompt(asked[i][1]) for i in members]
+            texts = [self.prompt(asked[i][1]) for i in members]
             with self.inference.precisely():
                 tokens = speech.meanings(self.model, group.memory, scenes, texts)
                 places = self.model.decoder.spoken_places(tokens).double().cpu().numpy()
