@@ -8,24 +8,39 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.statistics import LEVEL, Bootstrap, cluster_bootstrap, weighted_median
+from g2vlm_bench.statistics import (
+    LEVEL,
+    Bootstrap,
+    cluster_bootstrap,
+    stratified_bootstrap,
+    weighted_median,
+)
 from g2vlm_bench.store import MetricResult, SampleLine
 
 
 @dataclass(slots=True)
 class Column:
-    """One metric over a run's samples, gathered line by line; a failure stands at its worst."""
+    """One metric over a run's samples, gathered line by line; a failure stands at its worst.
+
+    Samples that count as one only together (`MetricSpec.together`) stand here as one, by the worst
+    of them, from the first of them on.
+    """
 
     spec: MetricSpec
     values: list[float] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
+    strata: list[str] = field(default_factory=list)
     failed: list[bool] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
     n_unscored: int = 0
+    _places: dict[str, int] = field(default_factory=dict)
 
     def add(self, line: SampleLine) -> None:
         """Count a sample as scored, failed or unscored; skip one that the metric is not for."""
+        stratum = "" if self.spec.by is None else line.tags.get(self.spec.by, "")
+        if self.spec.shares and stratum not in dict(self.spec.shares):
+            return
         if line.status == "unscored":
             self.n_unscored += 1
             return
@@ -35,11 +50,27 @@ class Column:
         value = line.values.get(self.spec.name) if line.status == "scored" else None
         worst = line.worst.get(self.spec.name, _worst(self.spec))
         failed = value is None or not math.isfinite(value)
-        self.values.append(worst if value is None or failed else value)
+        counted = worst if value is None or failed else value
+        place = self._place(line)
+        if place < len(self.values):
+            worse = min if self.spec.higher_is_better else max
+            self.values[place] = worse(self.values[place], counted)
+            self.worst[place] = worse(self.worst[place], worst)
+            self.failed[place] |= failed
+            return
+        self.values.append(counted)
         self.worst.append(worst)
         self.weights.append(weight)
         self.clusters.append(line.cluster)
+        self.strata.append(stratum)
         self.failed.append(failed)
+
+    def _place(self, line: SampleLine) -> int:
+        """Where a sample stands: behind all others, or with its group."""
+        group = None if self.spec.together is None else line.groups.get(self.spec.together)
+        if group is None:
+            return len(self.values)
+        return self._places.setdefault(group, len(self.values))
 
     def counts_as(self, other: Column) -> bool:
         """Whether both count the same samples with the same weights, so that they are paired."""
@@ -47,17 +78,23 @@ class Column:
 
     def bootstrap(self, seed: int) -> Bootstrap | None:
         """Resample the clusters; None where no sample, or none with weight, has truth."""
-        if sum(self.weights) <= 0:
-            return None
-        return cluster_bootstrap(
-            self.values, self.weights, self.clusters, seed, self.spec.statistic
-        )
+        return self._bootstrap(self.values, seed)
 
     def all_failed(self, seed: int) -> Bootstrap | None:
         """What a model gets that fails on every one of these samples."""
+        return self._bootstrap(self.worst, seed)
+
+    def _bootstrap(self, values: Sequence[float], seed: int) -> Bootstrap | None:
         if sum(self.weights) <= 0:
             return None
-        return cluster_bootstrap(self.worst, self.weights, self.clusters, seed, self.spec.statistic)
+        if self.spec.by is not None:
+            return stratified_bootstrap(
+                values, self.weights, self.clusters, self.strata, self._shares(), seed
+            )
+        return cluster_bootstrap(values, self.weights, self.clusters, seed, self.spec.statistic)
+
+    def _shares(self) -> dict[str, float]:
+        return dict(self.spec.shares) or dict.fromkeys(self.strata, 1.0)
 
     def result(self, seed: int) -> MetricResult:
         """Reduce to a number with its interval and counts."""
@@ -80,14 +117,20 @@ class Column:
 
     def _of_scored(self) -> float | None:
         kept = [
-            (v, w) for v, w, f in zip(self.values, self.weights, self.failed, strict=True) if not f
+            (v, w, s)
+            for v, w, s, f in zip(self.values, self.weights, self.strata, self.failed, strict=True)
+            if not f
         ]
-        mass = sum(w for _, w in kept)
-        if mass <= 0:
+        if sum(w for _, w, _ in kept) <= 0:
             return None
         if self.spec.statistic == "median":
-            return weighted_median(*zip(*kept, strict=True))
-        return sum(v * w for v, w in kept) / mass
+            return weighted_median([v for v, _, _ in kept], [w for _, w, _ in kept])
+        mass, total = defaultdict[str, float](float), defaultdict[str, float](float)
+        for value, weight, stratum in kept:
+            mass[stratum] += weight
+            total[stratum] += weight * value
+        shares = self._shares()
+        return sum(shares[s] * total[s] / mass[s] for s in mass) / sum(shares[s] for s in mass)
 
 
 def _interval(spec: MetricSpec, boot: Bootstrap | None) -> tuple[float, float] | tuple[None, None]:

@@ -22,6 +22,11 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             where it is absent. Ratio-of-sums statistics are weighted means too.
         statistic: What is reported of the samples' values. A median has no partial credit to lose,
             so it can be reported of a metric without a bound: few failures leave it finite.
+        by: Tag whose values are averaged each alone, before their means are (a macro mean).
+        shares: The share of each such mean, as (value of the tag, share); samples of other values
+            are left out. Empty: all values alike. Where a run lacks a value, the others share.
+        together: Kind of group (`Sample.groups`) whose samples count as one, by the worst of them:
+            a question is right when all its rotations are.
         description: One line for the table's legend, with the source of the definition.
     """
 
@@ -33,6 +38,9 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     chance: float | None = None
     weight: str | None = None
     statistic: Literal["mean", "median"] = "mean"
+    by: str | None = None
+    shares: tuple[tuple[str, float], ...] = ()
+    together: str | None = None
     description: str = ""
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +87,52 @@ def cluster_bootstrap(
     if len(names) < 2 or not math.isfinite(mean):
         return Bootstrap(mean, np.empty(0), len(names))
     return Bootstrap(mean, _replicates(total, mass, draws), len(names))
+
+
+def stratified_bootstrap(
+    values: Sequence[float] | NDArray[np.float64],
+    weights: Sequence[float] | NDArray[np.float64],
+    clusters: Sequence[str],
+    strata: Sequence[str],
+    shares: Mapping[str, float],
+    seed: int,
+) -> Bootstrap:
+    """Resample clusters with replacement and take the mean of the strata's means of each draw.
+
+    A cluster may have samples in several strata. A draw that misses a stratum takes its mean of the
+    data, as `cluster_bootstrap` does for all.
+
+    Args:
+        values: A finite value per sample, or an infinite one.
+        weights: A positive weight per sample.
+        clusters: The cluster of each sample.
+        strata: The stratum of each sample.
+        shares: Of each stratum's mean in the whole; brought to a sum of 1 over those with samples.
+        seed: Where the draws start, as in `cluster_bootstrap`.
+
+    >>> values, strata = [1.0, 0.0, 1.0, 1.0], ["x", "x", "x", "y"]
+    >>> stratified_bootstrap(values, [1] * 4, list("abcd"), strata, {"x": 1, "y": 1}, 0).value
+    0.8333333333333333
+    """
+    value, weight = np.asarray(values, np.float64), np.asarray(weights, np.float64)
+    kinds, stratum = np.unique(np.asarray(strata, dtype=str), return_inverse=True)
+    names, cluster = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    share = np.array([shares[kind] for kind in kinds.tolist()], np.float64)
+    share /= share.sum()
+    cell = cluster * len(kinds) + stratum
+    size = len(names) * len(kinds)
+    mass = np.bincount(cell, weight, minlength=size).reshape(len(names), -1)
+    total = np.bincount(cell, weight * value, minlength=size).reshape(len(names), -1)
+    means = total.sum(axis=0) / mass.sum(axis=0)
+    whole = float(means @ share)
+    if len(names) < 2 or not math.isfinite(whole):
+        return Bootstrap(whole, np.empty(0), len(names))
+    replicates = []
+    for draws in _draws(len(names), draws_seed(names.tolist(), seed), len(names)):
+        drawn = draws @ mass
+        missed = np.broadcast_to(means, drawn.shape).copy()
+        replicates.append(np.divide(draws @ total, drawn, out=missed, where=drawn > 0) @ share)
+    return Bootstrap(whole, np.concatenate(replicates), len(names))
 
 
 def _median_bootstrap(

@@ -191,3 +191,41 @@ def test_truth_that_cannot_be_read_is_told_from_truth_that_is_not_there() -> Non
     gathered = aggregate([SHARE], [*unscored, line("a", 1.0)])
     assert gathered.statuses == {"unscored": 3, "scored": 1}
     assert gathered.unreadable_truths == 2
+
+
+def test_a_mean_of_means_counts_each_category_alike_or_by_its_share() -> None:
+    lines = [
+        line("a", 1.0, tags={"kind": "x"}),
+        line("b", 0.0, tags={"kind": "x"}),
+        line("c", 1.0, tags={"kind": "y"}),
+        line("d", status="failed", tags={"kind": "z"}),
+    ]
+    alike = msgspec.structs.replace(SHARE, by="kind")
+    # (1/2 + 1 + 0) / 3, and of what was scored (1/2 + 1) / 2.
+    found = reduced(alike, *lines)
+    assert found.value == pytest.approx(0.5)
+    assert found.value_scored == pytest.approx(0.75)
+    by_share = msgspec.structs.replace(alike, shares=(("x", 0.75), ("y", 0.25)))
+    found = reduced(by_share, *lines)
+    assert found.value == pytest.approx(0.75 * 0.5 + 0.25)
+    assert (found.n_scored, found.n_failed) == (3, 0)
+    # What a run lacks leaves its share to the others.
+    assert reduced(by_share, *lines[:2]).value == pytest.approx(0.5)
+
+
+def test_samples_of_a_group_count_as_one_that_is_right_when_all_are() -> None:
+    together = msgspec.structs.replace(SHARE, together="circular")
+    lines = [
+        line("a-0", 1.0, groups={"circular": "a"}),
+        line("b-0", 1.0, groups={"circular": "b"}),
+        line("a-1", 1.0, groups={"circular": "a"}),
+        line("b-1", 0.0, groups={"circular": "b"}),
+        line("c", 1.0),
+        line("d-0", 1.0, groups={"circular": "d"}),
+        line("d-1", status="failed", groups={"circular": "d"}),
+    ]
+    found = reduced(together, *lines)
+    assert found.value == pytest.approx(2 / 4)  # a and c
+    assert (found.n_scored, found.n_failed) == (3, 1)
+    error = msgspec.structs.replace(ERROR, together="circular")
+    assert reduced(error, *lines[:4]).value == pytest.approx((1 + 1) / 2)

@@ -18,6 +18,7 @@ from g2vlm_bench.statistics import (
     draws_seed,
     expanded_percentile,
     simultaneous_directions,
+    stratified_bootstrap,
 )
 
 INF, NAN = float("inf"), float("nan")
@@ -311,3 +312,38 @@ def test_a_difference_without_noise_counts_and_equality_does_not() -> None:
     values, draws = _models(np.stack([row, row + 0.25, row]), 0)
     expected = [[0, -1, 0], [1, 0, 1], [0, -1, 0]]
     assert simultaneous_directions(values, draws, 20).tolist() == expected
+
+
+def test_a_stratified_mean_is_the_mean_of_means_and_its_bootstrap_that_of_each() -> None:
+    rng = np.random.default_rng(4)
+    clusters = np.array([f"c{i}" for i in rng.integers(0, 40, 300)])
+    strata = rng.choice(["x", "y", "z"], 300, p=[0.7, 0.2, 0.1])
+    values = rng.random(300) + (strata == "y")
+    weights = rng.uniform(0.5, 2.0, 300)
+    shares = {"x": 1.0, "y": 2.0, "z": 1.0}
+    boot = stratified_bootstrap(values, weights, clusters, strata, shares, seed=3)
+    means = {s: np.average(values[strata == s], weights=weights[strata == s]) for s in shares}
+    assert boot.value == pytest.approx((means["x"] + 2 * means["y"] + means["z"]) / 4)
+    # The plain definition, with the same draws: resample clusters, take each stratum's mean.
+    names, index = np.unique(clusters, return_inverse=True)
+    draws = np.random.default_rng(draws_seed(names.tolist(), 3))
+    times = draws.multinomial(len(names), np.full(len(names), 1 / len(names)), size=2000)[:50]
+    for drawn, replicate in zip(times, boot.replicates, strict=False):
+        weight = drawn[index] * weights
+        plain = {s: np.average(values[strata == s], weights=weight[strata == s]) for s in shares}
+        assert replicate == pytest.approx((plain["x"] + 2 * plain["y"] + plain["z"]) / 4)
+
+
+def test_one_stratum_is_the_plain_bootstrap() -> None:
+    values, clusters = [1.0, 0.0, 0.5, 1.0], ["a", "b", "b", "c"]
+    plain = cluster_bootstrap(values, np.ones(4), clusters, seed=1)
+    one = stratified_bootstrap(values, np.ones(4), clusters, ["s"] * 4, {"s": 0.3}, seed=1)
+    assert one.value == pytest.approx(plain.value)
+    np.testing.assert_allclose(one.replicates, plain.replicates)
+
+
+def test_a_stratum_that_a_draw_misses_keeps_its_mean() -> None:
+    boot = stratified_bootstrap(
+        [1.0, 0.0], np.ones(2), ["a", "b"], ["x", "y"], {"x": 1, "y": 1}, seed=0
+    )
+    assert set(np.unique(boot.replicates)) == {0.5}
