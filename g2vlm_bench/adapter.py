@@ -26,6 +26,7 @@ class Adapter(ABC):
         weights_hash: `sha256:<hex>` of the weights, so that two models never share a run.
         device: What the model computes on, such as `cuda`; None for one that does not matter.
         needs_images: Whether a task without images (scanned clouds alone) is not for this model.
+        sees_another_scene: Whether the runner shows it another sample's scene, as a floor.
     """
 
     predicts: frozenset[Want]
@@ -34,6 +35,7 @@ class Adapter(ABC):
     weights_hash: str | None = None
     device: str | None = None
     needs_images: bool = True
+    sees_another_scene: ClassVar[bool] = False
 
     @abstractmethod
     def predict(

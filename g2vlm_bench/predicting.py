@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.adapter import Adapter, TruthAdapter
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Want
+from g2vlm_bench.shuffling import showing
 from g2vlm_bench.store import Failure, PredictionLine, RunFolder
 from g2vlm_bench.task import Family
 
@@ -31,6 +32,8 @@ class Predictor:
     Attributes:
         batch_size: Samples a batch; halved for good when memory runs out.
         seed: Of the randomness that reference rows are given, with the sample's id.
+        partners: By a sample's id, the one whose scene is shown in place of its own; none for
+            models that see what they are asked about.
     """
 
     adapter: Adapter
@@ -38,6 +41,7 @@ class Predictor:
     wants: frozenset[Want]
     batch_size: int
     seed: int
+    partners: Mapping[str, Sample] = field(default_factory=dict)
 
     def run(
         self, folder: RunFolder, samples: Sequence[Sample], advance: Callable[[int], None]
@@ -66,7 +70,10 @@ class Predictor:
 
     def _load(self, sample: Sample) -> Inputs | Failure:
         try:
-            return self.family.prepare(sample.load_inputs())
+            inputs = sample.load_inputs()
+            if sample.id in self.partners:
+                inputs = showing(inputs, self.partners[sample.id].load_inputs())
+            return self.family.prepare(inputs)
         except Exception as error:
             return Failure.of("inputs", error)
 

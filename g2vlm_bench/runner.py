@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from g2vlm_bench.predicting import AUTO_BATCH, Predictor
 from g2vlm_bench.progress import progress
 from g2vlm_bench.sample import Sample, Want
 from g2vlm_bench.scoring import score_samples, write_results
+from g2vlm_bench.shuffling import partners
 from g2vlm_bench.store import (
     AdapterRecord,
     DataRecord,
@@ -329,9 +330,21 @@ def _predict(
         wants=frozenset(Want(want) for want in record.adapter.wants),
         batch_size=AUTO_BATCH if isinstance(size, str) else size,
         seed=record.seed,
+        partners=_partners(model, task.name, samples, record.seed),
     )
     with progress(f"{model.spec} on {task.name}", len(samples), done) as advance:
         predictor.run(folder, samples, advance)
+
+
+def _partners(
+    model: Model, task: str, samples: Sequence[Sample], seed: int
+) -> Mapping[str, Sample]:
+    if not model.adapter.sees_another_scene:
+        return {}
+    try:
+        return partners(samples, seed)
+    except ValueError as error:
+        raise NotApplicableError(f"{model.spec} on {task}", got=error) from None
 
 
 def _fit(task: Task, spec: str, adapter: FittedAdapter) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from g2vlm_bench.adapter import Adapter
+from g2vlm_bench.checkpoints import find_device
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
 
@@ -71,13 +72,13 @@ class G2vlm(Adapter):
         dtype: str = "auto",
     ) -> None:
         from g2vlm_bench.reference.checkpoint import find_reference, hash_reference, load_reference
-        from g2vlm_bench.reference.inference import Inference, find_device
+        from g2vlm_bench.reference.inference import Inference
         from g2vlm_bench.reference.speaker import Speaker
 
         folder = find_reference(weights)
         self.weights_hash = hash_reference(folder)
         self.checkpoint = f"{weights}@{self.weights_hash[7:19]}"
-        chosen = find_device(device)
+        chosen = find_device(device, "g2vlm")
         self.device = chosen.type
         self._inference = Inference(load_reference(folder, str(chosen)), dtype, refinements, side)
         self._speaker = Speaker(self._inference)
@@ -231,6 +232,7 @@ def _question(inputs: Inputs, points_out: bool) -> Question:
     text, options = inputs.question, inputs.choices
     if text is None:
         text, options = read_prompt(inputs.prompt or "", options)
+    options = options or inputs.continuations
     if points_out:
         return Question(text, "phrase")
     kind: str = inputs.answer_type or ("choice" if options else "text")

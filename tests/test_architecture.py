@@ -38,11 +38,12 @@ ARROWS: dict[str, set[str]] = {
     "plugins": {"sample", "task", "adapter", "data.reader"},
     "store": {"sample", "environment"},
     "aggregate": {"store", "statistics"},
-    "predicting": {"sample", "task", "adapter", "store"},
+    "shuffling": {"sample"},
+    "predicting": {"sample", "task", "adapter", "store", "shuffling"},
     "scoring": {"sample", "task", "store", "aggregate"},
     "runner": {
         "sample", "task", "adapter", "plugins", "data", "store", "environment", "progress",
-        "predicting", "scoring",
+        "predicting", "scoring", "shuffling",
     },
     "making": {"acquire", "data", "plugins", "progress"},
     "sheet": {"sample", "store", "progress", "report", "world"},
@@ -70,7 +71,10 @@ DOORS = {
     "open3d": {"geometry/clouds.py"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
-    "transformers": {"model_adapters/hf_depth.py", "reference/encoders.py"},
+    "transformers": {
+        "checkpoints.py", "model_adapters/hf_depth.py", "model_adapters/hf_vlm.py",
+        "reference/encoders.py",
+    },
     "tokenizers": {"reference/tokenizer.py"},
     "torchvision": {"mended_torchvision.py"},
     "torch": {

@@ -91,24 +91,6 @@ class Group:
     memory: speech.Memory
 
 
-def find_device(name: str) -> torch.device:
-    """A device by its name; `auto` is a GPU where there is one.
-
-    Raises:
-        BenchError: It is not here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        # Only an allocation shows whether the device is there.
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        got = f"'{name}' ({str(error).splitlines()[0][:120]})"
-        raise BenchError(
-            "device", expected="one of this machine", got=got, fix="Use cpu or auto."
-        ) from None
-
-
 class Inference:
     """Looks at scenes; `speaker.Speaker` speaks of them.
 
