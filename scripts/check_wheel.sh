@@ -14,6 +14,8 @@ rm -rf "$checkout/build"
 # modules, but its own .pth files are not read, so the editable install does not come along.
 site=$("$checkout/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$site" > "$("$away/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dependencies.pth"
+shipped() { (cd "$1" && find g2vlm_bench/reference/weights -type f 2> /dev/null | sort); }
+diff <(shipped "$checkout") <(shipped "$("$away/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')")
 cd "$away"
 venv/bin/python - "$checkout" <<'PY'
 import pathlib, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,50 @@ def test_every_other_file_is_package_data(setuptools_settings: dict[str, Any]) -
                 assert any(path.match(pattern) for pattern in patterns), (
                     f"{path.relative_to(PROJECT)} would not be in the wheel"
                 )
+
+
+def test_a_wheel_holds_shipped_weights(
+    setuptools_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel of the reference model's package alone, made by the project's own settings."""
+    setuptools = pytest.importorskip("setuptools")
+    package = tmp_path / "g2vlm_bench" / "reference"
+    files = {
+        "model.safetensors", "config.json", "tokenizer.json", "log.jsonl", "log.png", "README.md",
+    }  # fmt: skip
+    (package / "weights" / "nano").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for name in files:
+        (package / "weights" / "nano" / name).write_text(name)
+    monkeypatch.chdir(tmp_path)
+    made = setuptools.Distribution(
+        {
+            "name": "g2vlm-bench",
+            "version": "0",
+            "packages": ["g2vlm_bench.reference"],
+            "package_data": setuptools_settings["package-data"],
+            "script_name": "setup.py",
+            "script_args": ["--quiet", "bdist_wheel"],
+        }
+    )
+    made.parse_command_line()
+    made.run_commands()
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if "/weights/" in name}
+    assert inside == {f"g2vlm_bench/reference/weights/nano/{name}" for name in files}
+
+
+def test_shipped_weights_are_at_most_20_mb_and_complete() -> None:
+    folders = list((PROJECT / "g2vlm_bench/reference/weights").glob("*/"))
+    if not folders:
+        pytest.skip("no weights are shipped yet")
+    for folder in folders:
+        assert (folder / "model.safetensors").stat().st_size <= 20_000_000
+        assert {path.name for path in folder.iterdir()} >= {
+            "model.safetensors", "config.json", "tokenizer.json", "log.jsonl", "log.png",
+            "README.md",
+        }  # fmt: skip
 
 
 def test_no_top_level_name_leaks() -> None:
