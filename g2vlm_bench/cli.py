@@ -15,6 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g2vlm_bench import __version__
+from g2vlm_bench.commands import data, reference
+from g2vlm_bench.commands.shared import (
+    AdaptersDirs,
+    DataRoot,
+    Json,
+    TasksDirs,
+    between_commas,
+    find_plugins,
+    print_json,
+)
 from g2vlm_bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +34,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 SAMPLES_FAILED = 5
-# Where data that this package makes are written.
-MADE = Path("data")
 
 app = typer.Typer(
     add_completion=False,
@@ -34,11 +42,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(
-    no_args_is_help=True,
-    help="Datasets: where they come from, how they are fetched, whether a folder is whole.",
-)
-app.add_typer(data, name="data")
 
 
 class Listed(StrEnum):
@@ -52,26 +55,6 @@ class Listed(StrEnum):
     PROFILES = "profiles"
     DATASETS = "datasets"
     METRICS = "metrics"
-
-
-TasksDirs = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--tasks-dir", help="Your own tasks, families, readers. Also G2VLM_BENCH_TASKS_DIR."
-    ),
-]
-AdaptersDirs = Annotated[
-    list[Path] | None,
-    typer.Option("--adapters-dir", help="Your own adapters. Also G2VLM_BENCH_ADAPTERS_DIR."),
-]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder that the tasks' data roots start in.")
-]
-DatasetName = Annotated[str, typer.Argument(help="A dataset of `data list`.")]
-Catalogue = Annotated[
-    Path | None, typer.Option(help="A YAML file of your own datasets, instead of the shipped one.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -127,8 +110,8 @@ def run(
     if task is None and suite is None and data_root is not None:
         suite = "real"
     _run(
-        models=_split(model),
-        tasks=_split(task),
+        models=between_commas(model),
+        tasks=between_commas(task),
         suite=suite,
         model_args=_key_values(model_args or []),
         limit=limit,
@@ -137,7 +120,7 @@ def run(
         batch_size=_batch_size(batch_size),
         data_root=data_root,
         out=out or Path("runs") / (suite or "tasks"),
-        plugins=_plugins(tasks_dir, adapters_dir),
+        plugins=find_plugins(tasks_dir, adapters_dir),
         json=json,
     )
 
@@ -150,10 +133,10 @@ def list_(
     json: Json = False,
 ) -> None:
     """List what can be named, without importing any of it."""
-    plugins = _plugins(tasks_dir, adapters_dir)
+    plugins = find_plugins(tasks_dir, adapters_dir)
     entries = _metrics(plugins) if what is Listed.METRICS else _named(plugins, what)
     if json:
-        _print_json([{"name": name, "summary": summary} for name, summary in entries])
+        print_json([{"name": name, "summary": summary} for name, summary in entries])
         return
     width = max((len(name) for name, _ in entries), default=0)
     for name, summary in entries:
@@ -177,7 +160,7 @@ def validate(
     """
     from g2vlm_bench.validate import validate_task
 
-    plugins = _plugins(tasks_dir, None)
+    plugins = find_plugins(tasks_dir, None)
     passed = True
     for name in tasks or plugins.names("task"):
         try:
@@ -202,7 +185,7 @@ def score(
     """Score a run's stored predictions again: no model, no GPU."""
     from g2vlm_bench import api
 
-    done = api.score(run_folder, data_root=data_root, plugins=_plugins(tasks_dir, None))
+    done = api.score(run_folder, data_root=data_root, plugins=find_plugins(tasks_dir, None))
     _print_results([done], json)
     _exit_on_failures([done])
 
@@ -217,7 +200,7 @@ def leaderboard(
     json: Json = False,
 ) -> None:
     """Rank runs in one table, written as md, csv, json, tex and html."""
-    _leaderboard(board, runs, out, data_root, _plugins(tasks_dir, None), json)
+    _leaderboard(board, runs, out, data_root, find_plugins(tasks_dir, None), json)
 
 
 @app.command()
@@ -249,7 +232,7 @@ def compare(
     if junit is not None:
         gate.write_junit(result, junit)
     if json:
-        _print_json(result.records())
+        print_json(result.records())
     else:
         typer.echo(result.text())
     if result.regressed:
@@ -286,15 +269,15 @@ def protocols(
         raise UsageError("--ambiguity", expected=" or ".join(Ambiguity), got=f"'{ambiguity}'")
     pair = pair_of_files(prediction, truth, prediction_scale, truth_scale)
     readings = survey(
-        _plugins(tasks_dir, None),
+        find_plugins(tasks_dir, None),
         pair.family,
         pair.target,
         pair.prediction,
         Ambiguity(ambiguity),
-        _split(metrics),
+        between_commas(metrics),
     )
     if json:
-        _print_json(readings)
+        print_json(readings)
         return
     names = list(dict.fromkeys(name for reading in readings for name in reading.values))
     width = max((len(r.protocol) for r in readings if r.values), default=8)
@@ -313,166 +296,8 @@ def protocols(
         typer.echo(f"\n{reason}:\n  {', '.join(labels)}")
 
 
-@app.command()
-def train(
-    config: Annotated[str, typer.Option(help="nano, small, base, or a YAML file.")] = "nano",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of model, log and state; runs/train-CONFIG.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="float32, bfloat16, or auto: bfloat16 on CUDA.")
-    ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of the weights and of what is drawn.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that render ahead.")] = 0,
-    validate_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 500,
-    public_vit: Annotated[
-        str | None, typer.Option(help="Folder or name of a DINOv2-like visual encoder.")
-    ] = None,
-    self_supervised: Annotated[
-        Path | None, typer.Option(help="Learn from a folder of pictures, without any truth.")
-    ] = None,
-    half: Annotated[bool, typer.Option(help="Write 16-bit weights, half the size.")] = False,
-) -> None:
-    """Train the reference model on the procedural world; the same command goes on with it.
-
-    Never looks at the test split. Writes model.safetensors, config.json, tokenizer.json, log.jsonl
-    and log.png.
-    """
-    from g2vlm_bench.reference import training
-    from g2vlm_bench.reference.config import load_config
-    from g2vlm_bench.report.training_plot import plot_training
-
-    folder = out or Path("runs") / f"train-{Path(config).stem}"
-    plan = training.make_plan(
-        device, precision, seed=seed, steps=steps, workers=workers,
-        validate_every=validate_every, half=half,
-    )  # fmt: skip
-
-    def said(line: str) -> None:
-        typer.echo(line, err=True)
-        plot_training(folder / training.LOG, folder / "log.png")
-
-    training.train(load_config(config), folder, plan, public_vit, self_supervised, said)
-    plot_training(folder / training.LOG, folder / "log.png")
-    typer.echo(f"model: {folder}")
-
-
-@data.command(name="list")
-def data_list(catalogue: Catalogue = None, json: Json = False) -> None:
-    """List the datasets that are known, their licences, and whether they can be fetched."""
-    from g2vlm_bench.data.catalogue import load_catalogue
-
-    entries = list(load_catalogue(catalogue).values())
-    if json:
-        _print_json(entries)
-        return
-    width = max((len(entry.name) for entry in entries), default=0)
-    for entry in entries:
-        typer.echo(f"{entry.name:<{width}}  {entry.how:<7}  {entry.title} ({entry.licence})")
-
-
-@data.command(name="prepare")
-def data_prepare(
-    name: DatasetName,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            help="The dataset's folder; without it nothing is fetched. "
-            "Data that are made go to data/NAME."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Of data that are made: which splits, by comma.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", "-t", help="Of data that are made: tasks, by comma.")
-    ] = None,
-    catalogue: Catalogue = None,
-    tasks_dir: TasksDirs = None,
-) -> None:
-    """Say where a dataset comes from, its licence and layout; fetch it where its source allows.
-
-    Fetching goes on where it was cut, checks hashes, and unpacks within the folder only. The
-    procedural world is made: written as a Hugging Face dataset, the same bytes on every run.
-    """
-    from g2vlm_bench.data.catalogue import find_entry
-
-    entry = find_entry(name, catalogue)
-    if not entry.made_by and (split or task):
-        raise UsageError(f"dataset '{name}'", expected="no --split or --task", got="one")
-    typer.echo(entry.text())
-    if entry.made_by:
-        from g2vlm_bench.making import make
-
-        splits, tasks = _split(split) or ["test"], _split(task)
-        folder = root or MADE / name
-        for made in make(entry, folder, _plugins(tasks_dir, None), splits, tasks):
-            typer.echo(made.text())
-    elif root is not None:
-        from g2vlm_bench import acquire
-
-        for ready in acquire.prepare(entry, root):
-            typer.echo(ready.text())
-
-
-@data.command(name="verify")
-def data_verify(
-    name: DatasetName,
-    root: Annotated[
-        Path | None, typer.Option(help="The dataset's folder; data/NAME for data that are made.")
-    ] = None,
-    catalogue: Catalogue = None,
-    tasks_dir: TasksDirs = None,
-    json: Json = False,
-) -> None:
-    """Check a dataset's folder: hashes, numbers of samples, files that are missing."""
-    from g2vlm_bench import acquire
-    from g2vlm_bench.data.catalogue import find_entry
-
-    entry = find_entry(name, catalogue)
-    if entry.made_by:
-        from g2vlm_bench.making import verify_made
-
-        found = verify_made(entry, root or MADE / name, _plugins(tasks_dir, None))
-    elif root is None:
-        raise UsageError(f"dataset '{name}'", expected="--root, the dataset's folder", got="none")
-    else:
-        found = acquire.verify(entry, root, _plugins(tasks_dir, None))
-    if json:
-        _print_json(found)
-    else:
-        typer.echo(found.text())
-    if not found.ok:
-        raise typer.Exit(1)
-
-
-@data.command(name="sheet")
-def data_sheet(
-    name: Annotated[str, typer.Argument(help="A dataset that is made: world.")] = "world",
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    out: Annotated[Path, typer.Option(help="The picture, a PNG.")] = Path("world.png"),
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many scenes.")] = 12,
-    place: Annotated[str, typer.Option(help="room, table_top, road, or mixed.")] = "mixed",
-    views: Annotated[int, typer.Option(help="Pictures of a scene, 1 to 8.")] = 1,
-    moving: Annotated[bool, typer.Option(help="Scenes in which things move; 2 views or more.")] = (
-        False
-    ),
-    questions: Annotated[int, typer.Option(min=1, help="Questions under a scene.")] = 1,
-    columns: Annotated[int, typer.Option(min=1, help="Scenes beside one another.")] = 2,
-    side: Annotated[int, typer.Option(min=1, help="Width of a picture on the sheet.")] = 192,
-) -> None:
-    """Draw scenes of the procedural world: picture, depth, objects, a question and its answer."""
-    from g2vlm_bench.sheet import write_sheet
-
-    if name != "world":
-        raise UsageError(f"dataset '{name}'", expected="one that is made: world", got="another")
-    write_sheet(
-        out, split, n, per_scene=questions, columns=columns, picture_px=side,
-        place=place, views=views, moving=moving,
-    )  # fmt: skip
-    typer.echo(f"{n} scenes: {out}")
+app.command()(reference.train)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
@@ -515,7 +340,7 @@ def _run(
 ) -> None:
     from g2vlm_bench import api
 
-    plugins = plugins or _plugins(None, None)
+    plugins = plugins or find_plugins(None, None)
 
     def finished(run: Run) -> None:
         if not json:
@@ -541,7 +366,7 @@ def _leaderboard(
 
     built = api.leaderboard(board, runs, out=out, data_root=data_root, plugins=plugins)
     if json:
-        _print_json(list(built.records()))
+        print_json(list(built.records()))
         return
     from rich.console import Console
 
@@ -564,7 +389,7 @@ def _print_results(runs: Any, json: bool) -> None:
     import msgspec
 
     if json:
-        _print_json([{"run": str(run.path), **msgspec.to_builtins(run.record)} for run in runs])
+        print_json([{"run": str(run.path), **msgspec.to_builtins(run.record)} for run in runs])
         return
     for run in runs:
         record = run.record
@@ -597,12 +422,6 @@ def _exit_on_failures(runs: Sequence[Run]) -> None:
         raise typer.Exit(SAMPLES_FAILED)
 
 
-def _plugins(tasks_dirs: list[Path] | None, adapters_dirs: list[Path] | None) -> Plugins:
-    from g2vlm_bench.plugins import Plugins
-
-    return Plugins.find(tasks_dirs or (), adapters_dirs or ())
-
-
 def _named(plugins: Plugins, what: Listed) -> list[tuple[str, str]]:
     kinds: dict[Listed, Any] = {
         Listed.TASKS: "task",
@@ -631,10 +450,6 @@ def _metrics(plugins: Plugins) -> list[tuple[str, str]]:
     ]
 
 
-def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
 def _key_values(pairs: list[str]) -> dict[str, Any]:
     import yaml
 
@@ -659,12 +474,6 @@ def _batch_size(text: str) -> Any:
     if text == "auto" or (text.isdigit() and int(text) > 0):
         return text if text == "auto" else int(text)
     raise UsageError("--batch-size", expected="a positive number or 'auto'", got=f"'{text}'")
-
-
-def _print_json(content: Any) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.format(msgspec.json.encode(content), indent=1).decode())
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ ARROWS: dict[str, set[str]] = {
     "survey_files": {"sample", "files", "trajectory_files", "geometry"},
     "api": {"sample", "plugins", "runner", "store", "board", "comparable", "ranking", "report"},
     "cli": {"*"},
+    "commands": {"*"},
     "protocols": {"sample", "task", "geometry", "metrics"},
     "tasks": {"sample", "task", "data", "world", "geometry", "metrics", "protocols"},
     "model_adapters": {

@@ -1,0 +1,1 @@
+"""Commands that the command line is put together from, a module a subject."""
