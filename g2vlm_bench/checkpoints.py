@@ -6,10 +6,11 @@ Nothing in a checkpoint is run: weights are safetensors, and code that it brings
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from g2vlm_bench.errors import BenchError, nearest
 
@@ -73,6 +74,66 @@ class Checkpoint:
     def weights_hash(self) -> str:
         """Hash the weights, as `sha256:<hex>`."""
         return _hash(self.weights)
+
+    def config(self, kind: str, known: Iterable[str]) -> Any:
+        """Read config.json.
+
+        Args:
+            kind: What the caller can use, for the error.
+            known: The architectures that are of that kind.
+
+        Raises:
+            BenchError: It cannot be read, or is of another architecture.
+        """
+        from transformers import AutoConfig
+
+        config = self.attempt(
+            lambda: AutoConfig.from_pretrained(
+                self.folder, trust_remote_code=False, local_files_only=True
+            ),
+            "a config.json that transformers can read",
+        )
+        if config.model_type not in known:
+            raise BenchError(
+                f"checkpoint '{self.given}'", expected=kind, got=f"'{config.model_type}'"
+            )
+        return config
+
+    def model(self, auto_class: Any, config: Any, dtype: str, never_run: str = r"(?!)") -> Any:
+        """Load the weights into the model, ready to predict.
+
+        Args:
+            auto_class: The class of transformers that loads such models.
+            config: As `config` gave it.
+            dtype: One of `DTYPES`; `auto` is float32, so that a device cannot change it.
+            never_run: Pattern of the weights that may be missing, since nothing uses them.
+
+        Raises:
+            BenchError: They do not fit the config, or are not all there.
+        """
+        import torch
+
+        model, report = self.attempt(
+            lambda: auto_class.from_pretrained(
+                self.folder,
+                config=config,
+                dtype=torch.float32 if dtype == "auto" else getattr(torch, dtype),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            ),
+            "weights that fit config.json",
+        )
+        # transformers fills what is missing with random numbers and only warns.
+        missing = sorted(name for name in report["missing_keys"] if not re.search(never_run, name))
+        if missing:
+            raise BenchError(
+                f"checkpoint '{self.given}'",
+                expected="every weight of the model",
+                got=f"{len(missing)} missing, such as '{missing[0]}'",
+            )
+        return model.eval()
 
     def attempt(self, load: Callable[[], T], expected: str, fix: str | None = None) -> T:
         """Load a part of the checkpoint.

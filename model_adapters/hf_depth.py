@@ -9,7 +9,6 @@ GLPN, Prompt Depth Anything, TIPSv2-DPT, and what else `AutoModelForDepthEstimat
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ _CONFIG_FILES = ("config.json", *_PROCESSOR_FILES)
 
 # The first fusion layer has no coarser neighbour, so its first residual unit never runs and the
 # published DPT checkpoints leave it out.
-_NEVER_RUN = re.compile(r"\bfusion_stage\.layers\.0\.residual_layer1\.")
+_NEVER_RUN = r"\bfusion_stage\.layers\.0\.residual_layer1\."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +101,22 @@ class HfDepth(Adapter):
         image_backend: str = "auto",
         average_flipped: bool = False,
     ) -> None:
+        from transformers import AutoModelForDepthEstimation
+        from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
+
         check_choice("hf_depth", "dtype", dtype, DTYPES)
         check_choice("hf_depth", "image_backend", image_backend, _BACKENDS)
         self._device = find_device(device, "hf_depth")
         self.device = self._device.type
         found = Checkpoint.find(checkpoint, revision, _CONFIG_FILES, "AutoModelForDepthEstimation")
         self.checkpoint = found.name
-        config = _load_config(found)
+        known = sorted(MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES)
+        config = found.config(f"a depth estimator ({', '.join(known)})", known)
         self.ambiguity = _ambiguity(config, ambiguity, checkpoint)
         self.weights_hash = found.weights_hash()
         self._processor = _load_processor(found, config, image_backend)
-        self._model = _load_model(found, config, dtype).to(self._device)
+        model = found.model(AutoModelForDepthEstimation, config, dtype, _NEVER_RUN)
+        self._model = model.to(self._device)
         self._takes_prompt = config.model_type == "prompt_depth_anything"
         # ZoeDepth with a head for each domain lets the whole batch vote on which of them answers.
         self._votes = len(getattr(config, "bin_configurations", None) or ()) > 1
@@ -264,26 +268,6 @@ def _ambiguity(config: Any, override: str | None, checkpoint: str) -> Ambiguity:
     return stated
 
 
-def _load_config(found: Checkpoint) -> Any:
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
-
-    config = found.attempt(
-        lambda: AutoConfig.from_pretrained(
-            found.folder, trust_remote_code=False, local_files_only=True
-        ),
-        "a config.json that transformers can read",
-    )
-    known = sorted(MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES)
-    if config.model_type not in known:
-        raise BenchError(
-            f"checkpoint '{found.given}'",
-            expected=f"a depth estimator ({', '.join(known)})",
-            got=f"'{config.model_type}'",
-        )
-    return config
-
-
 def _load_processor(found: Checkpoint, config: Any, backend: str) -> Any:
     from transformers.utils.import_utils import is_torchvision_available
 
@@ -306,33 +290,6 @@ def _load_processor(found: Checkpoint, config: Any, backend: str) -> Any:
 
     fix = None if is_torchvision_available() else "It may need torchvision: install that first."
     return found.attempt(load, f"an image processor ({_PROCESSOR_FILES[0]})", fix)
-
-
-def _load_model(found: Checkpoint, config: Any, dtype: str) -> Any:
-    import torch
-    from transformers import AutoModelForDepthEstimation
-
-    model, report = found.attempt(
-        lambda: AutoModelForDepthEstimation.from_pretrained(
-            found.folder,
-            config=config,
-            dtype=torch.float32 if dtype == "auto" else getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        ),
-        "weights that fit config.json",
-    )
-    # transformers fills what is missing with random numbers and only warns.
-    missing = sorted(name for name in report["missing_keys"] if not _NEVER_RUN.search(name))
-    if missing:
-        raise BenchError(
-            f"checkpoint '{found.given}'",
-            expected="every weight of the model",
-            got=f"{len(missing)} missing, such as '{missing[0]}'",
-        )
-    return model.eval()
 
 
 def _post_process_by_bicubic(
