@@ -54,13 +54,13 @@ def load_rgb(source: str | Path | bytes) -> NDArray[np.uint8]:
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(source: str | Path | bytes) -> tuple[int, int]:
     """Read the size `(H, W)` that `load_rgb` would return, from the header alone.
 
     Raises:
         BenchError: The file is missing, empty, or no image.
     """
-    content, where = _content(path)
+    content, where = _content(source)
     image = _open(content, where)
     turned = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 stand on their side
     return (image.width, image.height) if turned else (image.height, image.width)

@@ -20,10 +20,11 @@ import msgspec
 from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAdapter
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.prompts import load_prompts, pick
 from g2vlm_bench.sample import Ambiguity, Want
 from g2vlm_bench.task import Family, TaskDefinition, load_definition, load_profile
 
-Kind = Literal["task", "family", "profile", "adapter", "reader", "leaderboard"]
+Kind = Literal["task", "family", "profile", "prompts", "adapter", "reader", "leaderboard"]
 T = TypeVar("T")
 
 _PACKAGE = Path(__file__).parent
@@ -95,19 +96,43 @@ class Plugins:
     def task(self, name: str) -> TaskDefinition:
         """Load a task by its name, or by the path of a task file, its profiles written out.
 
+        `NAME@PROMPT` is the task with another of its benchmark's published prompts. It is a task of
+        its own, so that answers to two prompts never share a column.
+
         Raises:
             BenchError: The file is broken, or names a profile that is unknown or not of its family.
         """
+        name, _, prompt = name.partition("@")
         is_path = name.endswith((".yaml", ".yml"))
         path = Path(name).absolute() if is_path else self.path("task", name)
-        return self.written_out(load_definition(path))
+        definition = load_definition(path)
+        return self.written_out(self._prompted(definition, prompt) if prompt else definition)
+
+    def _prompted(self, definition: TaskDefinition, prompt: str) -> TaskDefinition:
+        own = definition.options.get("prompt")
+        if not isinstance(own, str):
+            raise BenchError(
+                f"task {definition.name}@{prompt}",
+                expected="a task with published prompts",
+                got="one without the option 'prompt'",
+            )
+        return msgspec.structs.replace(
+            definition,
+            name=f"{definition.name}@{prompt}",
+            options={**definition.options, "prompt": f"{own.partition('.')[0]}.{prompt}"},
+        )
 
     def written_out(self, definition: TaskDefinition) -> TaskDefinition:
-        """Write the fields of the profiles that a definition names into it."""
+        """Write the fields of the profiles and the prompt that a definition names into it."""
         protocols = [
             fields for one in definition.protocols for fields in self._fields(definition, one)
         ]
-        return msgspec.structs.replace(definition, protocols=protocols)
+        options = dict(definition.options)
+        if isinstance(prompt := options.get("prompt"), str):
+            benchmark, _, name = prompt.partition(".")
+            prompts = load_prompts(self.path("prompts", benchmark))
+            options["prompt"] = pick(prompts, name, f"task {definition.name}, prompt '{prompt}'")
+        return msgspec.structs.replace(definition, protocols=protocols, options=options)
 
     def _fields(self, definition: TaskDefinition, fields: dict[str, Any]) -> list[dict[str, Any]]:
         if "profile" not in fields:
@@ -177,7 +202,7 @@ class Plugins:
         if kind == "task":
             for root in task_roots:
                 for path in sorted(root.glob("*/*.y*ml")):
-                    if path.parent.name not in ("leaderboards", "profiles", "readers"):
+                    if path.parent.name not in ("leaderboards", "profiles", "prompts", "readers"):
                         yield f"{path.parent.name}/{path.stem}", path
         elif kind == "family":
             yield from _modules(task_roots)
@@ -190,6 +215,8 @@ class Plugins:
             )
         elif kind == "profile":
             yield from _yaml_files(root / "profiles" for root in task_roots)
+        elif kind == "prompts":
+            yield from _yaml_files(root / "prompts" for root in task_roots)
         else:
             users = (root / "leaderboards" for root in self.tasks_dirs)
             yield from _yaml_files((shipped("leaderboards"), *users))

@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.adapter import Adapter, TruthAdapter
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Want
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Turn, Want
 from g2vlm_bench.shuffling import showing
 from g2vlm_bench.store import Failure, PredictionLine, RunFolder
+from g2vlm_bench.talks import Talks, next_batch
 from g2vlm_bench.task import Family
 
 AUTO_BATCH = 16
@@ -42,40 +42,61 @@ class Predictor:
     batch_size: int
     seed: int
     partners: Mapping[str, Sample] = field(default_factory=dict)
+    _talks: Talks = field(default_factory=Talks)
 
     def run(
         self, folder: RunFolder, samples: Sequence[Sample], advance: Callable[[int], None]
     ) -> None:
-        """Predict what the folder does not hold yet; each batch is flushed before the next."""
-        done = {line.id for line in folder.predictions()}
-        pending = iter([sample for sample in samples if sample.id not in done])
+        """Predict what the folder does not hold yet; each batch is flushed before the next.
+
+        Turns of one talk are never in one batch, since a model hears what it said before.
+        """
+        self._talks = Talks.of(samples)
+        done = set()
+        for line in folder.predictions():
+            done.add(line.id)
+            self._talks.remember(line.id, line.answer)
+        pending = [sample for sample in samples if sample.id not in done]
         with folder.append_predictions() as index:
-            while batch := list(islice(pending, self.batch_size)):
+            while batch := next_batch(pending, self.batch_size):
+                pending = pending[len(batch) :]
                 for line in self._predict(folder, batch):
                     index.write(line)
+                    self._talks.remember(line.id, line.answer)
                 advance(len(batch))
 
     def _predict(self, folder: RunFolder, batch: Sequence[Sample]) -> Iterator[PredictionLine]:
         started = time.perf_counter()
         inputs = [self._load(sample) for sample in batch]
+        prompts = [i.prompt if isinstance(i, Inputs) else None for i in inputs]
         usable = [(s, i) for s, i in zip(batch, inputs, strict=True) if isinstance(i, Inputs)]
         answers = iter(self._ask([s for s, _ in usable], [i for _, i in usable]))
         outcomes = [next(answers) if isinstance(i, Inputs) else i for i in inputs]
         seconds = round((time.perf_counter() - started) / len(batch), 6)
-        for sample, outcome in zip(batch, outcomes, strict=True):
+        for sample, outcome, prompt in zip(batch, outcomes, prompts, strict=True):
             if isinstance(outcome, Failure):
                 yield PredictionLine(id=sample.id, seconds=seconds, error=outcome)
             else:
-                yield folder.save_prediction(sample.id, outcome, seconds)
+                yield folder.save_prediction(sample.id, outcome, seconds, prompt)
 
     def _load(self, sample: Sample) -> Inputs | Failure:
         try:
             inputs = sample.load_inputs()
             if sample.id in self.partners:
                 inputs = showing(inputs, self.partners[sample.id].load_inputs())
+            if sample.after:
+                inputs = replace(inputs, earlier=self._earlier(sample))
             return self.family.prepare(inputs)
         except Exception as error:
             return Failure.of("inputs", error)
+
+    def _earlier(self, sample: Sample) -> tuple[Turn, ...]:
+        """What was asked before in the same talk, and what the model answered."""
+        turns = []
+        for before, answer in self._talks.before(sample):
+            asked = self.family.prepare(before.load_inputs())
+            turns.append(Turn(prompt=asked.prompt or "", images=asked.images, answer=answer))
+        return tuple(turns)
 
     def _ask(
         self, samples: Sequence[Sample], inputs: Sequence[Inputs]

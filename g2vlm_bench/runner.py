@@ -38,6 +38,8 @@ from g2vlm_bench.store import (
 )
 from g2vlm_bench.task import Family, TaskDefinition, convert
 
+# As a data root: whatever the Hub has is taken from there.
+HUB = Path("hub:")
 _DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -112,9 +114,11 @@ class Task:
         pinned, options = split_pins(definition.data)
         pins = convert(pinned, DataPins, f"{where}, key 'data'")
         reader = plugins.reader(pins.format)
-        offered: dict[str, Any] = {}
-        if pins.root:
-            offered["root"] = _data_folder(where, pins.root, data_root)
+        offered: dict[str, Any] = {"revision": pins.revision}
+        if reader.from_hub and data_root == HUB:
+            offered["root"] = None
+        elif pins.root:
+            offered["root"] = _data_folder(where, pins.root, data_root, options.get("hub", ""))
         arguments = check_arguments(reader, options, f"{where}, key 'data'", offered)
         return cls(
             definition=definition,
@@ -400,15 +404,23 @@ def _folder_name(task: Task, model: Model, identity: str) -> str:
     return f"{slug[:150]}--{identity[:10]}"
 
 
-def _data_folder(where: str, root: str, data_root: Path | None) -> Path:
+def _data_folder(where: str, root: str, data_root: Path | None, hub: str = "") -> Path:
     folder = Path(root) if data_root is None else data_root / root
+    copy = (
+        f" a copy of {hub} in DIR/{root}; or --data-root {HUB} to take it from there" if hub else ""
+    )
     if data_root is None and not folder.is_absolute():
         raise BenchError(
             f"{where}, data root '{root}'",
             expected="a folder of data",
             got="no --data-root",
-            fix="Say where the data are: --data-root DIR.",
+            fix=f"Say where the data are: --data-root DIR{copy and ','}{copy}.",
         )
     if not folder.is_dir():
-        raise BenchError(f"{where}, data root", expected="a folder", got=f"none at {folder}")
+        raise BenchError(
+            f"{where}, data root",
+            expected="a folder",
+            got=f"none at {folder}",
+            fix=f"Put{copy}." if copy else "",
+        )
     return folder

@@ -62,12 +62,14 @@ class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of `predictions/index.jsonl`.
 
     Attributes:
+        prompt: What a language model was asked, exactly as it saw it; None where nothing was asked.
         file: Name of the array file beside the index, None for a prediction of text alone.
         sha256: Of that file, so that an altered one is found before it is scored.
     """
 
     id: str
     seconds: float
+    prompt: str | None = None
     answer: str | None = None
     ambiguity: Ambiguity | None = None
     file: str | None = None
@@ -320,7 +322,7 @@ class RunFolder:
         return LineWriter(self.path / "samples.jsonl", "wb")
 
     def save_prediction(
-        self, sample_id: str, prediction: Prediction, seconds: float
+        self, sample_id: str, prediction: Prediction, seconds: float, prompt: str | None = None
     ) -> PredictionLine:
         """Write a prediction's arrays and give the line that belongs into the index."""
         arrays = _to_arrays(prediction)
@@ -335,6 +337,7 @@ class RunFolder:
         return PredictionLine(
             id=sample_id,
             seconds=seconds,
+            prompt=prompt,
             answer=prediction.answer,
             ambiguity=prediction.ambiguity,
             file=file,

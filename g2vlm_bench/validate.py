@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from g2vlm_bench.data.pin import record
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import Plugins
@@ -30,6 +31,8 @@ class Validation:
         problems: What is wrong, one line each.
         content_hash: Of the data as they are here, for pinning.
         pinned: Whether the task pins rows and content.
+        revision: Of the data, as the task pins it or as they say themselves.
+        recorded: The file in which this first use of data that are not pinned was recorded.
     """
 
     task: str
@@ -39,6 +42,8 @@ class Validation:
     problems: tuple[str, ...]
     content_hash: str
     pinned: bool
+    revision: str = ""
+    recorded: Path | None = None
 
     @property
     def passed(self) -> bool:
@@ -52,9 +57,13 @@ class Validation:
         if self.unscored:
             lines.append(f"     {self.unscored} of those tried have no truth that can be scored")
         if not self.pinned:
+            revision = f"revision: {self.revision}, " if self.revision else ""
             lines.append(
-                f"     not pinned; pin with rows: {rows}, content_hash: {self.content_hash}"
+                f"     not pinned; pin with {revision}rows: {rows}, "
+                f"content_hash: {self.content_hash}"
             )
+        if self.recorded:
+            lines.append(f"     first use recorded in {self.recorded}, and held to from now on")
         lines += [f"     {problem}" for problem in self.problems]
         if prompt and self.prompt:
             lines += ["     prompt of the first sample:"]
@@ -97,6 +106,8 @@ def validate_task(
         ),
         content_hash=task.dataset.fingerprint.content_hash,
         pinned=task.dataset.fingerprint.pinned,
+        revision=task.dataset.fingerprint.revision,
+        recorded=record(task.dataset, f"task {task.name}"),
     )
 
 

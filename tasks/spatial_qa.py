@@ -15,6 +15,7 @@ from g2vlm_bench.metrics import answers
 from g2vlm_bench.metrics.answer_text import ParsedAnswer, parse_text
 from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
 from g2vlm_bench.metrics.numbers import in_unit, parse_number
+from g2vlm_bench.prompts import PromptProfile, dress
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert, label_number
 
@@ -70,8 +71,11 @@ class QaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         before: Text before every question.
         instructions: Text behind every question.
+        prompt: A published prompt, `<benchmark>.<profile>` of `tasks/prompts/`, in the place of the
+            others.
     """
 
+    prompt: PromptProfile | None = None
     before: str = ""
     instructions: Instructions = Instructions()
 
@@ -125,8 +129,13 @@ class SpatialQa(Family):
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """Write the prompt; a yes/no question offers its two answers as options to a likelihood."""
+        profile = self.options.prompt
+        if profile is None:
+            inputs = replace(inputs, prompt=self._prompt(inputs))
+        else:
+            inputs = dress(profile, inputs)
         choices = YES_NO if inputs.answer_type == "yes_no" else inputs.choices
-        return replace(inputs, prompt=self._prompt(inputs), choices=choices)
+        return replace(inputs, choices=choices)
 
     def truth(self, target: Target) -> Prediction:
         """The right answer as text, and a likelihood that prefers it."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,6 +28,9 @@ class DataPins(msgspec.Struct, frozen=True, kw_only=True):
         revision: The data's own version, recorded with every run.
         rows: Number of samples; checked before scoring.
         content_hash: `sha256:...` of the content; checked before scoring.
+        awaits: Pins that nobody could know here, since the files were not here. `validate` records
+            them in the folder of the data at first use, and they are held to that from then on.
+        sources: Where columns, rows, prompts and licence are taken from, each with its commit.
     """
 
     format: str
@@ -37,6 +40,25 @@ class DataPins(msgspec.Struct, frozen=True, kw_only=True):
     revision: str = ""
     rows: int | None = None
     content_hash: str | None = None
+    awaits: list[Literal["revision", "rows", "content_hash"]] = []
+    sources: list[str] = []
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was found of a task's data at first use.
+
+    Attributes:
+        revision: As the data say themselves; empty where they do not.
+        rows: Number of samples.
+        content_hash: Of the content.
+    """
+
+    revision: str
+    rows: int
+    content_hash: str
+
+
+RECORD_FILE = ".g2vlm-bench-pins.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +127,90 @@ def open_dataset(pins: DataPins, reader: Reader, where: str) -> Dataset:
     training = reader.samples(pins.train_split) if pins.train_split else ()
     _check_ids(samples, training, where)
     content = reader.content_hash(pins.split)
-    if pins.rows is not None and len(samples) != pins.rows:
-        raise BenchError(
-            f"{where}, data rows",
-            expected=pins.rows,
-            got=len(samples),
-            fix="The data are not those the task was made for; fetch the pinned revision.",
-        )
-    if pins.content_hash is not None and content != pins.content_hash:
-        raise BenchError(
-            f"{where}, data content",
-            expected=pins.content_hash,
-            got=content,
-            fix="The data are not those the task was made for; fetch the pinned revision.",
+    found = Recorded(revision=reader.revision, rows=len(samples), content_hash=content)
+    _hold(
+        found,
+        (pins.revision, pins.rows, pins.content_hash),
+        where,
+        "The data are not those the task was made for; fetch the pinned revision.",
+    )
+    if reader.keeps_record and (first := read_record(reader.keeps_record).get(where)):
+        _hold(
+            found,
+            (first.revision, first.rows, first.content_hash),
+            where,
+            f"They were others at first use; remove {RECORD_FILE} to trust what is there now.",
         )
     fingerprint = Fingerprint(
         source=f"{pins.format}:{pins.root}" if pins.root else pins.format,
         split=pins.split,
-        revision=pins.revision,
+        revision=pins.revision or reader.revision,
         rows=len(samples),
         ids_hash=hash_text(sample.id for sample in samples),
         content_hash=content,
         pinned=pins.rows is not None and pins.content_hash is not None,
     )
     return Dataset(pins, samples, training, fingerprint, reader)
+
+
+def _hold(found: Recorded, pins: tuple[str, int | None, str | None], where: str, fix: str) -> None:
+    revision, rows, content = pins
+    checks = (
+        ("revision", revision if found.revision else "", found.revision),
+        ("rows", rows, found.rows),
+        ("content", content, found.content_hash),
+    )
+    for what, pinned, got in checks:
+        if pinned not in (None, "", got):
+            raise BenchError(f"{where}, data {what}", expected=pinned, got=got, fix=fix)
+
+
+def read_record(root: Path) -> dict[str, Recorded]:
+    """Read what was found at first use, by task; nothing where nothing was recorded.
+
+    Raises:
+        BenchError: The record is damaged. It is not passed over: what was trusted once would then
+            be trusted anew.
+    """
+    path = root / RECORD_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Recorded])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise BenchError(
+            path,
+            expected="the record of first use",
+            got=error,
+            fix="Remove it to trust what is there.",
+        ) from None
+
+
+def record(dataset: Dataset, where: str) -> Path | None:
+    """Record what a task's data are, where the task does not pin them and no record is there.
+
+    Args:
+        dataset: The task's data.
+        where: The task, as `open_dataset` was told.
+
+    Returns:
+        The file, if something was written; None where the data are pinned, were recorded before,
+        have no folder to record in, or it cannot be written to.
+    """
+    root, found = dataset.reader.keeps_record, dataset.fingerprint
+    if root is None or found.pinned or where in (known := read_record(root)):
+        return None
+    known[where] = Recorded(
+        revision=dataset.reader.revision, rows=found.rows, content_hash=found.content_hash
+    )
+    path = root / RECORD_FILE
+    beside = root / f"{RECORD_FILE}.part"
+    try:
+        beside.write_bytes(msgspec.json.format(msgspec.json.encode(known, order="sorted")))
+        beside.replace(path)
+    except OSError:
+        return None
+    return path
 
 
 def hash_text(parts: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from g2vlm_bench.sample import Sample
@@ -20,10 +21,16 @@ class Reader(ABC):
     Attributes:
         splits: The splits the data has.
         shows_images: False where no sample has an image, so that most models cannot take part.
+        from_hub: Whether it can be made without a folder, of a dataset of the Hub.
+        keeps_record: The folder of the data, where what is found at first use is to be recorded.
+        revision: Of which revision the data are, where they say so themselves.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("test",)
+    from_hub: ClassVar[bool] = False
     shows_images: bool = True
+    keeps_record: Path | None = None
+    revision: str = ""
 
     @abstractmethod
     def samples(self, split: str) -> Sequence[Sample]:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import string
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from g2vlm_bench.data.layout import fill, hash_content
+from g2vlm_bench.data.layout import hash_content
 from g2vlm_bench.data.reader import Reader
-from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.data.rows import (
+    Text,
+    answer_type_of,
+    choice_of,
+    field_of,
+    find_all,
+    number_of,
+    text_of,
+    yes_no_of,
+)
+from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_jsonl, load_rgb
 from g2vlm_bench.paths import safe_join
 from g2vlm_bench.sample import AnswerType, Inputs, Sample, Target
 
-Text = str | Mapping[str, str]
-
-_YES_NO = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
+_KINDS: tuple[AnswerType, ...] = ("choice", "yes_no", "number", "text")
 
 
 class QaJsonl(Reader):
@@ -92,29 +98,29 @@ class QaJsonl(Reader):
         return hash_content(self.root, [self.file, *self.paths])
 
     def _sample(self, row: dict[str, Any], number: int, where: str) -> Sample:
-        paths = tuple(safe_join(self.root, _text(key, row, where)) for key in self.images)
+        paths = tuple(safe_join(self.root, text_of(key, row, where)) for key in self.images)
         self.paths.update(paths)
-        name = _text(self.id, row, where) or str(number)
+        name = text_of(self.id, row, where) or str(number)
         target = self._target(row, where)
         inputs = partial(
             Inputs,
             id=name,
-            question=_text(self.question, row, where),
+            question=text_of(self.question, row, where),
             choices=target.choices,
             answer_type=target.answer_type,
         )
         default = paths[0].relative_to(self.root).as_posix() if paths else name
         return Sample(
             id=name,
-            cluster=_text(self.cluster, row, where) or default,
+            cluster=text_of(self.cluster, row, where) or default,
             load_inputs=partial(_with_images, inputs, paths),
             load_target=lambda: target,
-            tags={key: _text(pattern, row, where) for key, pattern in self.tags.items()},
+            tags={key: text_of(pattern, row, where) for key, pattern in self.tags.items()},
         )
 
     def _target(self, row: dict[str, Any], where: str) -> Target:
-        kind = _answer_type(_text(self.answer_type, row, where), where)
-        text = _text(self.answer, row, where).strip()
+        kind = answer_type_of(text_of(self.answer_type, row, where), where, _KINDS)
+        text = text_of(self.answer, row, where).strip()
         if not text:
             raise BenchError(where, expected="an answer", got="an empty one")
         accepted = row.get(self.accepted, []) if self.accepted else []
@@ -124,11 +130,11 @@ class QaJsonl(Reader):
         answer: str | float = text
         if kind == "choice":
             choices = self._options(row, where)
-            answer = _choice(text, choices, self.answer_is, where)
+            answer = choice_of(text, choices, self.answer_is, where)
         elif kind == "yes_no":
-            answer = _yes_no(text, where)
+            answer = yes_no_of(text, where)
         elif kind == "number":
-            answer = _number(text, where)
+            answer = number_of(text, where)
         return Target(
             answer=answer,
             accepted=tuple(map(str, accepted)),
@@ -139,11 +145,11 @@ class QaJsonl(Reader):
 
     def _options(self, row: dict[str, Any], where: str) -> tuple[str, ...]:
         if isinstance(self.choices, str):
-            found = _field(self.choices, row, where)
+            found = field_of(self.choices, row, where)
         elif isinstance(self.choices, Mapping):
-            found = _find_all(self.choices, row, where)
+            found = find_all(self.choices, row, where)
         else:
-            found = [_text(pattern, row, where) for pattern in self.choices]
+            found = [text_of(pattern, row, where) for pattern in self.choices]
         if not isinstance(found, list) or len(found) < 2 or len(set(map(str, found))) < len(found):
             raise BenchError(where, expected="a list of two or more different choices", got=found)
         return tuple(str(choice).strip() for choice in found)
@@ -151,71 +157,3 @@ class QaJsonl(Reader):
 
 def _with_images(inputs: partial[Inputs], paths: Sequence[Path]) -> Inputs:
     return inputs(images=tuple(load_rgb(path) for path in paths))
-
-
-def _field(name: str, row: Mapping[str, Any], where: str) -> Any:
-    if name not in row:
-        raise BenchError(where, expected=f"a field '{name}'", got="none", fix=nearest(name, row))
-    return row[name]
-
-
-def _text(key: Text, row: Mapping[str, Any], where: str) -> str:
-    if isinstance(key, str):
-        return fill(key, row, where)
-    found = _find_all(key, row, where)
-    if not found:
-        raise BenchError(where, expected=f"a match of '{key['find']}'", got="none")
-    return found[0]
-
-
-def _find_all(key: Mapping[str, str], row: Mapping[str, Any], where: str) -> list[str]:
-    if set(key) != {"from", "find"}:
-        raise BenchError("data", expected="{from: PATTERN, find: REGEX}", got=dict(key))
-    try:
-        expression = re.compile(key["find"], flags=re.MULTILINE)
-    except re.error as error:
-        raise BenchError("key 'find'", expected="a regular expression", got=error) from None
-    if expression.groups != 1:
-        raise BenchError("key 'find'", expected="an expression of one group", got=key["find"])
-    return expression.findall(fill(key["from"], row, where))
-
-
-def _answer_type(text: str, where: str) -> AnswerType:
-    known: tuple[AnswerType, ...] = get_args(AnswerType)
-    for kind in known:
-        if kind == text:
-            return kind
-    raise BenchError(f"{where}, answer type", expected=" or ".join(known), got=f"'{text}'")
-
-
-def _choice(text: str, choices: Sequence[str], answer_is: str, where: str) -> str:
-    if answer_is == "text" and text in choices:
-        return text
-    if answer_is == "index" and text.isdecimal() and int(text) < len(choices):
-        return choices[int(text)]
-    letters = string.ascii_uppercase[: len(choices)]
-    letter = text.strip("(). ").upper()
-    if answer_is == "letter" and len(letter) == 1 and letter in letters:
-        return choices[letters.index(letter)]
-    raise BenchError(
-        f"{where}, answer",
-        expected=f"the {answer_is} of one of {len(choices)} choices",
-        got=f"'{text}'",
-        fix="Mend the line, or the key 'answer_is'.",
-    )
-
-
-def _yes_no(text: str, where: str) -> str:
-    if text.lower() not in _YES_NO:
-        raise BenchError(f"{where}, answer", expected="yes or no, true or false", got=f"'{text}'")
-    return _YES_NO[text.lower()]
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if number - number != 0:
-        raise BenchError(f"{where}, answer", expected="a finite number", got=f"'{text}'")
-    return number

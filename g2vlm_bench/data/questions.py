@@ -1,0 +1,383 @@
+"""A benchmark's rows as questions: where each part of one stands, and how it is read."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.data.media import Media, embedded_bytes
+from g2vlm_bench.data.rows import (
+    Text,
+    answer_type_of,
+    choice_of,
+    find_all,
+    number_of,
+    text_of,
+    yes_no_of,
+)
+from g2vlm_bench.data.tables import Table
+from g2vlm_bench.data.video import Sampling, load_frames
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.files import image_size, load_rgb
+from g2vlm_bench.sample import IMAGE_MARK, AnswerType, Inputs, Sample, Target
+
+# What a cell of a table holds that stands for nothing: pandas writes a missing text so.
+_NOTHING = ("", "nan", "None", "null")
+
+
+class Pictures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a row's pictures are.
+
+    Attributes:
+        columns: Each holds a picture or a list of them; what is empty is left out.
+        kind: Whether a cell is the picture itself (bytes, `{bytes:, path:}`, base64) or a path.
+        path: Of the kind `path`: its name below the root, `{value}` being what the cell holds. With
+            no columns, the pattern alone names the one picture.
+    """
+
+    columns: list[str] = []
+    kind: Literal["embedded", "path"] = "embedded"
+    path: str = "{value}"
+
+
+class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a row's video is, and which of its frames a model sees."""
+
+    path: str
+    sampling: Sampling = Sampling()
+
+
+class Kinds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which kind of answer a row wants, by what a pattern says of it.
+
+    Attributes:
+        by: The pattern.
+        kinds: Kind of answer -> what the pattern gives.
+        otherwise: The kind where it gives anything else; an error where it is empty.
+    """
+
+    by: str
+    kinds: dict[str, list[str]]
+    otherwise: str = ""
+
+    def of(self, row: Mapping[str, Any], where: str) -> AnswerType:
+        """Tell a row's kind of answer."""
+        value = text_of(self.by, row, where)
+        found = (kind for kind, values in self.kinds.items() if value in values)
+        kind = next(found, self.otherwise)
+        if not kind:
+            known = ", ".join(value for values in self.kinds.values() for value in values)
+            raise BenchError(f"{where}, {self.by}", expected=f"one of {known}", got=f"'{value}'")
+        return answer_type_of(kind, where)
+
+
+class RowMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    r"""Where the parts of a question stand in a row.
+
+    A pattern such as `{question}` has the row's fields put in; `{from: PATTERN, find: REGEX}` is
+    what the expression's group finds.
+
+    Attributes:
+        question: Pattern of the question.
+        answer: Pattern of the right answer; not read where a region is the truth.
+        answer_type: A kind of answer, a pattern of it, or `{by:, kinds:, otherwise:}`.
+        answer_is: What the answer to a choice question is: an option's `text`, its `index` (from 0)
+            or its `letter`.
+        unit: Of number answers.
+        choices: The options: the column that lists them (a list, or one as text), a list of
+            patterns (empty ones are left out), or `{from:, find:}`, every find being one.
+        option_prefix: What stands before an option's text in the data, such as `[A-Z]\. `; its
+            letter must be the option's own.
+        images: Where the pictures are.
+        image_mark: Regular expression of what stands in the question where a picture belongs. Where
+            it has a group, that is the picture's number, from 1.
+        video: Where the video is, and which frames are shown.
+        mask: Where the mask is in which a point is right.
+        polygon: Pattern of the same as a list of (x, y), as fractions of width and height.
+        id: Pattern of the id; the number of the row, from 0, where it is empty.
+        cluster: What questions of one scene share; the first picture or the video, else the id.
+        question_type: Pattern of the benchmark's own name of the kind of question.
+        tags: Patterns of the tags.
+        groups: Patterns of groups that count as one question only together.
+        fields: Patterns of what a prompt may say besides question and options.
+        accepted: The column that lists further right answers of a text question.
+        talk: Pattern of the talk that a row is a turn of, in the order of the rows.
+        only: Column -> the values of the rows that are asked; all rows where it is empty.
+    """
+
+    question: Text
+    answer: Text = ""
+    answer_type: Kinds | str = "choice"
+    answer_is: Literal["text", "index", "letter"] = "text"
+    unit: str = ""
+    choices: Text | list[Text] = []
+    option_prefix: str = ""
+    images: Pictures | None = None
+    image_mark: str = ""
+    video: Video | None = None
+    mask: Pictures | None = None
+    polygon: Text = ""
+    id: Text = ""
+    cluster: Text = ""
+    question_type: Text = ""
+    tags: dict[str, Text] = {}
+    groups: dict[str, Text] = {}
+    fields: dict[str, Text] = {}
+    accepted: str = ""
+    talk: Text = ""
+    only: dict[str, list[str]] = {}
+
+    @property
+    def heavy(self) -> set[str]:
+        """Columns that hold pictures."""
+        found = [one for one in (self.images, self.mask) if one and one.kind == "embedded"]
+        return {column for pictures in found for column in pictures.columns}
+
+    @property
+    def columns(self) -> set[str]:
+        """Every column that is named."""
+        patterns: list[Text] = [self.question, self.answer, self.polygon, self.id, self.cluster]
+        patterns += [self.question_type, self.talk]
+        patterns += [*self.tags.values(), *self.groups.values(), *self.fields.values()]
+        named = {*self.only, *([self.accepted] if self.accepted else [])}
+        kind = self.answer_type
+        patterns.append(kind.by if isinstance(kind, Kinds) else kind)
+        if isinstance(self.choices, str):
+            named.add(self.choices)
+        else:
+            patterns += self.choices if isinstance(self.choices, list) else [self.choices]
+        for pictures in filter(None, (self.images, self.mask)):
+            named |= set(pictures.columns)
+            patterns.append(pictures.path)
+        patterns.append(self.video.path if self.video else "")
+        for pattern in patterns:
+            text = pattern if isinstance(pattern, str) else pattern["from"]
+            named |= set(re.findall(r"\{(\w+)\}", text))
+        return named - {"value"}
+
+    def asks(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is one of those that are asked."""
+        return all(str(row.get(key)) in values for key, values in self.only.items())
+
+
+class QuestionRow:
+    """One row, on its way to a sample."""
+
+    def __init__(
+        self, of: RowMap, table: Table, number: int, content: dict[str, Any], media: Media
+    ) -> None:
+        self.of, self.table, self.number = of, table, number
+        self.media = media
+        self.content = {key: _plain(value) for key, value in content.items()}
+        self.where = f"{table.path}, row {number}"
+
+    def sample(self, count: int, after: str) -> Sample:
+        """Make the sample; texts are read, pictures and truth wait.
+
+        Args:
+            count: Its number among all, which names it where the row has no id.
+            after: The sample of the turn before.
+        """
+        of = self.of
+        name = self._text(of.id) or str(count)
+        shown = (*self._paths(of.images), *self._video())
+        return Sample(
+            id=name,
+            cluster=self._text(of.cluster) or next(iter(shown), name),
+            load_inputs=partial(self._inputs, name),
+            load_target=self._target,
+            tags={key: self._text(pattern) for key, pattern in of.tags.items()},
+            groups={key: self._text(pattern) for key, pattern in of.groups.items()},
+            after=after,
+        )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of pictures and videos that stand in files of their own."""
+        return (*self._paths(self.of.images), *self._paths(self.of.mask), *self._video())
+
+    def _paths(self, pictures: Pictures | None) -> tuple[str, ...]:
+        if pictures is None or pictures.kind != "path":
+            return ()
+        if not pictures.columns:
+            return (text_of(pictures.path, self.content, self.where),)
+        return tuple(
+            text_of(pictures.path, {**self.content, "value": value}, self.where)
+            for column in pictures.columns
+            for value in _list(self.content[column], self.where)
+        )
+
+    def _video(self) -> tuple[str, ...]:
+        video = self.of.video
+        return () if video is None else (text_of(video.path, self.content, self.where),)
+
+    @property
+    def talk(self) -> str:
+        """The talk that it is a turn of; empty where there is none."""
+        return self._text(self.of.talk)
+
+    def _text(self, key: Text) -> str:
+        return text_of(key, self.content, self.where)
+
+    def _inputs(self, name: str) -> Inputs:
+        images = self._shown()
+        question, order = self._marked(len(images))
+        kind = self._kind()
+        return Inputs(
+            id=name,
+            images=tuple(images[index] for index in order),
+            question=question,
+            choices=self._options() if kind == "choice" else (),
+            answer_type=kind,
+            fields={
+                "question_type": self._text(self.of.question_type),
+                **{key: self._text(pattern) for key, pattern in self.of.fields.items()},
+            },
+        )
+
+    def _shown(self) -> list[NDArray[np.uint8]]:
+        images = [load_rgb(content) for content in self._pictures(self.of.images)]
+        if self.of.video is not None:
+            source = self.media.source(self._video()[0])
+            images += load_frames(source, self.of.video.sampling)
+        return images
+
+    def _pictures(self, pictures: Pictures | None) -> Iterator[bytes]:
+        if pictures is None:
+            return
+        if pictures.kind == "path":
+            yield from map(self.media.bytes_of, self._paths(pictures))
+            return
+        for column in pictures.columns:
+            cell = self.table.cell(self.number, column)
+            for each in _list(cell, self.where):
+                yield embedded_bytes(each, f"{self.where}, column '{column}'")
+
+    def _marked(self, count: int) -> tuple[str, Sequence[int]]:
+        """The question with this project's mark for its pictures, and the order that they name."""
+        question = self._text(self.of.question)
+        if not self.of.image_mark:
+            return question, range(count)
+        mark = re.compile(self.of.image_mark)
+        found = mark.findall(question)
+        if not found:
+            return question, range(count)
+        order = [int(number) - 1 for number in found] if mark.groups else range(len(found))
+        if len(found) > count or (order and not 0 <= min(order) <= max(order) < count):
+            raise BenchError(
+                self.where, expected=f"marks of {count} pictures", got=f"{len(found)}: {found}"
+            )
+        if not mark.groups and len(found) < count:
+            return question, range(count)
+        return mark.sub(IMAGE_MARK, question), order
+
+    def _kind(self) -> AnswerType:
+        rule = self.of.answer_type
+        if isinstance(rule, Kinds):
+            return rule.of(self.content, self.where)
+        return answer_type_of(self._text(rule), self.where)
+
+    def _options(self) -> tuple[str, ...]:
+        choices = self.of.choices
+        if isinstance(choices, str):
+            found = _list(self.content[choices], self.where)
+        elif isinstance(choices, Mapping):
+            found = find_all(choices, self.content, self.where)
+        else:
+            texts = (self._text(pattern) for pattern in choices)
+            found = [text for text in texts if text not in _NOTHING]
+        return tuple(self._bare(str(option), index).strip() for index, option in enumerate(found))
+
+    def _bare(self, option: str, index: int) -> str:
+        """The option without the letter that the data write before it, which must be its own."""
+        if not self.of.option_prefix:
+            return option
+        prefix = re.match(self.of.option_prefix, option)
+        letter = chr(ord("A") + index)
+        if prefix is None or letter not in prefix[0].upper():
+            raise BenchError(self.where, expected=f"an option '{letter}'", got=f"'{option}'")
+        return option[prefix.end() :]
+
+    def _target(self) -> Target:
+        kind, text = self._kind(), self._text(self.of.answer).strip()
+        common = {"answer_type": kind, "question_type": self._text(self.of.question_type)}
+        if kind == "points":
+            return Target(answer="", **self._region(), **common)  # type: ignore[arg-type]
+        if not text or text in _NOTHING:
+            raise BenchError(self.where, expected="an answer", got="an empty one")
+        choices: tuple[str, ...] = ()
+        answer: str | float = text
+        if kind == "choice":
+            choices = self._options()
+            if len(choices) < 2 or len(set(choices)) < len(choices):
+                expected = "two or more different options"
+                raise BenchError(self.where, expected=expected, got=list(choices))
+            answer = choice_of(text, choices, self.of.answer_is, self.where)
+        elif kind == "yes_no":
+            answer = yes_no_of(text, self.where)
+        elif kind == "number":
+            answer = number_of(text, self.where)
+        accepted = _list(self.content[self.of.accepted], self.where) if self.of.accepted else []
+        return Target(
+            answer=answer,
+            accepted=tuple(map(str, accepted)),
+            choices=choices,
+            unit=self.of.unit,
+            **common,  # type: ignore[arg-type]
+        )
+
+    def _region(self) -> dict[str, Any]:
+        first = next(self._pictures(self.of.images), None)
+        if first is None:
+            raise BenchError(self.where, expected="a picture", got="none")
+        height, width = image_size(first)
+        found: dict[str, Any] = {"image_size": (height, width)}
+        for content in self._pictures(self.of.mask):
+            mask = load_rgb(content).max(axis=2) > 0
+            if mask.shape != (height, width):
+                raise BenchError(
+                    f"{self.where}, mask", expected=f"({height}, {width})", got=mask.shape
+                )
+            if not mask.any():
+                raise BenchError(f"{self.where}, mask", expected="a region", got="none")
+            found["region"] = mask
+        if self.of.polygon:
+            corners = np.array(_list(self._text(self.of.polygon), self.where), dtype=np.float64)
+            if corners.ndim != 2 or corners.shape[1] != 2 or not np.isfinite(corners).all():
+                expected = "a list of (x, y)"
+                raise BenchError(f"{self.where}, polygon", expected=expected, got=corners.shape)
+            found["polygon"] = corners * (width, height)
+        if len(found) < 2:
+            raise BenchError(self.where, expected="a mask or a polygon", got="neither")
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """What JSON and Parquet call nothing is an empty text, so that patterns do not say 'None'."""
+    return "" if value is None or value != value else value
+
+
+def _list(cell: Any, where: str) -> list[Any]:
+    """Read a cell as a list: a list, one as text (JSON or Python), or one value."""
+    if isinstance(cell, list | tuple):
+        return [each for each in cell if each is not None]
+    if cell is None or (isinstance(cell, str) and cell.strip() in _NOTHING):
+        return []
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                found = read(cell)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            if isinstance(found, list | tuple):
+                return list(found)
+        raise BenchError(where, expected="a list", got=f"'{cell[:80]}'")
+    return [cell]

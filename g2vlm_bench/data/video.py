@@ -1,0 +1,133 @@
+"""Frames of a video: which ones, by the published rules, and their pixels, read when asked for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from g2vlm_bench.errors import BenchError
+
+_FIX = "pip install g2vlm-bench[video]"
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which frames of a video a model sees.
+
+    Attributes:
+        rule: `uniform` is numpy.linspace from the first to the last frame, cut to whole numbers;
+            `uniform_tail` the same and the last frame where rounding lost it; `chunk_center` the
+            middles of equal parts; `fps` one frame every 1 / fps seconds, from the first.
+            All four are VLMEvalKit's (commit e8e78f0, vlmeval/dataset/vsibench.py,
+            save_video_frames); lmms-eval leaves the choice to the model.
+        frames: How many; at most as many as there are.
+        fps: Of the rule `fps`.
+    """
+
+    rule: Literal["uniform", "uniform_tail", "chunk_center", "fps"] = "uniform"
+    frames: Annotated[int, msgspec.Meta(ge=1)] = 32
+    fps: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+
+    def indices(self, count: int, video_fps: float) -> tuple[int, ...]:
+        """Choose frames; each once, in order.
+
+        >>> Sampling(frames=4).indices(10, 30.0)
+        (0, 3, 6, 9)
+        >>> Sampling(rule="chunk_center", frames=2).indices(10, 30.0)
+        (2, 7)
+        >>> Sampling(rule="fps", fps=2).indices(10, 6.0)
+        (0, 3, 6)
+
+        Args:
+            count: Frames of the video.
+            video_fps: Its frames a second.
+
+        Raises:
+            ValueError: The video has no frame, or its rate is needed and not known.
+        """
+        if count < 1:
+            raise ValueError(f"expected a video with frames, got {count}")
+        if self.rule == "fps":
+            if not video_fps > 0:
+                raise ValueError(f"expected the video's frames a second, got {video_fps}")
+            wanted = max(1, int(count / video_fps * self.fps))
+            chosen = [int(i * video_fps / self.fps) for i in range(wanted)]
+        elif self.rule == "chunk_center":
+            part = count / self.frames
+            chosen = [int(part / 2 + np.round(part * i)) for i in range(self.frames)]
+        else:
+            chosen = np.linspace(0, count - 1, self.frames, dtype=int).tolist()
+            if self.rule == "uniform_tail":
+                chosen.append(count - 1)
+        return tuple(dict.fromkeys(min(index, count - 1) for index in chosen))
+
+
+def load_frames(source: Path | bytes, sampling: Sampling) -> tuple[NDArray[np.uint8], ...]:
+    """Decode the chosen frames of a video and no more of them at a time than are kept.
+
+    Args:
+        source: A file, or its content.
+        sampling: Which frames.
+
+    Returns:
+        Each `(H, W, 3)` uint8 RGB, upright as the container says.
+
+    Raises:
+        BenchError: PyAV is not installed, or the video is missing, damaged, or has no frames.
+    """
+    where = "video data" if isinstance(source, bytes) else str(source)
+    try:
+        import av
+    except ImportError:
+        raise BenchError(where, expected="the package av", got="none", fix=_FIX) from None
+    try:
+        count, fps = _length(source)
+        chosen = sampling.indices(count, fps)
+        frames = _decode(source, chosen)
+    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+        raise BenchError(where, expected="a whole video", got=error) from None
+    if len(frames) != len(chosen):
+        raise BenchError(where, expected=f"{len(chosen)} frames", got=len(frames))
+    return frames
+
+
+def _length(source: Path | bytes) -> tuple[int, float]:
+    """Count the frames; where the container does not say how many, its packets do."""
+    import av
+
+    with av.open(_file(source)) as container:
+        stream = container.streams.video[0]
+        fps = float(stream.average_rate or 0)
+        if stream.frames:
+            return stream.frames, fps
+        return sum(packet.size > 0 for packet in container.demux(stream)), fps
+
+
+def _decode(source: Path | bytes, chosen: Sequence[int]) -> tuple[NDArray[np.uint8], ...]:
+    import av
+
+    wanted, found = set(chosen), []
+    last = max(wanted)
+    with av.open(_file(source)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for index, frame in enumerate(container.decode(stream)):
+            if index in wanted:
+                found.append(_upright(frame))
+            if index >= last:
+                break
+    return tuple(found)
+
+
+def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:  # type: ignore[name-defined]  # noqa: F821
+    # The container's rotation is counter-clockwise, in degrees, as phones write it.
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+
+
+def _file(source: Path | bytes) -> str | io.BytesIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else str(source)
