@@ -297,6 +297,7 @@ def protocols(
 
 
 app.command()(reference.train)
+app.command()(reference.ask)
 app.add_typer(data.app, name="data")
 
 

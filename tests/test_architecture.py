@@ -59,6 +59,7 @@ ARROWS: dict[str, set[str]] = {
     "survey": {"sample", "task", "plugins"},
     "survey_files": {"sample", "files", "trajectory_files", "geometry"},
     "api": {"sample", "plugins", "runner", "store", "board", "comparable", "ranking", "report"},
+    "asking": {"checkpoints", "files", "geometry", "reference", "report"},
     "cli": {"*"},
     "commands": {"*"},
     "protocols": {"sample", "task", "geometry", "metrics"},

@@ -1,11 +1,19 @@
-"""The reference model's own commands: `train` it."""
+"""The reference model's own commands: `train` it, `ask` it."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from g2vlm_bench.commands.shared import between_commas
+from g2vlm_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def train(
@@ -51,3 +59,85 @@ def train(
     training.train(load_config(config), folder, plan, public_vit, self_supervised, said)
     plot_training(folder / training.LOG, folder / "log.png")
     typer.echo(f"model: {folder}")
+
+
+def ask(
+    asked: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE... QUESTION", help='Pictures of one scene, then "a question".'
+        ),
+    ],
+    options: Annotated[
+        str | None, typer.Option(help="Answers to choose from, by comma: red,green,blue.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="nano, or a folder that `train` wrote.")] = "nano",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    refinements: Annotated[
+        int | None, typer.Option(min=0, help="How often geometry is fed back.")
+    ] = None,
+    fov: Annotated[
+        float | None, typer.Option(help="Field of view along the longer side, degrees.")
+    ] = None,
+    intrinsics: Annotated[
+        str | None, typer.Option(help="FX,FY,CX,CY of all pictures, in pixels.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of depth, preview and cloud; FIRST_IMAGE.g2vlm.")
+    ] = None,
+    npy: Annotated[
+        bool, typer.Option("--npy", help="Depth as npy in metres, not as png in millimetres.")
+    ] = False,
+) -> None:
+    """Ask the reference model about pictures of one's own; prints the answer alone.
+
+    Writes depth, a coloured preview of it, cameras, and one coloured point cloud of all pictures.
+    "Describe the scene" asks for a description. The model knows rooms, table tops and roads of its
+    own procedural world; of photographs it knows nothing.
+    """
+    from g2vlm_bench.asking import ask as answer
+    from g2vlm_bench.asking import write_geometry
+
+    images, question = _pictures_and_question(asked)
+    done = answer(
+        images, question, between_commas(options),
+        weights=weights, device=device, refinements=refinements, field_of_view_deg=fov,
+        intrinsics=None if intrinsics is None else _matrix(intrinsics),
+    )  # fmt: skip
+    folder = out or Path(f"{images[0].stem}.g2vlm")
+    written = write_geometry(done.geometry, folder, npy)
+    typer.echo(done.answer)
+    if done.unknown:
+        typer.echo(f"words that the model never learnt: {', '.join(done.unknown)}", err=True)
+    for option, chance in done.chances.items():
+        typer.echo(f"{chance:6.1%}  {option}", err=True)
+    typer.echo(f"{', '.join(path.name for path in written)} in {folder}", err=True)
+
+
+def _pictures_and_question(asked: list[str]) -> tuple[list[Path], str]:
+    """Take the question from behind the pictures.
+
+    Raises:
+        UsageError: One of them is missing.
+    """
+    *images, question = asked
+    example = 'ask room.png "Is the box left of the ball?"'
+    # Not by pathlib, which raises where a question is too long to name a file.
+    if os.path.isfile(question):
+        raise UsageError("ask", expected="a question behind the pictures", got="none", fix=example)
+    if not question.strip():
+        raise UsageError("ask", expected="a question", got="an empty one", fix=example)
+    if not images:
+        raise UsageError("ask", expected="pictures before the question", got="none", fix=example)
+    return [Path(image) for image in images], question.strip()
+
+
+def _matrix(text: str) -> NDArray[np.float64]:
+    import numpy as np
+
+    try:
+        fx, fy, cx, cy = (float(part) for part in between_commas(text))
+    except ValueError:
+        expected = "four numbers FX,FY,CX,CY"
+        raise UsageError("--intrinsics", expected=expected, got=f"'{text}'") from None
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])

@@ -119,33 +119,47 @@ def read_kitti_bin(path: Path) -> NDArray[np.float32]:
     return np.frombuffer(data, dtype="<f4").reshape(-1, 4)
 
 
-def write_ply(path: Path, points: NDArray[Any], normals: NDArray[Any] | None = None) -> None:
-    """Write a binary PLY file with float64 coordinates.
+def write_ply(
+    path: Path,
+    points: NDArray[Any],
+    normals: NDArray[Any] | None = None,
+    colors: NDArray[np.uint8] | None = None,
+) -> None:
+    """Write a binary PLY file with float64 coordinates and 8-bit colours.
 
     Args:
         path: the file to write; an existing one is replaced.
         points: (N, 3).
         normals: (N, 3) or None.
+        colors: (N, 3) red, green and blue, or None.
 
     Raises:
         ValueError: for other shapes.
     """
-    parts = [np.asarray(part, dtype="<f8") for part in (points, normals) if part is not None]
-    if any(part.shape != (len(parts[0]), 3) for part in parts):
-        raise ValueError(
-            f"{path}: expected arrays (N, 3), got {', '.join(str(part.shape) for part in parts)}"
-        )
-    names = ["x", "y", "z", "nx", "ny", "nz"][: 3 * len(parts)]
+    parts = {"x y z": points, "nx ny nz": normals, "red green blue": colors}
+    given = {names: np.asarray(part) for names, part in parts.items() if part is not None}
+    if any(part.shape != (len(given["x y z"]), 3) for part in given.values()):
+        got = ", ".join(str(part.shape) for part in given.values())
+        raise ValueError(f"{path}: expected arrays (N, 3), got {got}")
+    kinds = {"x y z": ("double", "<f8"), "nx ny nz": ("double", "<f8")}
+    columns = [
+        (name, *kinds.get(names, ("uchar", "u1")), part[:, axis])
+        for names, part in given.items()
+        for axis, name in enumerate(names.split())
+    ]
+    rows = np.empty(len(given["x y z"]), [(name, kind) for name, _, kind, _ in columns])
+    for name, _, _, values in columns:
+        rows[name] = values
     header = [
         "ply",
         "format binary_little_endian 1.0",
-        f"element vertex {len(parts[0])}",
-        *(f"property double {name}" for name in names),
+        f"element vertex {len(rows)}",
+        *(f"property {spoken} {name}" for name, spoken, _, _ in columns),
         "end_header",
     ]
     with path.open("wb") as file:
         file.write("\n".join(header).encode() + b"\n")
-        file.write(np.concatenate(parts, axis=1).tobytes())
+        file.write(rows.tobytes())
 
 
 def _split_header(

@@ -108,10 +108,15 @@ def load_reference(folder: Path, device: str = "cpu") -> Reference:
         device: Where the model is to run.
 
     Raises:
-        BenchError: A file is missing, is none of its kind, or the weights are another model's.
+        BenchError: A file is missing, is none of its kind, or the weights are another model's; or
+            safetensors is not installed.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        fix = "pip install 'g2vlm-bench[reference]'"
+        raise BenchError(folder, expected="safetensors to read it", got="none", fix=fix) from None
 
     try:
         config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=Config)

@@ -79,6 +79,17 @@ class Words:
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
         return list(encoded.ids), [(int(a), int(b)) for a, b in encoded.offsets]
 
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """Words of a text that have no number of their own, each once.
+
+        >>> Words.learn(["a red box"]).unknown_words("A blue box, a blue ball")
+        ('blue', ',', 'ball')
+        """
+        numbers, places = self.encode_with_places(text)
+        spans = zip(numbers, places, strict=True)
+        found = [text[start:end] for number, (start, end) in spans if number == self.unknown]
+        return tuple(dict.fromkeys(found))
+
     def prompt(self, question: str, options: Sequence[str] = ()) -> list[int]:
         """Numbers of a question with its options, up to where the answer begins."""
         numbers = [self.ask, *self.encode(question)]

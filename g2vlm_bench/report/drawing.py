@@ -50,10 +50,14 @@ def range_of(values: Array) -> tuple[float, float]:
 
 def coloured(values: Array, low: float, high: float, colours: str) -> Rgb:
     """Colour a map, at the page's width; nearest pixels, so that no depth is mixed with none."""
+    height = min(max(1, round(values.shape[0] * WIDTH / values.shape[1])), TALLEST)
+    return painted(like(values, (height, WIDTH)), low, high, colours)
+
+
+def painted(values: Array, low: float, high: float, colours: str) -> Rgb:
+    """Colour a map, pixel by pixel; grey where there is no value."""
     import matplotlib
 
-    height = min(max(1, round(values.shape[0] * WIDTH / values.shape[1])), TALLEST)
-    values = like(values, (height, WIDTH))
     unit = np.clip((values - low) / (high - low), 0, 1)
     rgb = matplotlib.colormaps[colours](np.nan_to_num(unit), bytes=True)[..., :3]
     rgb[~np.isfinite(values)] = NOTHING

@@ -154,6 +154,21 @@ def test_ply_round_trip_with_normals_is_exact(tmp_path: Path) -> None:
         write_ply(tmp_path / "cloud.ply", points, normals[:5])
 
 
+def test_ply_with_colours_is_read_by_open3d(tmp_path: Path) -> None:
+    o3d = pytest.importorskip("open3d")
+    rng = np.random.default_rng(0)
+    points, colors = rng.normal(size=(50, 3)), rng.integers(0, 256, (50, 3), np.uint8)
+    normals = np.tile([0.0, 0.6, 0.8], (50, 1))
+    write_ply(tmp_path / "cloud.ply", points, normals, colors)
+    cloud = o3d.io.read_point_cloud(str(tmp_path / "cloud.ply"))
+    np.testing.assert_array_equal(np.asarray(cloud.points), points)
+    np.testing.assert_array_equal(np.asarray(cloud.normals), normals)
+    np.testing.assert_array_equal(np.round(np.asarray(cloud.colors) * 255), colors)
+    np.testing.assert_array_equal(read_cloud(tmp_path / "cloud.ply").points, points)
+    with pytest.raises(ValueError, match=r"arrays \(N, 3\)"):
+        write_ply(tmp_path / "cloud.ply", points, colors=colors[:5])
+
+
 def test_a_zero_normal_makes_the_normals_unusable_but_not_the_points(tmp_path: Path) -> None:
     write_ply(tmp_path / "cloud.ply", np.eye(3), np.eye(3) * [1, 1, 0])
     cloud = read_cloud(tmp_path / "cloud.ply")
