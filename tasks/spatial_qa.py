@@ -1,27 +1,32 @@
-"""Questions about space: choice, yes or no, numbers and short text, by text or by likelihood."""
+"""Questions about space: choice, yes or no, numbers, text, points, by text or by likelihood."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import answers
-from g2vlm_bench.metrics.answer_text import ParsedAnswer, parse_text
-from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
-from g2vlm_bench.metrics.numbers import in_unit, parse_number
 from g2vlm_bench.prompts import PromptProfile, dress
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
-from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert, label_number
+from g2vlm_bench.protocols.answers import YES_NO, Mean, QaProtocol, options_of
+from g2vlm_bench.protocols.counted import LETTERS, Counted
+from g2vlm_bench.protocols.strict_rules import strict_number, true_change
+from g2vlm_bench.protocols.true_answers import true_answer
+from g2vlm_bench.sample import Ambiguity, AnswerType, Inputs, Prediction, SampleScore, Target, Want
+from g2vlm_bench.task import Family, NoTruthError, TaskDefinition, convert
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-YES_NO = ("yes", "no")
-
+# Kind of group -> metric that counts a group right when all its samples are.
+_TOGETHER = {
+    "circular": "circular_accuracy",
+    "flip": "flip_accuracy",
+    "flip_circular": "flip_circular_accuracy",
+}
 _METRICS: dict[str, tuple[bool, float, float, str | None, str]] = {
     "accuracy": (
         True,
@@ -46,6 +51,10 @@ _METRICS: dict[str, tuple[bool, float, float, str | None, str]] = {
         "numbers",
         "numbers alone: share of the thresholds 0.50 ... 0.95 that are met (VSI-Bench)",
     ),
+    **{
+        name: (True, 1.0, 0.0, None, f"share of {kind} groups of which every question is right")
+        for kind, name in _TOGETHER.items()
+    },
     "unparsed": (
         False,
         0.0,
@@ -63,6 +72,11 @@ class Instructions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     yes_no: str = "Answer with yes or no."
     number: str = "Answer with a single number."
     text: str = "Answer the question using a single word or phrase."
+    points: str = (
+        "Answer with a list of points [(x, y), ...], as shares of the image's width and height."
+    )
+    box: str = "Answer with a box [left, top, right, bottom], as shares of the image's size."
+    camera_change: str = "Answer with moves and turns, such as move_right:0.3,rotate_left:12."
 
 
 class QaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +85,9 @@ class QaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         before: Text before every question.
         instructions: Text behind every question.
+        means: Name -> a mean that the paper reports; the metric `means` gives each by its name.
+        answer_forms: Kind of answer -> what a right one looks like where the prompt asks for a form
+            of its own (see `true_answer`).
         prompt: A published prompt, `<benchmark>.<profile>` of `tasks/prompts/`, in the place of the
             others.
     """
@@ -78,36 +95,14 @@ class QaOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     prompt: PromptProfile | None = None
     before: str = ""
     instructions: Instructions = Instructions()
-
-
-class QaProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an answer is read and counted.
-
-    Attributes:
-        scoring: `generation` reads the text by the strict parser; `loglikelihood` takes the most
-            likely option and leaves out questions without options.
-        tolerance: Relative error within which a number is right; None gives partial credit by the
-            mean relative accuracy.
-    """
-
-    scoring: Literal["generation", "loglikelihood"] = "generation"
-    tolerance: Annotated[float, msgspec.Meta(ge=0)] | None = None
-
-    @property
-    def described(self) -> str:
-        """The protocol's part of a metric's name."""
-        label = "strict" if self.scoring == "generation" else "loglikelihood"
-        return label if self.tolerance is None else f"{label}+tol{label_number(self.tolerance)}"
-
-    def applies(self, target: Target) -> bool:
-        """Whether a question can be scored this way."""
-        return self.scoring == "generation" or target.answer_type in ("choice", "yes_no")
+    means: dict[str, Mean] = msgspec.field(default_factory=dict)
+    answer_forms: dict[AnswerType, str] = msgspec.field(default_factory=dict)
 
 
 class SpatialQa(Family):
     """Questions with one right answer; what cannot be read is wrong, and counted."""
 
-    known_metrics = tuple(_METRICS)
+    known_metrics = (*_METRICS, "means")
 
     def __init__(self, definition: TaskDefinition) -> None:
         super().__init__(definition)
@@ -124,7 +119,10 @@ class SpatialQa(Family):
         }
         self.wants = (frozenset(wants),)
         self.specs = tuple(
-            _spec(metric, protocol) for protocol in self.protocols for metric in definition.metrics
+            spec
+            for protocol in self.protocols
+            for metric in definition.metrics
+            for spec in self._specs(metric, protocol)
         )
 
     def prepare(self, inputs: Inputs) -> Inputs:
@@ -134,22 +132,23 @@ class SpatialQa(Family):
             inputs = replace(inputs, prompt=self._prompt(inputs))
         else:
             inputs = dress(profile, inputs)
-        choices = YES_NO if inputs.answer_type == "yes_no" else inputs.choices
-        return replace(inputs, choices=choices)
+        is_choice = inputs.answer_type == "choice"
+        return replace(
+            inputs,
+            choices=YES_NO if inputs.answer_type == "yes_no" else inputs.choices,
+            continuations=tuple(LETTERS[: len(inputs.choices)]) if is_choice else (),
+        )
 
     def truth(self, target: Target) -> Prediction:
         """The right answer as text, and a likelihood that prefers it."""
-        answer, choices = _answer(target), _choices(target)
-        if target.answer_type == "choice":
-            right = choices.index(str(answer))
-            text = LETTERS[right]
-        else:
-            # All digits, since a tolerance of 0 forgives none.
-            text = repr(float(answer)) if target.answer_type == "number" else str(answer)
-            right = choices.index(text) if choices else 0
-        likelihoods = np.full(len(choices), -10.0)
-        likelihoods[right : right + 1] = -0.1
-        return Prediction(answer=text, choice_loglikelihoods=likelihoods if choices else None)
+        answer, options = _answer(target), options_of(target)
+        strict = next((p for p in self.protocols if not p.rules), self.protocols[0])
+        form = self.options.answer_forms.get(target.answer_type or "text", "")
+        text = true_answer(target, form, strict.point_scale)
+        likelihoods = np.full(len(options), -10.0)
+        if options:
+            likelihoods[options.index(str(answer))] = -0.1
+        return Prediction(answer=text, choice_loglikelihoods=likelihoods if options else None)
 
     def weights(self, target: Target) -> Mapping[str, float]:
         """Weight 0 leaves a question out of a metric that does not apply to it."""
@@ -174,7 +173,6 @@ class SpatialQa(Family):
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Read the answer once a protocol and count it under every metric."""
         _answer(target)
-        guess = chance(target)
         values: dict[str, float] = {}
         details: dict[str, Any] = {}
         undefined: list[str] = []
@@ -182,28 +180,70 @@ class SpatialQa(Family):
             if not protocol.applies(target):
                 continue
             try:
-                parsed = _read(protocol, target, prediction)
+                counted = protocol.count(target, prediction)
             except ValueError as error:
                 # What one protocol lacks is no failure under the others.
                 undefined.append(f"{protocol.label}: {error}")
                 continue
-            right = _credit(parsed, target, protocol.tolerance)
-            values[f"accuracy@{protocol.label}"] = right
-            values[f"chance_corrected_accuracy@{protocol.label}"] = (right - guess) / (1 - guess)
-            values[f"unparsed@{protocol.label}"] = float(parsed.status != "parsed")
-            if target.answer_type == "number":
-                values[f"mean_relative_accuracy@{protocol.label}"] = _credit(parsed, target, None)
-            details.setdefault("parse_status", parsed.status)
+            if counted.score is None:
+                undefined.append(f"{protocol.label}: {counted.how}")
+            else:
+                values |= self._values(protocol, counted, target, prediction)
+            details.setdefault("parse_status", counted.status)
             details[protocol.label] = {
-                "status": parsed.status,
-                "how": parsed.how,
-                "read": _shown(parsed, target),
+                "status": counted.status,
+                "how": counted.how,
+                "read": counted.read,
             }
         if undefined and not values:
             raise ValueError(undefined[0])
         if undefined:
             details["undefined"] = "; ".join(undefined)
         return SampleScore(values=values, details=details)
+
+    def _values(
+        self, protocol: QaProtocol, counted: Counted, target: Target, prediction: Prediction
+    ) -> dict[str, float]:
+        label, right, guess = protocol.label, counted.score or 0.0, chance(target)
+        found = {
+            f"accuracy@{label}": right,
+            f"chance_corrected_accuracy@{label}": (right - guess) / (1 - guess),
+            f"unparsed@{label}": float(counted.status != "parsed"),
+        }
+        found |= {f"{metric}@{label}": right for metric in _TOGETHER.values()}
+        found |= {f"{n}@{label}": right * mean.scale for n, mean in self._means(protocol).items()}
+        if target.answer_type == "number":
+            found[f"mean_relative_accuracy@{label}"] = right
+            if protocol.tolerance is not None:
+                partial = strict_number(prediction.answer or "", target, None)
+                found[f"mean_relative_accuracy@{label}"] = partial.score or 0.0
+        return found
+
+    def _means(self, protocol: QaProtocol) -> dict[str, Mean]:
+        return {**self.options.means, **protocol.means}
+
+    def _specs(self, metric: str, protocol: QaProtocol) -> Iterator[MetricSpec]:
+        if metric != "means":
+            yield _spec(metric, protocol)
+            return
+        for name, mean in self._means(protocol).items():
+            if name in _METRICS:
+                raise BenchError(
+                    f"task {self.definition.name}, key 'means'",
+                    expected="names that no metric has",
+                    got=f"'{name}'",
+                )
+            yield MetricSpec(
+                name=f"{name}@{protocol.label}",
+                unit="%" if mean.scale == 100 else "1",
+                higher_is_better=True,
+                best=mean.scale,
+                worst=0.0,
+                weight=f"asked@{protocol.label}",
+                by=mean.by or None,
+                shares=mean.shares,
+                description=f"mean of the accuracies of each {mean.by}" if mean.by else "accuracy",
+            )
 
     def _prompt(self, inputs: Inputs) -> str:
         lines = [self.options.before, inputs.question or ""]
@@ -215,9 +255,14 @@ class SpatialQa(Family):
 
 
 def chance(target: Target) -> float:
-    """The expected score of a guess: one over the options, and 0 for numbers and text."""
-    choices = _choices(target)
-    return 1 / len(choices) if choices else 0.0
+    """The expected score of a guess.
+
+    One over the options; for points the region's share of the image; 0 for all else.
+    """
+    if target.answer_type == "points" and target.region is not None:
+        return float(target.region.mean())
+    options = options_of(target)
+    return 1 / len(options) if options else 0.0
 
 
 def _spec(metric: str, protocol: QaProtocol) -> MetricSpec:
@@ -230,22 +275,30 @@ def _spec(metric: str, protocol: QaProtocol) -> MetricSpec:
         worst=worst,
         chance=0.0 if metric == "chance_corrected_accuracy" else None,
         weight=f"{weight or 'asked'}@{protocol.label}",
+        together=next((kind for kind, name in _TOGETHER.items() if name == metric), None),
         description=description,
     )
 
 
 def _answer(target: Target) -> str | float:
-    """Give the right answer; one that no answer could match is no truth."""
+    """Give the right answer; one that no answer could match, or none could miss, is no truth."""
     answer, kind = target.answer, target.answer_type
     if answer is None or kind is None:
         raise NoTruthError("the sample has no answer")
-    possible = {
+    possible: dict[str, Callable[[], bool]] = {
         "choice": lambda: answer in target.choices and _can_be_told_apart(target.choices),
         "yes_no": lambda: answer in YES_NO,
         "number": lambda: isinstance(answer, float | int) and math.isfinite(answer),
         "text": lambda: isinstance(answer, str) and answers.normalise_text(answer) != "",
+        "points": lambda: target.region is not None and 0 < target.region.mean() < 1,
+        "box": lambda: target.box is not None and target.image_size is not None,
+        "camera_change": lambda: bool(true_change(target)),
     }
-    if not possible[kind]():
+    try:
+        usable = possible[kind]()
+    except ValueError:
+        usable = False
+    if not usable:
         options = f" among {list(target.choices)}, all different" if kind == "choice" else ""
         raise NoTruthError(f"expected an answer of type {kind}{options}, got {answer!r}")
     return answer
@@ -253,67 +306,7 @@ def _answer(target: Target) -> str | float:
 
 def _can_be_told_apart(choices: tuple[str, ...]) -> bool:
     try:
-        parse_choice("", choices)
+        answers.parse_choice("", choices)
     except ValueError:
         return False
     return True
-
-
-def _choices(target: Target) -> tuple[str, ...]:
-    if target.answer_type == "yes_no":
-        return YES_NO
-    return target.choices if target.answer_type == "choice" else ()
-
-
-def _read(protocol: QaProtocol, target: Target, prediction: Prediction) -> ParsedAnswer[Any]:
-    if protocol.scoring == "loglikelihood":
-        return _most_likely(target, prediction)
-    if prediction.answer is None:
-        raise ValueError("expected an answer as text, got none")
-    if target.answer_type == "choice":
-        return parse_choice(prediction.answer, target.choices)
-    if target.answer_type == "yes_no":
-        return parse_yes_no(prediction.answer)
-    if target.answer_type == "number":
-        return in_unit(parse_number(prediction.answer), target.unit)
-    return parse_text(prediction.answer)
-
-
-def _most_likely(target: Target, prediction: Prediction) -> ParsedAnswer[Any]:
-    likelihoods = prediction.choice_loglikelihoods
-    choices = _choices(target)
-    if likelihoods is None or likelihoods.shape != (len(choices),):
-        got = "none" if likelihoods is None else str(likelihoods.shape)
-        raise ValueError(f"expected a log-likelihood for each of {len(choices)} options, got {got}")
-    if np.isnan(likelihoods).any():
-        raise ValueError("expected log-likelihoods without NaN, got NaN")
-    best = np.flatnonzero(likelihoods == likelihoods.max())
-    if len(best) > 1:
-        # The first of equals would be a default letter.
-        return ParsedAnswer(None, "unparsed", f"{len(best)} options are equally likely")
-    index = int(best[0])
-    value = (index == 0) if target.answer_type == "yes_no" else index
-    return ParsedAnswer(value, "parsed", "the most likely option")
-
-
-def _credit(parsed: ParsedAnswer[Any], target: Target, tolerance: float | None) -> float:
-    answer = _answer(target)
-    if target.answer_type == "choice":
-        return answers.exact_choice(parsed.value, target.choices.index(str(answer)))
-    if target.answer_type == "yes_no":
-        return answers.exact_choice(parsed.value, answer == "yes")
-    if target.answer_type == "number":
-        if tolerance is None:
-            return answers.mean_relative_accuracy(parsed.value, float(answer))
-        return answers.within_tolerance(parsed.value, float(answer), relative=tolerance)
-    return answers.text_match(parsed.value, (str(answer), *target.accepted))
-
-
-def _shown(parsed: ParsedAnswer[Any], target: Target) -> str | float | None:
-    if parsed.value is None:
-        return None
-    if target.answer_type == "choice":
-        return target.choices[int(parsed.value)]
-    if target.answer_type == "yes_no":
-        return "yes" if parsed.value else "no"
-    return parsed.value  # type: ignore[no-any-return]

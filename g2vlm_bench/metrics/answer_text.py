@@ -156,6 +156,11 @@ def _marked_fragments(text: str) -> tuple[list[str], str]:
     return fragments, text[markers[-1].end() :] if markers else text
 
 
+def marked_or_all(text: str) -> str:
+    """Return what the text marks as its answer, or all of it where nothing is marked."""
+    return "\n".join(fragment for fragment in _marked_fragments(text)[0] if fragment) or text
+
+
 def decide(
     text: str,
     read_marked: Callable[[str], set[Value]],

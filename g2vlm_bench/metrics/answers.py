@@ -14,14 +14,19 @@ from fractions import Fraction
 from g2vlm_bench.metrics.answer_text import ParsedAnswer, normalise_text, parse_text
 from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
 from g2vlm_bench.metrics.numbers import parse_number
+from g2vlm_bench.metrics.places import parse_box, parse_camera_change, parse_points
 
 __all__ = [
     "ParsedAnswer",
+    "box_overlap",
     "exact_choice",
     "mean_relative_accuracy",
     "normalise_text",
+    "parse_box",
+    "parse_camera_change",
     "parse_choice",
     "parse_number",
+    "parse_points",
     "parse_text",
     "parse_yes_no",
     "text_match",
@@ -101,6 +106,23 @@ def text_match(predicted: str | None, accepted: Sequence[str]) -> float:
             f"text match: expected accepted answers with words, got {list(accepted)!r}"
         )
     return float(predicted is not None and normalise_text(predicted) in answers)
+
+
+def box_overlap(predicted: Sequence[float] | None, target: Sequence[float]) -> float:
+    """Return the intersection over union of two boxes (left, top, right, bottom); 0 for None.
+
+    Raises:
+        ValueError: for a target without an area.
+    """
+    if not (len(target) == 4 and target[0] < target[2] and target[1] < target[3]):
+        raise ValueError(f"box: expected left < right and top < bottom, got {tuple(target)}")
+    if predicted is None:
+        return 0.0
+    across = min(predicted[2], target[2]) - max(predicted[0], target[0])
+    down = min(predicted[3], target[3]) - max(predicted[1], target[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (predicted, target)]
+    return float(shared / (sum(areas) - shared))
 
 
 def _exact(number: float) -> Fraction:

@@ -49,12 +49,24 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
             ["generation", "loglikelihood"],
             [{}, {"tolerance": 0}, {"tolerance": 0.1}, {"tolerance": 0.15}],
         )
+    ] + [
+        {"point_scale": "thousand"},
+        {"points": "any"},
+        {"box_overlap": 0.75},
+        {"rules": {"choice": "first_token"}},
+        {"rules": {"choice": "first_token"}, "thought": "lmms_eval"},
+        {"rules": {"number": "first_number", "choice": "first_token"}},
     ]
     family = load_family("spatial_qa", ["accuracy"], *options)
-    assert set(options[-1]) == set(type(family.protocols[0]).__struct_fields__) - {"profile"}
+    fields = set(type(family.protocols[0]).__struct_fields__)
+    # A mean is a metric of its own name.
+    assert set().union(*options) == fields - {"profile", "means"}
     assert [spec.protocol for spec in family.specs] == [
         "strict", "strict+tol0", "strict+tol0.1", "strict+tol0.15",
         "loglikelihood", "loglikelihood+tol0", "loglikelihood+tol0.1", "loglikelihood+tol0.15",
+        "strict+thousand", "strict+any_point", "strict+iou0.75",
+        "choice_first_token", "lmms_eval+choice_first_token",
+        "choice_first_token+number_first_number",
     ]  # fmt: skip
 
 
@@ -65,6 +77,13 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
         ("protocols", [{"scoring": "likelihood"}], "scoring"),
         ("protocols", [{"tolerance": -0.1}], "tolerance"),
         ("protocols", [{"tolerance": NAN}], "tolerance"),
+        ("protocols", [{"rules": {"choice": "first_toke"}}], "Did you mean 'first_token'?"),
+        ("protocols", [{"rules": {"number": "first_token"}}], "no rule 'first_token' for number"),
+        ("protocols", [{"scoring": "loglikelihood", "rules": {"text": "x"}}], "rule"),
+        ("protocols", [{"thought": "lmms_eval"}], "expected rules to remove thoughts for"),
+        ("protocols", [{"means": {"overall": {"of": ["a"]}}}], "expected 'by'"),
+        ("protocols", [{"means": {"m": {"by": "t", "of": ["a", ["a"]]}}}], "each value once"),
+        ("protocols", [{"means": {"m": {"by": "t", "of": [[]]}}}], "expected values of a tag"),
         ("options", {"befor": "x"}, "Did you mean 'before'?"),
         ("options", {"instructions": {"choices": "x"}}, "Did you mean 'choice'?"),
         ("options", {"instructions": {"number": 3}}, "instructions"),

@@ -1,0 +1,120 @@
+r"""How published scorers read and count short texts, each with its quirks.
+
+Commits as in `letters`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from g2vlm_bench.protocols.counted import Counted, Rule, right_letter, unread
+from g2vlm_bench.sample import Target
+
+_ANSWER_KEYS = (
+    re.compile(r"['\"]?Answer['\"]?\s*[:=]\s*['\"]([^'\"]+)['\"]", re.I),
+    re.compile(r"Answer['\"]?\s*:\s*['\"]?(\w+)", re.I),
+)
+_SAME = ({"yes", "true", "1"}, {"no", "false", "0"})
+
+
+def answer_key_or_all(text: str, target: Target) -> Counted:
+    """Spatial457 in lmms-eval: the value of the key "Answer", else the whole text.
+
+    1 is a yes and 0 a no, so that "one object" asked for and "Yes" said are the same where the
+    truth is 1 (spatial457/utils.py: _extract_answer_from_response, _check_correctness).
+    """
+    found = next((match[1] for key in _ANSWER_KEYS if (match := key.search(text))), text)
+    said, true = found.strip().lower(), _true(target).strip().lower()
+    if not said:
+        return unread(text, "empty")
+    right = said == true or any(said in same and true in same for same in _SAME)
+    right |= said.isdigit() and true.isdigit() and int(said) == int(true)
+    return Counted(float(right), found.strip(), "key 'Answer', else all", "parsed")
+
+
+_KINDS = {
+    "car": "suv wagon minivan sedan truck addi car",
+    "bus": "articulated regular double school bus",
+    "motorbike": "chopper dirtbike scooter cruiser motorbike",
+    "aeroplane": "jet fighter biplane airliner aeroplane",
+    "bicycle": "road utility mountain tandem bicycle",
+}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+_COUNTS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+def answer_key_or_kind(text: str, target: Target) -> Counted:
+    """Spatial457 in VLMEvalKit: vehicles of one kind are the same, and any count above 0 is a yes.
+
+    "None" is a no, 0 is a No where the truth is spelt "No", and without the key "Answer" the whole
+    text is the answer (ROBUST) (utils/spatial457.py: is_correct).
+    """
+    keys = (r"Answer': '(.*?)'", r'Answer": "(.*?)"', r"Answer': (\d)")
+    match = next((match for key in keys if (match := re.search(key, text))), None)
+    said, true = (match[1] if match else text), _true(target)
+    said = "no" if said.lower() == "none" else said
+    first, first_true = (_KIND_OF.get(t.lower().split(" ")[0]) for t in (said, true))
+    right = said.lower() == true.lower() or (said == "0" and true == "No")
+    right |= said.lower() in _COUNTS and str(_COUNTS.index(said.lower())) == true
+    right |= true.lower() == "yes" and said in list("123456789")
+    right |= first is not None and first == first_true
+    if match is None and not said.strip():
+        return unread(text, "empty", float(right))
+    how = "key 'Answer'" if match else "the whole response"
+    return Counted(float(right), said, how, "parsed")
+
+
+def boxed_or_phrase(text: str, target: Target) -> Counted:
+    r"""STARE: a letter that starts the text, the last `\boxed{}`, or what a phrase ends with.
+
+    Of "answer is (B)" the brackets stay, and it is wrong. Its comparison of formulas is not
+    reproduced: between letters it decides nothing (stare/utils.py: fast_extract_answer, is_equal).
+    """
+    said = _stare(text.strip())
+    if not said:
+        return unread(text, "no form of an answer")
+    right = said.lower().strip() == right_letter(target).lower()
+    return Counted(float(right), said, "start, box or phrase", "parsed")
+
+
+def _stare(text: str) -> str:
+    for letter in "ABCDEFGH":
+        if text.upper() == letter or text.startswith((f"{letter}:", f"{letter}.")):
+            return letter
+    try:
+        float(text)
+    except ValueError:
+        pass
+    else:
+        return text
+    if boxes := _boxes(text):
+        inner = re.findall(r"\\text{(.*?)}", boxes[-1])
+        return str(inner[-1] if inner else boxes[-1]).strip()
+    low = text.lower()
+    phrases = ("final answer is", "correct answer is", "answer should be", "answer is", "answer:")
+    phrase = next((phrase for phrase in phrases if phrase in low), None)
+    return "" if phrase is None else low.split(phrase)[-1].strip().split("\n")[0].split(".")[0]
+
+
+def _boxes(text: str) -> list[str]:
+    r"""What stands in each closed `\boxed{}`, with braces of its own."""
+    found = []
+    for match in re.finditer(r"\\boxed{", text):
+        depth = 1
+        for end in range(match.end(), len(text)):
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            if depth == 0:
+                found.append(text[match.end() : end])
+                break
+    return found
+
+
+def _true(target: Target) -> str:
+    return str(target.answer)
+
+
+TEXT_RULES: dict[str, Rule] = {
+    "answer_key_or_all": answer_key_or_all,
+    "answer_key_or_kind": answer_key_or_kind,
+}
+BOXED_RULES: dict[str, Rule] = {"boxed_or_phrase": boxed_or_phrase}
