@@ -97,11 +97,15 @@ class Plugins:
         """Load a task by its name, or by the path of a task file, its profiles written out.
 
         `NAME@PROMPT` is the task with another of its benchmark's published prompts. It is a task of
-        its own, so that answers to two prompts never share a column.
+        its own, so that answers to two prompts never share a column. `FAMILY:NAME` is a task that
+        the family finds by itself, such as `lm_eval:arc_easy`.
 
         Raises:
             BenchError: The file is broken, or names a profile that is unknown or not of its family.
         """
+        family, colon, rest = name.partition(":")
+        if colon and family in self._index("family"):
+            return load_class(self.path("family", family), Family).define(rest)
         name, _, prompt = name.partition("@")
         is_path = name.endswith((".yaml", ".yml"))
         path = Path(name).absolute() if is_path else self.path("task", name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -136,12 +136,13 @@ class Family(ABC):
     Attributes:
         specs: Every metric of the task, protocol by protocol.
         wants: What a model may predict to take part, as alternatives, the preferred one first.
+        known_metrics: What a task of the family may name.
         enough_to_validate: Of how many samples a scrambled truth cannot look like the truth.
     """
 
     specs: tuple[MetricSpec, ...]
     wants: tuple[frozenset[Want], ...]
-    known_metrics: ClassVar[tuple[str, ...]]
+    known_metrics: tuple[str, ...]
     enough_to_validate: int = 4
 
     def __init__(self, definition: TaskDefinition) -> None:
@@ -158,6 +159,20 @@ class Family(ABC):
                     got=f"'{metric}'",
                     fix=nearest(metric, self.known_metrics),
                 )
+
+    @classmethod
+    def define(cls, name: str) -> TaskDefinition:
+        """Define the task `FAMILY:NAME`, for a family that finds tasks elsewhere than in files.
+
+        Raises:
+            BenchError: The family does not, or finds none of that name.
+        """
+        raise BenchError(
+            f"task '{name}'",
+            expected="a family that finds tasks by itself, such as lm_eval",
+            got="one whose tasks are files",
+            fix="Name a task as FOLDER/FILE, or the path of a task file.",
+        )
 
     def read_protocols(self, kind: type[P]) -> tuple[P, ...]:
         """Read the task's protocols as the family's own struct, each under a label of its own.

@@ -34,7 +34,8 @@ ARROWS: dict[str, set[str]] = {
     "world": {"sample", "geometry", "data.reader"},
     # The model itself knows no truth; `examples` knows the world that it learns from.
     "reference": {"geometry", "world", "progress", "mended_torchvision"},
-    "data": {"sample", "geometry", "files", "colmap"},
+    "lm_eval_bridge": {"sample", "adapter", "plugins", "runner", "predicting", "scoring", "store"},
+    "data": {"sample", "geometry", "files", "colmap", "lm_eval_bridge.harness"},
     "prompts": {"sample", "task", "data.layout"},
     "plugins": {"sample", "task", "adapter", "data.reader", "prompts"},
     "store": {"sample", "environment"},
@@ -63,7 +64,10 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"*"},
     "commands": {"*"},
     "protocols": {"sample", "task", "geometry", "metrics"},
-    "tasks": {"sample", "task", "prompts", "data", "world", "geometry", "metrics", "protocols"},
+    "tasks": {
+        "sample", "task", "prompts", "data", "world", "geometry", "metrics", "protocols",
+        "lm_eval_bridge.harness",
+    },
     "model_adapters": {
         "sample", "adapter", "files", "trajectory_files", "geometry", "reference",
         "mended_torchvision", "checkpoints",
@@ -95,7 +99,8 @@ DOORS = {
     },
     "pandas": {"api.py", "board.py"},
     "pykdtree": {"geometry/nearest.py"},
-    "datasets": {"data"},
+    "lm_eval": {"lm_eval_bridge"},
+    "datasets": {"data", "lm_eval_bridge"},
     "huggingface_hub": {"data/hub.py", "checkpoints.py"},
     "av": {"data/video.py"},
     "pyarrow": {"data"},

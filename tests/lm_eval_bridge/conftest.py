@@ -1,0 +1,138 @@
+"""Tasks of lm-eval written by hand over small local files; nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Before `datasets` is imported: it reads them once.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+pytest.importorskip("lm_eval")
+
+ROOMS = ("kitchen", "bathroom", "office", "hall", "garage", "cellar", "attic")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data and YAML of six tasks."""
+    root = tmp_path_factory.mktemp("lm_eval_tasks")
+    os.environ["HF_DATASETS_CACHE"] = str(root / "cache")
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "question": f"Which room has a {thing}? It is number {i}.",
+            "options": [str(o) for o in rng.permutation(ROOMS)[:4]],
+            "gold": int(rng.integers(4)),
+            "answer": str(rng.integers(10)),
+        }
+        for i, thing in enumerate(["table", "bath", "desk", "sofa", "car", "lamp", "chair", "bed"])
+    ]
+    _write_rows(root / "rooms.jsonl", rows)
+    pictures = []
+    for i, row in enumerate(rows[:5]):
+        path = root / f"{i}.png"
+        Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)).save(path)
+        pictures.append({**row, "image": str(path)})
+    _write_rows(root / "pictures.jsonl", pictures)
+    (root / "utils.py").write_text(UTILS)
+    for name, text in YAMLS.items():
+        (root / f"{name}.yaml").write_text(text.replace("ROOT", str(root)))
+    return root
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+UTILS = """
+import datasets
+
+
+def pictures(docs):
+    return docs.cast_column("image", datasets.Image())
+"""
+
+_DATA = """
+dataset_path: json
+dataset_kwargs: {data_files: {test: ROOT/rooms.jsonl, train: ROOT/rooms.jsonl}}
+test_split: test
+"""
+_PICTURES = """
+dataset_path: json
+dataset_kwargs: {data_files: {test: ROOT/pictures.jsonl}}
+test_split: test
+process_docs: !function utils.pictures
+doc_to_image: [image]
+"""
+_METRICS = """
+metric_list:
+"""
+
+
+def _metric(name: str, aggregation: str = "mean", higher: bool = True, more: str = "") -> str:
+    listed = f"  - {{metric: {name}, aggregation: {aggregation}, higher_is_better: "
+    return f"{listed}{str(higher).lower()}{more}}}\n"
+
+
+_CHOICES = """
+output_type: multiple_choice
+doc_to_text: "Question: {{question}}\\nAnswer:"
+doc_to_choice: options
+doc_to_target: gold
+"""
+_SAID = """
+output_type: generate_until
+doc_to_text: "Q: {{question}}\\nA:"
+doc_to_target: answer
+generation_kwargs: {until: ["\\n", "e"], max_gen_toks: 12}
+"""
+
+YAMLS = {
+    "toy_choice": "task: toy_choice\n" + _DATA + _CHOICES + "num_fewshot: 0\n" + _METRICS
+    + _metric("acc") + _metric("acc_norm") + "metadata: {version: 2.0}\n",
+    "toy_fewshot": "task: toy_fewshot\n" + _DATA + _CHOICES
+    + "fewshot_split: train\nnum_fewshot: 2\n" + _METRICS + _metric("acc")
+    + _metric("mcc", "matthews_corrcoef"),
+    "toy_generate": "task: toy_generate\n" + _DATA + _SAID + """
+filter_list:
+  - name: digit
+    filter: [{function: regex, regex_pattern: "(\\\\d)"}, {function: take_first}]
+  - name: whole
+    filter: [{function: take_first}]
+""" + _METRICS + _metric("exact_match", more=", ignore_case: true"),
+    "toy_greedy": "task: toy_greedy\n" + _DATA + """
+output_type: loglikelihood
+doc_to_text: "{{question}}"
+doc_to_target: " {{options[0]}}"
+""" + _METRICS + _metric("acc") + _metric("perplexity", "perplexity", higher=False),
+    "toy_rolling": "task: toy_rolling\n" + _DATA + """
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: question
+""" + _METRICS + _metric("word_perplexity", "weighted_perplexity", higher=False)
+    + _metric("bits_per_byte", "bits_per_byte", higher=False),
+    "toy_seen": "task: toy_seen\n" + _PICTURES + _SAID.replace('"Q:', '"<image>Q:') + _METRICS
+    + _metric("exact_match"),
+    "toy_seen_choice": "task: toy_seen_choice\n" + _PICTURES
+    + _CHOICES.replace('"Question', '"<image>Question') + _METRICS + _metric("acc"),
+    "toy_group": "group: toy_group\ntask: [toy_choice, toy_generate]\n",
+}  # fmt: skip
