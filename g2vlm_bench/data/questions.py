@@ -45,13 +45,13 @@ class Pictures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     columns: list[str] = []
     kind: Literal["embedded", "path"] = "embedded"
-    path: str = "{value}"
+    path: Text = "{value}"
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a row's video is, and which of its frames a model sees."""
 
-    path: str
+    path: Text
     sampling: Sampling = Sampling()
 
 
@@ -64,7 +64,7 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         otherwise: The kind where it gives anything else; an error where it is empty.
     """
 
-    by: str
+    by: Text
     kinds: dict[str, list[str]]
     otherwise: str = ""
 
@@ -83,7 +83,8 @@ class RowMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     r"""Where the parts of a question stand in a row.
 
     A pattern such as `{question}` has the row's fields put in; `{from: PATTERN, find: REGEX}` is
-    what the expression's group finds.
+    what the expression's group finds, or with `say: PATTERN` what that says of `{found}`;
+    `{from: PATTERN, drop: REGEX}` what is left without what it finds.
 
     Attributes:
         question: Pattern of the question.
@@ -92,8 +93,8 @@ class RowMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         answer_is: What the answer to a choice question is: an option's `text`, its `index` (from 0)
             or its `letter`.
         unit: Of number answers.
-        choices: The options: the column that lists them (a list, or one as text), a list of
-            patterns (empty ones are left out), or `{from:, find:}`, every find being one.
+        choices: The options: the column that lists them (a list, also as text or by letter), a
+            list of patterns (empty ones are left out), or `{from:, find:}`, every find being one.
         option_prefix: What stands before an option's text in the data, such as `[A-Z]\. `; its
             letter must be the option's own.
         images: Where the pictures are.
@@ -107,7 +108,9 @@ class RowMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         question_type: Pattern of the benchmark's own name of the kind of question.
         tags: Patterns of the tags.
         groups: Patterns of groups that count as one question only together.
-        fields: Patterns of what a prompt may say besides question and options.
+        fields: Patterns of what a prompt may say besides question and options. `question_type`,
+            `marked` (whether the question has marks for its pictures: yes or no) and with a video
+            `sample_fps` are always among them.
         accepted: The column that lists further right answers of a text question.
         talk: Pattern of the talk that a row is a turn of, in the order of the rows.
         only: Column -> the values of the rows that are asked; all rows where it is empty.
@@ -159,9 +162,9 @@ class RowMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             patterns.append(pictures.path)
         patterns.append(self.video.path if self.video else "")
         for pattern in patterns:
-            text = pattern if isinstance(pattern, str) else pattern["from"]
+            text = pattern if isinstance(pattern, str) else pattern["from"] + pattern.get("say", "")
             named |= set(re.findall(r"\{(\w+)\}", text))
-        return named - {"value"}
+        return named - {"value", "found"}
 
     def asks(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is one of those that are asked."""
@@ -228,7 +231,7 @@ class QuestionRow:
         return text_of(key, self.content, self.where)
 
     def _inputs(self, name: str) -> Inputs:
-        images = self._shown()
+        images, rate = self._shown()
         question, order = self._marked(len(images))
         kind = self._kind()
         return Inputs(
@@ -238,17 +241,23 @@ class QuestionRow:
             choices=self._options() if kind == "choice" else (),
             answer_type=kind,
             fields={
+                "marked": "yes" if IMAGE_MARK in question else "no",
                 "question_type": self._text(self.of.question_type),
                 **{key: self._text(pattern) for key, pattern in self.of.fields.items()},
+                **rate,
             },
         )
 
-    def _shown(self) -> list[NDArray[np.uint8]]:
+    def _shown(self) -> tuple[list[NDArray[np.uint8]], dict[str, str]]:
+        """The pictures and frames, and what a prompt may say of the video."""
         images = [load_rgb(content) for content in self._pictures(self.of.images)]
+        rate = {}
         if self.of.video is not None:
             source = self.media.source(self._video()[0])
-            images += load_frames(source, self.of.video.sampling)
-        return images
+            frames, fps = load_frames(source, self.of.video.sampling)
+            images += frames
+            rate = {"sample_fps": f"{fps:.2f}"}
+        return images, rate
 
     def _pictures(self, pictures: Pictures | None) -> Iterator[bytes]:
         if pictures is None:
@@ -341,7 +350,9 @@ class QuestionRow:
         height, width = image_size(first)
         found: dict[str, Any] = {"image_size": (height, width)}
         for content in self._pictures(self.of.mask):
-            mask = load_rgb(content).max(axis=2) > 0
+            values = load_rgb(content).max(axis=2)
+            # Of 0 and 255, or of 0 and 1; edges that were smoothed are cut in the middle.
+            mask = values > values.max() / 2
             if mask.shape != (height, width):
                 raise BenchError(
                     f"{self.where}, mask", expected=f"({height}, {width})", got=mask.shape
@@ -367,6 +378,10 @@ def _plain(value: Any) -> Any:
 
 def _list(cell: Any, where: str) -> list[Any]:
     """Read a cell as a list: a list, one as text (JSON or Python), or one value."""
+    if isinstance(cell, dict) and set(cell) <= {"bytes", "path"}:
+        return [cell] if any(cell.values()) else []
+    if isinstance(cell, dict):
+        cell = list(cell.values())
     if isinstance(cell, list | tuple):
         return [each for each in cell if each is not None]
     if cell is None or (isinstance(cell, str) and cell.strip() in _NOTHING):

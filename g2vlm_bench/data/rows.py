@@ -11,7 +11,8 @@ from g2vlm_bench.data.layout import fill
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import AnswerType
 
-# A pattern such as "{image}.png", or {from: PATTERN, find: REGEX}: what its group finds.
+# A pattern such as "{image}.png", or {from: PATTERN, find: REGEX}: what its group finds, or with
+# `say` a pattern that has that as its {found}; or {from: PATTERN, drop: REGEX}: what is left.
 Text = str | Mapping[str, str]
 
 _YES_NO = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
@@ -34,13 +35,15 @@ def field_of(name: str, row: Mapping[str, Any], where: str) -> Any:
 
 
 def text_of(key: Text, row: Mapping[str, Any], where: str) -> str:
-    """Make a text of a row by a pattern, or by what a regular expression finds first in one.
+    """Make a text of a row by a pattern, by what an expression finds in one first, or leaves of it.
 
     Raises:
         BenchError: A field is missing, or nothing is found.
     """
     if isinstance(key, str):
         return fill(key, row, where)
+    if set(key) == {"from", "drop"}:
+        return _expression(key["drop"], "drop", 0).sub("", fill(key["from"], row, where))
     found = find_all(key, row, where)
     if not found:
         raise BenchError(where, expected=f"a match of '{key['find']}'", got="none")
@@ -53,15 +56,22 @@ def find_all(key: Mapping[str, str], row: Mapping[str, Any], where: str) -> list
     Raises:
         BenchError: A field is missing, or the expression is none or has another number of groups.
     """
-    if set(key) != {"from", "find"}:
+    if set(key) - {"say"} != {"from", "find"}:
         raise BenchError("data", expected="{from: PATTERN, find: REGEX}", got=dict(key))
+    expression = _expression(key["find"], "find", 1)
+    found = expression.findall(fill(key["from"], row, where))
+    return [fill(key.get("say", "{found}"), {**row, "found": each}, where) for each in found]
+
+
+def _expression(text: str, key: str, groups: int) -> re.Pattern[str]:
     try:
-        expression = re.compile(key["find"], flags=re.MULTILINE)
+        expression = re.compile(text, flags=re.MULTILINE)
     except re.error as error:
-        raise BenchError("key 'find'", expected="a regular expression", got=error) from None
-    if expression.groups != 1:
-        raise BenchError("key 'find'", expected="an expression of one group", got=key["find"])
-    return expression.findall(fill(key["from"], row, where))
+        raise BenchError(f"key '{key}'", expected="a regular expression", got=error) from None
+    if expression.groups != groups:
+        said = "an expression of one group" if groups else "an expression without groups"
+        raise BenchError(f"key '{key}'", expected=said, got=text)
+    return expression
 
 
 def answer_type_of(

@@ -22,14 +22,15 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         rule: `uniform` is numpy.linspace from the first to the last frame, cut to whole numbers;
             `uniform_tail` the same and the last frame where rounding lost it; `chunk_center` the
-            middles of equal parts; `fps` one frame every 1 / fps seconds, from the first.
-            All four are VLMEvalKit's (commit e8e78f0, vlmeval/dataset/vsibench.py,
-            save_video_frames); lmms-eval leaves the choice to the model.
+            middles of equal parts; `fps` one frame every 1 / fps seconds, from the first. These
+            four are VLMEvalKit's (commit e8e78f0, vlmeval/dataset/vsibench.py, save_video_frames);
+            lmms-eval leaves the choice to the model. `stride` is every (count // frames)-th frame
+            from the first (MINT-SJTU/STI-Bench 43ddebe, openai_test.py, get_frame).
         frames: How many; at most as many as there are.
         fps: Of the rule `fps`.
     """
 
-    rule: Literal["uniform", "uniform_tail", "chunk_center", "fps"] = "uniform"
+    rule: Literal["uniform", "uniform_tail", "chunk_center", "fps", "stride"] = "uniform"
     frames: Annotated[int, msgspec.Meta(ge=1)] = 32
     fps: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
@@ -57,6 +58,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"expected the video's frames a second, got {video_fps}")
             wanted = max(1, int(count / video_fps * self.fps))
             chosen = [int(i * video_fps / self.fps) for i in range(wanted)]
+        elif self.rule == "stride":
+            chosen = list(range(0, count, max(1, count // self.frames)))[: self.frames]
         elif self.rule == "chunk_center":
             part = count / self.frames
             chosen = [int(part / 2 + np.round(part * i)) for i in range(self.frames)]
@@ -66,16 +69,31 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 chosen.append(count - 1)
         return tuple(dict.fromkeys(min(index, count - 1) for index in chosen))
 
+    def rate(self, count: int, video_fps: float) -> float:
+        """How many of the chosen frames a second of the video has, as a prompt may say.
 
-def load_frames(source: Path | bytes, sampling: Sampling) -> tuple[NDArray[np.uint8], ...]:
-    """Decode the chosen frames of a video and no more of them at a time than are kept.
+        >>> Sampling(rule="stride", frames=5).rate(10, 30.0)
+        15.0
+        """
+        if self.rule == "fps":
+            return self.fps
+        if self.rule == "stride":
+            return video_fps / max(1, count // self.frames)
+        return len(self.indices(count, video_fps)) * video_fps / count
+
+
+def load_frames(
+    source: Path | bytes, sampling: Sampling
+) -> tuple[tuple[NDArray[np.uint8], ...], float]:
+    """Decode the chosen frames of a video; no other frame is kept.
 
     Args:
         source: A file, or its content.
         sampling: Which frames.
 
     Returns:
-        Each `(H, W, 3)` uint8 RGB, upright as the container says.
+        Each `(H, W, 3)` uint8 RGB, upright as the container says; and how many of them a second
+        of the video has.
 
     Raises:
         BenchError: PyAV is not installed, or the video is missing, damaged, or has no frames.
@@ -93,7 +111,7 @@ def load_frames(source: Path | bytes, sampling: Sampling) -> tuple[NDArray[np.ui
         raise BenchError(where, expected="a whole video", got=error) from None
     if len(frames) != len(chosen):
         raise BenchError(where, expected=f"{len(chosen)} frames", got=len(frames))
-    return frames
+    return frames, sampling.rate(count, fps)
 
 
 def _length(source: Path | bytes) -> tuple[int, float]:
