@@ -68,17 +68,30 @@ def normalise_text(text: str, articles: frozenset[str] = ARTICLES) -> str:
     return " ".join(kept or words)
 
 
-_REASONING = r"think|thinking|reasoning|thought"
+_REASONING = r"think|thinking|reasoning|thought|analysis|rsn"
 _BLOCK_END = re.compile(rf"</(?:{_REASONING})>", re.I)
 _BLOCK_START = re.compile(rf"<(?:{_REASONING})>", re.I)
 # The body stops at the next opening tag, or a text of opening tags alone takes quadratic time.
 _TAGGED = re.compile(
-    r"<(answer|ans)>((?:(?!<\1>).)*?)</\1>|\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}", re.I | re.S
+    r"<(answer|ans)>(?P<tag>(?:(?!<\1>).)*?)</\1>|\\boxed\{(?P<box>(?:[^{}]|\{[^{}]*\})*)\}"
+    r"|[{,]\s{0,40}(?P<quote>[\"'])(?:final[_ ]?)?answer(?P=quote)\s{0,9}:\s{0,9}"
+    r"(?P<json>\"[^\"\n]*\"|'[^'\n]*'|[^\"',}\]\n]+)",
+    re.I | re.S,
+)
+# What LaTeX writes around and between the letters and digits that it shows.
+_LATEX = (
+    (re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit)\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}"), r"\1/\2"),
+    (re.compile(r"(?<=\d)\{,\}(?=\d)"), ","),
+    (re.compile(r"\\[,;:! ]|~(?=\d)"), " "),
+    (re.compile(r"\\(?=[%$])|\\[()\[\]]|\$"), ""),
 )
 _MARKER = re.compile(
-    r"\b(?:answer|(?:correct|right|best)\s+(?:option|choice))\W{0,4}"
-    r"(?:is|would be|should be|must be|:|=)(?!\w)[\s:*_`\"']*",
-    re.I,
+    r"(?:\b(?:answer|ans|(?:correct|right|best)\s+(?:option|choice))\W{0,4}"
+    r"(?:(?:is|would be|should be|must be)(?!\w)|[:=])|^\W{0,4}(?:option|choice)\s?[:=]"
+    r"|\u7b54\u6848(?:\u662f|\u4e3a|:))"
+    r"[\s:*_`\"']*(?:(?:clearly|definitely|probably|most likely|therefore|thus|indeed)\s)?[*_`\s]*",
+    re.I | re.M,
 )
 # "I don't think the answer is B", "if the answer is B": nothing is marked there.
 _NOT_MARKED = re.compile(
@@ -117,9 +130,21 @@ def after_reasoning(text: str) -> str:
     return "" if _BLOCK_START.search(rest) else rest.strip()
 
 
+def without_latex(text: str) -> str:
+    r"""Return the text as LaTeX would show it, `\boxed{}` aside.
+
+    >>> print(without_latex(r"$\boxed{\frac{5}{2}\,\text{m}}$"))
+    \boxed{5/2 m}
+    """
+    for pattern, shown in _LATEX:
+        text = pattern.sub(shown, text)
+    return text
+
+
 def is_denied(text: str, start: int, end: int) -> bool:
     """Say whether what stands at `text[start:end]` is negated: "not B", "B is wrong"."""
-    before = normalise_text(text[max(0, start - _WINDOW) : start], frozenset())
+    sentence = re.split(r"[.!?;\n](?=\s)", text[max(0, start - _WINDOW) : start])[-1]
+    before = normalise_text(sentence, frozenset())
     return bool(NEGATION.search(before) or _DENIED_AFTER.match(text, end))
 
 
@@ -142,9 +167,10 @@ def _marked_fragments(text: str) -> tuple[list[str], str]:
     """
     tagged = list(_TAGGED.finditer(text))
     if tagged:
-        bodies = [(match[2] or match[3] or "").strip() for match in tagged]
-        fragments = [re.sub(r"\\text\{([^{}]*)\}", r"\1", body) for body in bodies]
-        return fragments, text[tagged[-1].start() :]
+        bodies = [match["tag"] or match["box"] or match["json"] or "" for match in tagged]
+        last = tagged[-1]
+        start = max(last.start(group) for group in ("tag", "box", "json"))
+        return [body.strip(" \n\"'") for body in bodies], text[start:]
     markers = list(_MARKER.finditer(text))
     ends = [marker.start() for marker in markers[1:]] + [len(text)]
     fragments = [
@@ -168,7 +194,7 @@ def decide(
     correction: re.Pattern[str] = _CORRECTION,
 ) -> ParsedAnswer[Value]:
     """Apply the shared rules; a reader returns every different answer that it finds."""
-    rest = after_reasoning(text)
+    rest = without_latex(after_reasoning(text))
     if not rest.strip(DECORATION):
         return ParsedAnswer(None, "empty", "no text outside the reasoning")
     fragments, counted = _marked_fragments(rest)

@@ -20,18 +20,20 @@ from g2vlm_bench.metrics.answer_text import (
     without_questions,
 )
 
-_LETTER_ONLY = re.compile(r"(?:(?:option|choice)\s+)?[(\[]?([A-Za-z])[)\]]?\s*[.:,]?", re.I)
+_LETTER_ONLY = re.compile(r"(?:(?:option|choice)\s+)?[(\[{]?([A-Za-z])[)\]}]?\s*[.:,]?", re.I)
 # "A red box" has no delimiter behind its A, and "A, B" no answer before its comma.
 _LEADING_LETTER = re.compile(
     r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-Za-z])\)|\[([A-Za-z])\]"
-    r"|([A-Z])(?:[).:](?=[\s*]|$)|,(?!\s*[A-Z]\b)|\s+[-\u2013\u2014]\s|$))"
+    r"|([A-Z])(?:[).:](?=[\s*]|$)|,(?!\s*[A-Z]\b)|\s+[-\u2013\u2014]\s"
+    r"|\s+(?=(?:because|since|as)\b)|$))"
     r"[\s*:.,\u2013\u2014-]*(.*)"
 )
 _MENTIONED_LETTER = re.compile(
     r"\(([A-Za-z])\)"
     r"|\b(?:[Oo]ption|[Cc]hoice|OPTION|CHOICE)\s+[(\[*]*([A-Z])\b"
     r"|(?<![\w'])([A-Z])(?=\)? is (?:the )?(?:correct|right)\b)"
-    r"|\b(?:is|choose|pick|select|[Aa]nswer)\s+[*]*([A-Z])[*]*(?=\s*(?:[.!\n]|$))"
+    r"|(?:\b(?:is|[Cc]hoose|[Pp]ick|[Ss]elect|say|think|[Ss]o|go (?:for|with)|[Aa]nswer)|\b[Ii]t's)"
+    r"\s+[*]*([A-Z])[*]*(?=\s*(?:[.!\n]|$))"
 )
 _REASON = re.compile(r"\b(?:because|since|as)\b|;")
 _STANDALONE_LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
@@ -44,7 +46,7 @@ _DOUBT = re.compile(
     r"\b(?:doubt|doubtful|unlikely|impossible|except|exclud(?:e|ed|ing)|eliminated?|rejected"
     r"|ruled? out"
     r"|(?:everything|anything|all|nothing) but|(?:false|untrue|wrong|incorrect) (?:that|to)"
-    r"|not (?:(?:the )?case|true|correct|right)"
+    r"|not (?:(?:the )?case|true|correct)"
     r"|(?:do|does|did|would|could|can)(?:nt| not) "
     r"(?:think|believe|say|choose|pick|select|look|seem|appear)"
     r"|(?:cant|cannot) be|(?:you are|youre|thats|all) right)\b"
@@ -56,6 +58,7 @@ _DENIED_CLAUSE = re.compile(
     r"{1,4}$"
     r"|\b(?:no longer|(?:other|rather) than|far from|opposite of)(?: the| to| on)*$"
 )
+_NOT_RIGHT = re.compile(r"\bnot right\b")
 _NAMED = re.compile(r"\b(?:than|over|image|view|frame|point|object|marker|camera)\s+[(\[]?$", re.I)
 _DENIED_OR_NOT_ALONE = re.compile(
     r" ?(?:or |(?:(?:is|was|are|were|would be|does|do|can|could)(?: ?not|nt)|cannot|"
@@ -99,7 +102,7 @@ def parse_choice(text: str, choices: Sequence[str]) -> ParsedAnswer[int]:
 
 def _fold(text: str) -> str:
     """Return the text with full-width and circled letters as plain ones."""
-    return unicodedata.normalize("NFKC", text)
+    return unicodedata.normalize("NFKC", text).replace("\u3002", ".")
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class _Options:
         mentioned = self._mentioned(plain)
         if whole:
             return whole | (set() if self.labelled else mentioned), "whole text"
-        if mentioned and _DOUBT.search(normalise_text(plain)):
+        if mentioned and self._in_doubt(plain):
             return set(), "letter in the text, in doubt"
         if mentioned:
             named = set() if self.labelled else self._rivals(plain)
@@ -198,11 +201,17 @@ class _Options:
                 found |= self._letters(next(letter for letter in match.groups() if letter))
         return found
 
+    def _in_doubt(self, text: str) -> bool:
+        """Say whether the text doubts what it names; "not right" may deny an option."""
+        words = normalise_text(text)
+        not_right = "right" not in self.names and _NOT_RIGHT.search(words)
+        return bool(_DOUBT.search(words) or not_right)
+
     def _contained(self, text: str) -> set[int]:
         """Return the options whose words stand in the text, not inside a longer one or negated."""
         words = f" {normalise_text(text, self.articles)} "
         found: set[int] = set()
-        if _DOUBT.search(words):
+        if self._in_doubt(words):
             return found
         for index in sorted(range(len(self.names)), key=lambda index: -len(self.names[index])):
             words = words.replace(f" {self.names[index]} ", f" |{index}| ")

@@ -7,23 +7,40 @@ from collections.abc import Collection, Hashable, Sequence
 
 
 def precision_recall(
-    stated: Collection[Hashable], true: Collection[Hashable]
+    stated: Collection[Hashable],
+    true: Collection[Hashable],
+    undecided: Collection[Hashable] = (),
 ) -> tuple[float, float]:
-    """Share of the stated facts that are true, and of the true facts that are stated.
+    """Share of the decided stated facts that are true, and of the true facts that are stated.
 
-    A text that states nothing has a precision of 0, not an undefined one: silence is no care.
+    What is undecided is neither right nor wrong: it counts in neither share. A text that states
+    nothing that is decided has a precision of 0, not an undefined one: silence is no care.
 
     Raises:
-        ValueError: There is no true fact.
+        ValueError: There is no true fact, or one is undecided, too.
 
     >>> precision_recall({"a", "b"}, {"a", "c", "d", "e"})
     (0.5, 0.25)
+    >>> precision_recall({"a", "b", "x"}, {"a", "c", "d", "e"}, undecided={"x", "y"})
+    (0.5, 0.25)
     """
-    said, there = set(stated), set(true)
+    said, there, either = set(stated), set(true), set(undecided)
     if not there:
         raise ValueError("expected at least one true fact, got none")
-    right = len(said & there)
-    return (right / len(said) if said else 0.0), right / len(there)
+    if there & either:
+        raise ValueError(f"expected no true fact undecided, got {min(map(repr, there & either))}")
+    right, decided = len(said & there), len(said - either)
+    return (right / decided if decided else 0.0), right / len(there)
+
+
+def decided_share(stated: Collection[Hashable], undecided: Collection[Hashable]) -> float:
+    """Share of the stated facts that are not undecided; 0 of a text that states none.
+
+    >>> decided_share({"a", "b", "c", "x"}, {"x", "y"})
+    0.75
+    """
+    said = set(stated)
+    return len(said - set(undecided)) / len(said) if said else 0.0
 
 
 def resolve_names(

@@ -54,6 +54,22 @@ def leading_letter(text: str, target: Target) -> str | None:
     return match[1].upper() if match else None
 
 
+def blink_letter(text: str, target: Target) -> str | None:
+    """BLINK: a bare letter, or the one "(X)" that stands alone among the words.
+
+    Of several, the one of the last paragraph. All else is asked of GPT-3.5 there and is unread
+    here; "(B)." is such a case, since the full stop is part of the word
+    (BLINK_Benchmark@2d6a779b, eval/test_benchmark.py: analyze_answer).
+    """
+    known = {f"({letter})" for letter in letters_of(target)}
+    if text in tuple("ABCDE") or text in tuple(f"({letter})" for letter in "ABCDE"):
+        return text.strip("()")
+    found = known.intersection(text.split())
+    last = known.intersection(text.split("\n\n")[-1].split())
+    chosen = last if len(last) == 1 else found
+    return chosen.pop().strip("()") if len(chosen) == 1 else None
+
+
 _MINDCUBE_SECTION = (r"[Mm]y answer is ([A-E])", r"[Tt]he answer is ([A-E])", r"\b([A-E])\b")
 _MINDCUBE_WHOLE = (
     r"(?:^|\n)(?:Answer: )?([A-E])(?:$|\s)",
@@ -129,16 +145,29 @@ def last_line_letter(text: str, target: Target) -> str | None:
 
 
 def quoted_letter(text: str, target: Target) -> str | None:
-    """MMSI-Bench: the first lone a to f of what back-ticks or braces hold, else of all.
+    """MMSI-Bench: the first lone A to D of what back-ticks or braces hold, else of all.
 
-    A letter that a word follows, as in "A chair", is passed over; "I'd" hides a D: the first lone
-    letter of "I'd say B" is D (README.md: extract_single_choice_with_word_boundary).
+    A letter that a word follows, as in "A chair" and "B because", is passed over
+    (README.md: extract_single_choice_with_word_boundary).
     """
+    match = re.search(r"\b[A-D]\b(?!\s[a-zA-Z])", _quoted(text))
+    return match[0] if match else None
+
+
+def quoted_letter_of_either_case(text: str, target: Target) -> str | None:
+    """MMSI-Bench in lmms-eval: the same for a to f in either case.
+
+    So the first lone letter of "I'd say: B" is the D of "I'd" (mmsi_bench/utils.py).
+    """
+    match = re.search(r"\b[A-F]\b(?!\s[a-z])", _quoted(text), re.I)
+    return match[0].upper() if match else None
+
+
+def _quoted(text: str) -> str:
     for pattern in (r"``([^`]*)``", r"`([^`]*)`", r"\{([^}]*)\}"):
         if match := re.search(pattern, text):
             text = match[1]
-    match = re.search(r"\b[A-F]\b(?!\s[a-z])", text, re.I)
-    return match[0].upper() if match else None
+    return text
 
 
 _FINAL = (
@@ -326,6 +355,13 @@ def ost_judgement(text: str, target: Target) -> Counted:
     return Counted(float(chosen == target.answer), chosen, how, _status(text))
 
 
+def ost_judgement_unless_failed(text: str, target: Target) -> Counted:
+    """OST-Bench in VLMEvalKit: the same, but answers that hold "Failed" leave the mean, too."""
+    if "Failed" in text:
+        return unread(text, "left out of the mean", None)
+    return ost_judgement(text, target)
+
+
 def ost_answer(text: str) -> str:
     """What OST-Bench takes for the answer in "answer: ..., reason: ..."; all where one is missing.
 
@@ -349,6 +385,7 @@ LETTER_RULES: dict[str, Rule] = {
     "first_token": first_token,
     "spar_exact_match": spar_exact_match,
     "leading_letter": by_letter(leading_letter, "leading letter"),
+    "blink_letter": by_letter(blink_letter, "bracketed letter"),
     "mindcube_letter": by_letter(mindcube_letter, "MindCube's patterns"),
     "answer_line_or_a": answer_line_or_a,
     "json_answer_or_a": json_answer_or_a,
@@ -356,6 +393,9 @@ LETTER_RULES: dict[str, Rule] = {
     "first_character_after_thought": by_letter(first_character_after_thought, "first character"),
     "last_line_letter": by_letter(last_line_letter, "letter in the last line"),
     "quoted_letter": by_letter(quoted_letter, "letter in back-ticks or braces"),
+    "quoted_letter_of_either_case": by_letter(
+        quoted_letter_of_either_case, "letter in back-ticks or braces"
+    ),
     "only_letter_in_tags": by_letter(only_letter_in_tags, "only letter behind a tag or phrase"),
     "ranked_letter": by_letter(ranked_letter, "best ranked form"),
     "first_pattern": by_letter(first_pattern, "first pattern"),
@@ -364,4 +404,5 @@ LETTER_RULES: dict[str, Rule] = {
     "inferred_letter": by_letter(inferred_letter, "can_infer"),
     "tail_letter": by_letter(tail_letter, "can_match_option"),
     "ost_judgement": ost_judgement,
+    "ost_judgement_unless_failed": ost_judgement_unless_failed,
 }

@@ -146,7 +146,7 @@ def _true(target: Target) -> float:
 _OST_WORDS = _SMALL[:11]
 
 
-def _ost_number(whole: Callable[[str], int]) -> Rule:
+def _ost_number(whole: Callable[[str], int], left_out: str = "") -> Rule:
     """OST-Bench: estimates by `<`, counts and places in time by equality of whole numbers.
 
     An estimate must be a bare number. In a count any of "zero" ... "ten" is found first, in the
@@ -154,7 +154,7 @@ def _ost_number(whole: Callable[[str], int]) -> Rule:
     """
 
     def rule(text: str, target: Target) -> Counted:
-        if not text:
+        if not text or (left_out and left_out in text):
             return unread(text, "left out of the mean", None)
         said = ost_answer(text)
         if "Estimation" in target.question_type or "float" in target.question_type:
@@ -255,7 +255,7 @@ NUMBER_RULES: dict[str, Rule] = {
     ),
     "spar_number": _by_relative_accuracy(spar_number, error_or_distance, "SPAR's number"),
     "ost_number": _ost_number(lambda said: int(float(said))),
-    "ost_number_whole": _ost_number(int),
+    "ost_number_unless_failed": _ost_number(int, left_out="Failed"),
 }
 CAMERA_CHANGE_RULES: dict[str, Rule] = {
     "camera_change_swapped": camera_change_swapped,

@@ -50,9 +50,20 @@ def strict_number(text: str, target: Target, tolerance: float | None) -> Counted
 
 
 def strict_text(text: str, target: Target) -> Counted:
-    """A short text that equals the answer or an accepted one but for case, articles and marks."""
+    """A short text that equals the answer or an accepted one but for case, articles and marks.
+
+    A number in digits or words where the answer is a whole number; else what follows the last "is"
+    will do, too.
+    """
+    if str(target.answer).isdigit():
+        count = answers.parse_number(text)
+        return _counted(count, float(count.value == float(str(target.answer))), count.value)
     parsed = answers.parse_text(text)
-    score = answers.text_match(parsed.value, (str(target.answer), *target.accepted))
+    accepted = (str(target.answer), *target.accepted)
+    score = answers.text_match(parsed.value, accepted)
+    if parsed.value is not None and not score:
+        # "The object is an SUV."
+        score = answers.text_match(parsed.value.rpartition(" is ")[2], accepted)
     return _counted(parsed, score, parsed.value)
 
 
