@@ -115,7 +115,9 @@ def four(make: Callable[[int], dict[str, Any]]) -> Rows:
     return [make(number) for number in range(4)]
 
 
-def vsi(root: Path, config: str = "full") -> None:
+def vsi(root: Path) -> None:
+    configs = ("full", "debiased", "pruned")
+
     def row(n: int) -> dict[str, Any]:
         head = {"id": n, "dataset": "scannet", "scene_name": f"scene{n % 2}"}
         if n < 2:
@@ -128,12 +130,12 @@ def vsi(root: Path, config: str = "full") -> None:
             }
         return {**head, **kind, "question": f"How is it in scene {n}?"}
 
-    write_parquet(root / config / "test-00000-of-00001.parquet", four(row))
+    for config in configs:
+        write_parquet(root / config / "test-00000-of-00001.parquet", four(row))
     paths = "".join(
         f"  - config_name: {each}\n    data_files:\n      - split: test\n"
         f"        path: {each}/test-*\n"
-        for each in ("full", "debiased", "pruned")
-        if (root / each).is_dir()
+        for each in configs
     )
     (root / "README.md").write_text(f"---\nconfigs:\n{paths}---\n")
     members = {}
@@ -164,7 +166,7 @@ def spar(root: Path) -> None:
     write_parquet(root / "data/test-00000-of-00001.parquet", rows)
 
 
-def mindcube(root: Path, file: str = "MindCube_tinybench") -> None:
+def mindcube(root: Path) -> None:
     settings = ("among", "around", "rotation", "among")
     rows = four(
         lambda n: {
@@ -175,7 +177,8 @@ def mindcube(root: Path, file: str = "MindCube_tinybench") -> None:
             "gt_answer": "ABC"[n % 3],
         }
     )
-    write_json(root / f"data/raw/{file}.jsonl", rows)
+    for file in ("MindCube_tinybench", "MindCube"):
+        write_json(root / f"data/raw/{file}.jsonl", rows)
     names = [f"data/{name}" for row in rows for name in row["images"]]
     write_zip(root / "data.zip", {name: png(n) for n, name in enumerate(names)})
 
@@ -596,7 +599,7 @@ STAND_INS: dict[str, Callable[[Path], None]] = {
     "embspatial": embspatial,
     "erqa": erqa,
     "lego_puzzles": lego,
-    "mindcube": lambda root: [mindcube(root, f) for f in ("MindCube_tinybench", "MindCube")][0],
+    "mindcube": mindcube,
     "mmsi_bench": mmsi,
     "nlvr": nlvr,
     "omnispatial": omnispatial,
@@ -615,7 +618,7 @@ STAND_INS: dict[str, Callable[[Path], None]] = {
     "sti_bench": sti,
     "three_dsr_bench": three_dsr,
     "viewspatial": viewspatial,
-    "vsi_bench": lambda root: [vsi(root, c) for c in ("full", "debiased", "pruned")][0],
+    "vsi_bench": vsi,
     "vsr": vsr,
     "whatsup": whatsup,
     "where2place": where2place,
