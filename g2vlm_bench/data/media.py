@@ -16,14 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from g2vlm_bench.data.unpack import MAX_RATIO
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_bytes
 from g2vlm_bench.paths import safe_join
 
 # The largest videos of the benchmarks are some hundred megabytes.
 MAX_MEMBER_BYTES = 2 << 30
-# Pictures and videos are compressed already; text compresses some twenty times.
-MAX_RATIO = 200
 _SMALL = 1 << 20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 

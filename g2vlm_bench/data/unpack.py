@@ -19,6 +19,9 @@ from typing import IO
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.paths import safe_join
 
+# Pictures and videos are compressed already; text and depth compress some twenty times.
+MAX_RATIO = 200
+_SMALL = 1 << 20
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(RuntimeError, NotImplementedError, ValueError),
@@ -52,11 +55,12 @@ def unpack(
 
     Raises:
         BenchError: It is no archive, is damaged or encrypted, or holds a path that leads out of the
-            folder, a link, or a device; or the disk is full.
+            folder, a link, or a device; it would swell beyond all measure; or the disk is full.
     """
     try:
         with _members(archive) as members:
             places = [(member, _place(member, root, archive)) for member in members]
+            _refuse_bombs(members, archive)
             wanted, free = sum(member.size for member in members), shutil.disk_usage(root).free
             if wanted > free:
                 raise BenchError(root, expected=f"{wanted} bytes of free disk", got=free)
@@ -68,6 +72,18 @@ def unpack(
     return {
         path.relative_to(folder).as_posix(): digest for path, digest in digests.items() if digest
     }
+
+
+def _refuse_bombs(members: list[_Member], archive: Path) -> None:
+    """Refuse an archive that would swell beyond all measure, before anything is written."""
+    swelling, size = sum(member.size for member in members), archive.stat().st_size
+    if swelling > _SMALL and swelling > MAX_RATIO * size:
+        raise BenchError(
+            archive,
+            expected=f"at most {MAX_RATIO} times its packed size",
+            got=f"{swelling} bytes from {size}",
+            fix="Nothing was unpacked.",
+        )
 
 
 @contextmanager
