@@ -157,7 +157,7 @@ def quoted_letter(text: str, target: Target) -> str | None:
 def quoted_letter_of_either_case(text: str, target: Target) -> str | None:
     """MMSI-Bench in lmms-eval: the same for a to f in either case.
 
-    So the first lone letter of "I'd say: B" is the D of "I'd" (mmsi_bench/utils.py).
+    So the first lone letter of "right, i.e. B" is the e of "i.e." (mmsi_bench/utils.py).
     """
     match = re.search(r"\b[A-F]\b(?!\s[a-z])", _quoted(text), re.I)
     return match[0].upper() if match else None
