@@ -35,6 +35,9 @@ def train(
     self_supervised: Annotated[
         Path | None, typer.Option(help="Learn from a folder of pictures, without any truth.")
     ] = None,
+    start_from: Annotated[
+        str | None, typer.Option(help="Trained model to start from: nano, or a folder.")
+    ] = None,
     half: Annotated[bool, typer.Option(help="Write 16-bit weights, half the size.")] = False,
 ) -> None:
     """Train the reference model on the procedural world; the same command goes on with it.
@@ -43,6 +46,7 @@ def train(
     and log.png.
     """
     from g2vlm_bench.reference import training
+    from g2vlm_bench.reference.checkpoint import find_reference
     from g2vlm_bench.reference.config import load_config
     from g2vlm_bench.report.training_plot import plot_training
 
@@ -56,7 +60,8 @@ def train(
         typer.echo(line, err=True)
         plot_training(folder / training.LOG, folder / "log.png")
 
-    training.train(load_config(config), folder, plan, public_vit, self_supervised, said)
+    start = None if start_from is None else find_reference(start_from)
+    training.train(load_config(config), folder, plan, public_vit, self_supervised, said, start)
     plot_training(folder / training.LOG, folder / "log.png")
     typer.echo(f"model: {folder}")
 

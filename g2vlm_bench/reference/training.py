@@ -23,6 +23,9 @@ from g2vlm_bench.progress import progress
 from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.checkpoint import (
     TOKENIZER,
+    Reference,
+    hash_reference,
+    load_reference,
     load_state,
     read_facts,
     save_reference,
@@ -120,6 +123,7 @@ def train(
     public: str | None = None,
     pictures: Path | None = None,
     said: Callable[[str], None] = lambda line: None,
+    start: Path | None = None,
 ) -> None:
     """Train a model, or go on with one; writes all that `load_reference` reads.
 
@@ -130,12 +134,15 @@ def train(
         public: Source of a public vision transformer for the visual encoder.
         pictures: A folder of pictures to learn from without truth, in place of the world.
         said: Is told each measurement, in one line.
+        start: Folder of a trained model whose weights are the first ones, and whose words are used.
 
     Raises:
-        BenchError: The folder holds another training, or the loss is no number any more.
+        BenchError: The folder holds another training, the model to start from has other sizes, or
+            the loss is no number any more.
     """
     out.mkdir(parents=True, exist_ok=True)
-    words = _words(config, out / TOKENIZER)
+    trained = None if start is None else _trained(start, config)
+    words = _words(config, out / TOKENIZER) if trained is None else trained.words
     source: Source
     if pictures is None:
         source = Feeder(config, words, plan.seed, plan.workers)
@@ -146,10 +153,28 @@ def train(
         source = PictureFeeder(pictures, config, plan.seed)
     torch.manual_seed(plan.seed)
     learner = Learner(config, public).to(plan.device)
-    run = Run(config, plan, learner, source, out, said)
+    if trained is not None:
+        learner.model.load_state_dict(trained.model.state_dict())
+    begun = "" if start is None else hash_reference(start)
+    run = Run(config, plan, learner, source, out, said, begun)
     run.resume()
     run.go()
     save_reference(out, learner.model, words, config, plan.half)
+
+
+def _trained(folder: Path, config: Config) -> Reference:
+    """The model to start from.
+
+    Raises:
+        BenchError: It has other sizes.
+    """
+    trained = load_reference(folder)
+    if trained.config.model != config.model:
+        raise BenchError(
+            folder, expected="a model of the configuration's sizes", got="another",
+            fix="Give --config the same model: its config.json has it.",
+        )  # fmt: skip
+    return trained
 
 
 def _words(config: Config, path: Path) -> Words:
@@ -175,6 +200,7 @@ class Run:
         source: Of batches.
         out: Folder of the state and the log.
         said: Is told each measurement.
+        begun: Hash of the model that was started from, empty where there is none.
     """
 
     def __init__(
@@ -185,6 +211,7 @@ class Run:
         source: Source,
         out: Path,
         said: Callable[[str], None],
+        begun: str = "",
     ) -> None:
         self.config, self.plan, self.learner, self.source = config, plan, learner, source
         self.out, self.said = out, said
@@ -202,6 +229,7 @@ class Run:
             "config": msgspec.json.encode(config).decode(),
             "seed": str(plan.seed),
             "precision": plan.precision,
+            "start": begun,
         }
 
     def resume(self) -> None:

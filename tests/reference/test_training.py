@@ -291,3 +291,28 @@ def test_a_vocabulary_that_is_too_small_is_said(tmp_path: Path) -> None:
     small = structs.replace(CONFIG, model=structs.replace(CONFIG.model, vocabulary=50))
     with pytest.raises(BenchError, match=r"model\.vocabulary"):
         train(small, tmp_path, PLAN)
+
+
+def test_a_training_starts_from_what_another_learnt(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(CONFIG, first, PLAN._replace(steps=1))
+    # So slow that it learns nothing.
+    idle = structs.replace(
+        CONFIG, training=structs.replace(CONFIG.training, learning_rate=1e-12, weight_decay=0)
+    )
+    train(idle, second, PLAN._replace(steps=1, seed=6), start=first)
+    before, after = load_reference(first), load_reference(second)
+    for name, value in before.model.state_dict().items():
+        torch.testing.assert_close(after.model.state_dict()[name], value, msg=name)
+    assert before.words.encode("the red box") == after.words.encode("the red box")
+
+
+def test_a_training_that_started_elsewhere_is_another(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(CONFIG, first, PLAN._replace(steps=1))
+    train(CONFIG, second, PLAN._replace(steps=1), start=first)
+    with pytest.raises(BenchError, match="a training of the same start"):
+        train(CONFIG, second, PLAN._replace(steps=2))
+    wider = structs.replace(CONFIG, model=structs.replace(CONFIG.model, hidden=2.0))
+    with pytest.raises(BenchError, match="a model of the configuration's sizes"):
+        train(wider, tmp_path / "third", PLAN, start=first)
