@@ -16,7 +16,7 @@ from g2vlm_bench.reference.examples import Example, Text
 from g2vlm_bench.reference.model import Batch
 
 # Points of a cloud.
-_POINTS = 512
+_POINTS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ def _sparse_clouds(clouds: Tensor, chance: float, rng: np.random.Generator) -> T
     """A few noisy points, for a whole batch or for none of it: they cost as much as a picture."""
     if rng.random() >= chance:
         return None
-    few = clouds[:, : _POINTS // 4]
+    few = clouds[:, : _POINTS // 2]
     noise = np.exp(0.01 * rng.standard_normal(few.shape)).astype(np.float32)
     return few * torch.from_numpy(noise)
 

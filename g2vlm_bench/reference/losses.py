@@ -262,7 +262,7 @@ def pointing_loss(logits: Tensor, bodies: Tensor, ids: Tensor) -> Tensor:
     scene, text, word = bodies.nonzero(as_tuple=True)
     if not len(scene):
         return logits.sum() * 0
-    shares = _shares(ids.long(), logits.shape[-1] - 1, int(max(ids.max(), bodies.max())) + 1)
+    shares = _shares(ids, logits.shape[-1] - 1, int(max(ids.max(), bodies.max())) + 1)
     shown = shares[scene, :, :, bodies[scene, text, word]]
     all_of_it = shown.sum(-1, keepdim=True)
     target = torch.cat([(all_of_it == 0).float(), shown / all_of_it.clamp_min(1e-6)], -1)
@@ -318,9 +318,11 @@ def _shares(labels: Tensor, patches: int, names: int) -> Tensor:
     """`(B, V, H, W)` labels -> `(B, V, patches, names)` shares of each square's pixels."""
     scenes, views, height, width = labels.shape
     edge = math.isqrt(height * width // patches)
-    cells = labels.view(scenes, views, height // edge, edge, width // edge, edge)
-    cells = cells.transpose(3, 4).reshape(scenes, views, -1, edge * edge)
-    return F.one_hot(cells, names).float().mean(-2)
+    cells = labels.reshape(scenes, views, height // edge, edge, width // edge, edge)
+    cells = cells.transpose(3, 4).reshape(scenes * views * patches, edge * edge).long()
+    first = names * torch.arange(len(cells), device=labels.device)[:, None]
+    counts = torch.bincount((first + cells).flatten(), minlength=len(cells) * names)
+    return counts.view(scenes, views, patches, names) / edge**2
 
 
 def _relative(poses: Tensor) -> Tensor:
