@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g2vlm_bench import __version__
-from g2vlm_bench.commands import data, reference
+from g2vlm_bench.commands import data, reference, scorers
 from g2vlm_bench.commands.shared import (
     AdaptersDirs,
     DataRoot,
@@ -298,6 +298,7 @@ def protocols(
 
 app.command()(reference.train)
 app.command()(reference.ask)
+app.command(name="compare_scorers")(scorers.compare_scorers)
 app.add_typer(data.app, name="data")
 
 
