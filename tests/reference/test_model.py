@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from g2vlm_bench.reference.decoder import rotation_from_six
 from g2vlm_bench.reference.model import Batch
@@ -198,6 +199,25 @@ def test_what_is_pointed_at_reaches_the_word(make_model) -> None:
         moved[:, :, index] += 1
         after, _ = pointing(text, patches[:, :1], moved[:, :1], depth[:, :1])
         assert torch.allclose(after, before, atol=1e-5) is not told
+
+
+def test_no_matrix_of_all_pairs_is_ever_made(make_model) -> None:
+    """Twelve views of 64 patches: whatever is made is smaller than one head's matrix of pairs."""
+    model = make_model()
+    views, side = 12, 64
+    tokens = views * (1 + 64 + 16)
+    largest: list[int] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            made = out if isinstance(out, tuple | list) else (out,)
+            largest.extend(part.numel() for part in made if isinstance(part, torch.Tensor))
+            return out
+
+    with torch.no_grad(), Watch():
+        model(Batch(images=torch.rand(1, views, 3, side, side)), refinements=1)
+    assert max(largest) < tokens**2
 
 
 def test_six_numbers_make_a_rotation() -> None:
