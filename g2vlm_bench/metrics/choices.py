@@ -58,6 +58,15 @@ _DENIED_CLAUSE = re.compile(
     r"{1,4}$"
     r"|\b(?:no longer|(?:other|rather) than|far from|opposite of)(?: the| to| on)*$"
 )
+# What speaks of the pictures from here on gives reasons, up to a sentence that concludes.
+_EXPLAINS = re.compile(
+    r"(?<=[.!\n])\s+(?=This (?:is (?:evident|clear|because|shown|indicated)"
+    r"|can be (?:seen|determined|observed|inferred))"
+    r"|(?:In|From) the (?:first|second|left|right) (?:image|frame|view|picture))"
+)
+_CONCLUDES = re.compile(
+    r"(?:This (?:indicates|means|suggests|shows|implies)|Therefore|Thus|Hence|So)\b"
+)
 _NOT_RIGHT = re.compile(r"\bnot right\b")
 _NAMED = re.compile(r"\b(?:than|over|image|view|frame|point|object|marker|camera)\s+[(\[]?$", re.I)
 _DENIED_OR_NOT_ALONE = re.compile(
@@ -151,7 +160,10 @@ class _Options:
         if set(self.names) == {"yes", "no"}:
             found, how = _free_yes_no(plain)
             return {self.names.index("yes" if answer else "no") for answer in found}, how
-        return self._contained(plain), "option text in the text"
+        named = self._contained(plain)
+        if len(named) > 1 and len(stated := self._contained(_without_reasons(plain))) == 1:
+            return stated, "option text beside reasons"
+        return named, "option text in the text"
 
     def _letters(self, *letters: str) -> set[int]:
         indices = {ord(letter.upper()) - ord("A") for letter in letters}
@@ -222,6 +234,13 @@ class _Options:
             if not (NEGATION.search(before) or _DENIED_CLAUSE.search(before)):
                 found.add(int(match[1]))
         return found
+
+
+def _without_reasons(text: str) -> str:
+    """Return what is stated before reasons are given, and what is concluded from them."""
+    stated, *reasons = _EXPLAINS.split(text)
+    sentences = re.split(r"(?<=[.!\n])\s+", " ".join(reasons))
+    return " ".join([stated, *(each for each in sentences if _CONCLUDES.match(each))])
 
 
 _YES_NO = {"yes": True, "true": True, "no": False, "false": False}
