@@ -9,20 +9,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.paths import safe_join
+from g2vlm_bench.published import PublishedNumber, beside, load_published
 from g2vlm_bench.store import MetricResult, RunRecord
 from g2vlm_bench.task import convert, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# What a record of a published number leaves empty, in the order of a measured one's.
+_RECORD = (
+    *("kind", "board", "board_version", "model", "rank", "tied", "score", "score_low"),
+    *("score_high", "task", "metric", "unit", "value", "low", "high", "column_rank"),
+    *("n_scored", "n_failed", "n_unscored", "n_clusters", "note", "provisional"),
+    *("setting", "caveat", "source"),
+)
+
 
 class BoardColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One column: a task, one of its metrics (its headline if absent), a short title."""
+    """One column of a board.
+
+    Attributes:
+        task: Whose runs it shows.
+        metric: One of its metrics; its headline if absent.
+        title: A short one.
+        published: Columns of published tables whose numbers are laid beside it.
+    """
 
     task: str
     metric: str | None = None
     title: str = ""
+    published: list[str] = []
 
 
 class BoardDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +52,8 @@ class BoardDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         version: Raised by whoever changes a column.
         columns: What the table shows.
         models: Run where the user names none.
+        published: Tables of numbers that others have published, `published/<name>.csv` beside the
+            board's file; written out into it when it is loaded.
     """
 
     name: str
@@ -41,6 +62,7 @@ class BoardDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     columns: Annotated[list[BoardColumn], msgspec.Meta(min_length=1)]
     models: list[str] = []
     description: str = ""
+    published: list[PublishedNumber] = []
 
     @property
     def tasks(self) -> list[str]:
@@ -110,6 +132,7 @@ class Board:
             ):
                 result = cell.result
                 yield {
+                    "kind": "measured",
                     "board": self.definition.name,
                     "board_version": self.definition.version,
                     "model": row.model,
@@ -131,13 +154,56 @@ class Board:
                     "n_clusters": result.n_clusters if result else 0,
                     "note": cell.note,
                     "provisional": "; ".join(row.provisional),
+                    "setting": "",
+                    "caveat": "",
+                    "source": "",
                 }
+        yield from self._published_records()
+
+    def _published_records(self) -> Iterable[dict[str, Any]]:
+        """Numbers that others have published: without rank, interval and counts."""
+        for column, spec in zip(self.definition.columns, self.specs, strict=True):
+            for name in column.published:
+                for model, numbers in beside(self.definition.published, name).items():
+                    for one in numbers:
+                        yield dict.fromkeys(_RECORD) | {
+                            "kind": "published",
+                            "board": self.definition.name,
+                            "board_version": self.definition.version,
+                            "model": model,
+                            "task": column.task,
+                            "metric": f"published {name}",
+                            "unit": spec.unit if spec else one.unit,
+                            "value": one.scaled,
+                            "setting": one.setting,
+                            "caveat": one.caveat,
+                            "source": one.source,
+                        }
 
 
 def load_board(path: Path) -> BoardDefinition:
     """Read a board file; its name is the file's.
 
     Raises:
-        BenchError: The file is broken or has an unknown key.
+        BenchError: The file is broken, has an unknown key, or names a published table or column
+            that there is not.
     """
-    return convert({"name": path.stem, **read_yaml(path)}, BoardDefinition, path)
+    content = read_yaml(path)
+    names = content.get("published", [])
+    if not isinstance(names, list):
+        raise BenchError(f"{path}, key 'published'", expected="names of tables", got=names)
+    tables = [load_published(safe_join(path.parent, f"published/{name}.csv")) for name in names]
+    numbers = [msgspec.to_builtins(one) for table in tables for one in table]
+    content = {"name": path.stem, **content, "published": numbers}
+    definition = convert(content, BoardDefinition, path)
+    known = {one.column for one in definition.published}
+    for column in definition.columns:
+        for name in column.published:
+            if name not in known:
+                raise BenchError(
+                    f"{path}, column {column.task}",
+                    expected="a column of the board's published tables",
+                    got=f"'{name}'",
+                    fix=nearest(name, known),
+                )
+    return definition

@@ -310,6 +310,7 @@ def test_the_order_of_the_runs_makes_no_difference(make) -> None:
 def test_the_flat_records_hold_every_number_with_its_counts(make) -> None:
     (record,) = board([make(DEPTH, "a", [*([1.0] * 9), None])]).records()
     assert record | {"low": 0, "high": 0, "score_low": 0, "score_high": 0} == {
+        "kind": "measured", "setting": "", "caveat": "", "source": "",
         "board": "b", "board_version": 1, "model": "a", "rank": 1, "tied": False, "score": 0.9,
         "score_low": 0, "score_high": 0, "task": DEPTH, "metric": DELTA.name, "unit": "1",
         "value": 0.9, "low": 0, "high": 0, "column_rank": 1, "n_scored": 9, "n_failed": 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 
 from g2vlm_bench.board import Board, Row
 from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.published import PublishedNumber, beside
 from g2vlm_bench.report.cells import (
     FEW_SCENES,
     CellText,
@@ -35,6 +37,10 @@ HOW_RANKED = (
     "reference and are not ranked."
 )
 REFERENCE = "Made from the truth, not ranked"
+PUBLISHED = (
+    "Numbers as others have printed them: not measured here, not ranked, without intervals, and "
+    "comparable only as far as their settings are. What is doubtful is marked and not corrected."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Table:
     Attributes:
         corner: What the rows are.
         ranked: Whether the rows have ranks.
+        remarks: What else to know of it, a sentence each.
     """
 
     caption: str
@@ -70,6 +77,7 @@ class Table:
     columns: tuple[Heading, ...]
     lines: tuple[Line, ...]
     ranked: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def bodies(self) -> list[tuple[str, list[Line]]]:
@@ -82,9 +90,9 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """Why numbers have no interval, each reason once."""
+        """Why numbers have no interval, each reason once, and what else to know."""
         reasons = dict.fromkeys(cell.lacks for line in self.lines for cell in line.cells)
-        return [f"No interval where {reason}." for reason in reasons if reason]
+        return [*(f"No interval where {reason}." for reason in reasons if reason), *self.remarks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,48 @@ def ranked_table(board: Board) -> Table:
         for row in board.rows
     )
     return Table("Models by rank", "Model", tuple(headings), lines, ranked=True)
+
+
+def published_table(board: Board) -> Table | None:
+    """What others have published of the columns; None where the board lays nothing beside them."""
+    columns = board.definition.columns
+    found = [
+        {
+            model: numbers
+            for name in column.published
+            for model, numbers in beside(board.definition.published, name).items()
+        }
+        for column in columns
+    ]
+    models = dict.fromkeys(model for by_model in found for model in by_model)
+    if not models:
+        return None
+    notes: dict[str, int] = {}
+    lines = []
+    for model in models:
+        cells = tuple(_published_cell(by_model.get(model, []), notes) for by_model in found)
+        lines.append(Line(model, cells))
+    headings = tuple(
+        Heading(column_title(board, i), ", ".join(columns[i].published))
+        for i in range(len(columns))
+    )
+    sources = dict.fromkeys(
+        one.source for by_model in found for numbers in by_model.values() for one in numbers
+    )
+    said = [PUBLISHED, f"Sources: {'; '.join(sources)}."]
+    said += [f"({mark}) {note}" for note, mark in notes.items()]
+    return Table("Published elsewhere", "Model", headings, tuple(lines), remarks=tuple(said))
+
+
+def _published_cell(numbers: Sequence[PublishedNumber], notes: dict[str, int]) -> CellText:
+    if not numbers:
+        return CellText(value="none")
+    shown = []
+    for one in numbers:
+        said = [part for part in (one.setting, one.caveat) if part]
+        marks = [str(notes.setdefault(part, len(notes) + 1)) for part in said]
+        shown.append(f"{number(one.scaled, bounded=True)} ({', '.join(marks)})")
+    return CellText(value="; ".join(shown))
 
 
 def _score_cell(row: Row) -> CellText:

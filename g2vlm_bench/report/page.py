@@ -87,6 +87,7 @@ def as_html(board: Board, samples: Mapping[str, Sequence[Sample]]) -> str:
         css=_as_it_is(css),
         made_from=contents.made_from(board),
         how_ranked=contents.HOW_RANKED,
+        published=contents.published_table(board),
         ranked=table,
         forests=_forests(board),
         sections=_sections(board, samples),

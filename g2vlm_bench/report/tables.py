@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -27,6 +28,8 @@ def as_markdown(board: Board) -> str:
     parts.append(
         "\n".join(f"- {_md(h.title)}: `{_code(h.note)}`" for h in ranked.columns[1:] if h.note)
     )
+    if published := contents.published_table(board):
+        parts += [f"## {_md(published.caption)}", *_md_tables(published)]
     for task in contents.tasks_of(board):
         parts.append(f"## {_md(task.title)}")
         parts.append("\n".join(f"- {k}: `{_code(v)}`" for k, v in contents.fingerprint(task)))
@@ -83,6 +86,10 @@ def as_latex(board: Board) -> str:
         if title:
             lines.append(rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{_tex(title)}}}}} \\")
         lines += [_tex_line(line) for line in body]
+    if published := contents.published_table(board):
+        lines += [r"\midrule", rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{_PUBLISHED}}}}} \\"]
+        for line in published.lines:
+            lines.append(_tex_line(replace(line, cells=(CellText(value=""), *line.cells))))
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [
         rf"% {_tex(heading.title)}: {_tex(heading.note)}"
@@ -90,6 +97,9 @@ def as_latex(board: Board) -> str:
         if heading.note
     ]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+_PUBLISHED = "Published elsewhere, not measured here and not ranked"
 
 
 def _identity(record: RunRecord) -> dict[str, Any]:
