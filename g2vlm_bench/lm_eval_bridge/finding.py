@@ -77,8 +77,9 @@ def _unlikely(path: Path, folder: Path, name: str) -> tuple[bool, bool, str]:
 
 
 def _defines(key: str, name: str, content: bytes) -> bool:
-    listed = rb"^\s*-\s*" if key == "tag" else rb"(?!)"
-    line = rb"(?:^" + key.encode() + rb":\s*|" + listed + rb")[\"']?%b[\"']?\s*$"
     if key.encode() not in content or name.encode() not in content:
         return False
+    keyed = rb"^[\"']?" + key.encode() + rb"[\"']?:\s*"
+    listed = rb"|^\s*-\s*" if key == "tag" else b""
+    line = rb"(?:" + keyed + listed + rb")[\"']?%b[\"']?\s*(?:#.*)?$"
     return re.search(line % re.escape(name.encode()), content, re.MULTILINE) is not None

@@ -111,9 +111,9 @@ class HarnessTask:
         length: int | None = None
         weighed = tuple(str(arguments[0 if rolling else 1]) for arguments in asked)
         if self.output_type == "generate_until":
-            stop, length = _generation(asked[0][1])
+            stop, length = generation(asked[0][1])
             weighed = ()
-        return Request(prompt, weighed, _pictures(more.get("visual")), stop, length)
+        return Request(prompt, weighed, pictures(more.get("visual")), stop, length)
 
     def results(
         self,
@@ -253,7 +253,8 @@ def _attempt(where: str, load_it: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _generation(arguments: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+def generation(arguments: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """Read lm-eval's generation arguments: what ends an answer, and how long it may be."""
     until = arguments.get("until") or ()
     names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
     length = next((int(arguments[name]) for name in names if name in arguments), _MAX_NEW_TOKENS)
@@ -265,7 +266,8 @@ def _draws(arguments: Mapping[str, Any] | None) -> bool:
     return bool(arguments.get("do_sample")) and float(arguments.get("temperature", 1.0) or 0) > 0
 
 
-def _pictures(visual: Any) -> tuple[NDArray[np.uint8], ...]:
+def pictures(visual: Any) -> tuple[NDArray[np.uint8], ...]:
+    """Turn lm-eval's images into `(H, W, 3)` uint8 RGB."""
     if visual is None:
         return ()
     pictures = visual if isinstance(visual, list | tuple) else [visual]

@@ -328,6 +328,8 @@ def test_without_lm_eval(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_published_task_is_found_by_its_name() -> None:
     assert find_yaml("arc_easy").name == "arc_easy.yaml"
     assert find_yaml("hellaswag").parent.name == "hellaswag"
+    # Its key stands in quotes.
+    assert find_yaml("mmlu_anatomy").stem == "mmlu_anatomy"
 
 
 def test_a_family_without_tasks_of_its_own() -> None:
