@@ -90,3 +90,25 @@ def test_depth_of_a_batch_is_measured_without_the_host(alignment: str) -> None:
     for name, values in expected.items():
         assert found[name].is_cuda
         torch.testing.assert_close(found[name].cpu(), values, rtol=1e-6, atol=1e-9)
+
+
+def test_the_reference_model_says_the_same(tiny_reference: Path) -> None:
+    from g2vlm_bench.plugins import shipped
+    from g2vlm_bench.sample import Inputs, Want
+
+    adapter = load_module(shipped("model_adapters") / "g2vlm.py").G2vlm
+    image = np.random.default_rng(0).integers(0, 256, (45, 60, 3), dtype=np.uint8)
+    inputs = Inputs(
+        id="a", images=(image, image[:, ::-1]), question="Is the box red?", answer_type="yes_no",
+        choices=("yes", "no"),
+    )  # fmt: skip
+    wants = frozenset({Want.DEPTH, Want.POSES, Want.CHOICE_LOGLIKELIHOODS})
+    here, there, half = (
+        adapter(weights=str(tiny_reference), device=device, dtype=dtype).predict([inputs], wants)[0]
+        for device, dtype in (("cpu", "auto"), ("cuda", "auto"), ("cuda", "bfloat16"))
+    )
+    # Convolutions there round to 10 bits.
+    np.testing.assert_allclose(there.depth[1], here.depth[1], rtol=0.01)
+    np.testing.assert_allclose(half.depth[1], here.depth[1], rtol=0.1)
+    np.testing.assert_allclose(there.world_from_camera[1], here.world_from_camera[1], atol=0.01)
+    np.testing.assert_allclose(there.choice_loglikelihoods, here.choice_loglikelihoods, rtol=0.02)

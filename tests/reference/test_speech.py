@@ -51,7 +51,7 @@ def test_a_likelihood_is_the_product_of_its_words(make_model, batch) -> None:
     expected = 0.0
     for count, word in enumerate(answer):
         tokens, _ = speech.say(model, memory, [1], [[*prompt, *answer[:count]]])
-        expected += float(model.decoder.spoken(tokens)[0, -1].log_softmax(-1)[word])
+        expected += float(model.decoder.spoken(tokens)[0, -1].detach().log_softmax(-1)[word])
     assert found == pytest.approx(expected, abs=1e-4)
 
 
