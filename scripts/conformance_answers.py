@@ -317,7 +317,7 @@ def _spatialviz(space: dict[str, Any]) -> Peer:
 
 def _spatial457(space: dict[str, Any]) -> Peer:
     return lambda text, target: float(
-        space["spatial457_process_results"]({"answer": target.answer}, [text])[
+        space["spatial457_process_results"]({"answer": _spelt(target)}, [text])[
             "spatial457_accuracy"
         ]["is_correct"]
     )
@@ -499,9 +499,16 @@ def _kit_457(space: dict[str, Any]) -> Peer:
         # As vlmeval/dataset/spatial457.py finds the answer, with ROBUST as it is set there.
         keys = (r"Answer': '(.*?)'", r'Answer": "(.*?)"', r"Answer': (\d)")
         found = next((match[1] for key in keys if (match := re.search(key, text))), text)
-        return float(rule.is_correct(str(target.answer), found))
+        return float(rule.is_correct(_spelt(target), found))
 
     return score
+
+
+def _spelt(target: Target) -> str:
+    """The answer as Spatial457's data spell it: Yes, No, whole numbers, words."""
+    if target.answer_type == "number":
+        return f"{target.answer:g}"
+    return str(target.answer).capitalize() if target.answer_type == "yes_no" else str(target.answer)
 
 
 def read_answers() -> tuple[dict[str, Target], list[tuple[str, str, float | str]]]:

@@ -35,8 +35,8 @@ from g2vlm_bench.task import Protocol, label_number
 YES_NO = ("yes", "no")
 RULES: dict[str, dict[str, Rule]] = {
     "choice": LETTER_RULES | BOXED_RULES,
-    "yes_no": YES_NO_RULES,
-    "number": NUMBER_RULES,
+    "yes_no": YES_NO_RULES | TEXT_RULES,
+    "number": NUMBER_RULES | TEXT_RULES,
     "text": TEXT_RULES,
     "points": POINT_RULES,
     "camera_change": CAMERA_CHANGE_RULES,
@@ -138,6 +138,13 @@ class QaProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True
         parts += [] if self.points == "share" else [f"{self.points}_point"]
         parts += [] if self.box_overlap == 0.5 else [f"iou{label_number(self.box_overlap)}"]
         return "+".join(parts)
+
+    @property
+    def truth_falls_short(self) -> str:
+        """Why the truth does not get the best value under a published rule."""
+        if self.rules.get("points") == "first_guessed_point_in_polygon":
+            return "nothing is inside an upright rectangle by this rule"
+        return ""
 
     def applies(self, target: Target) -> bool:
         """Whether a question can be scored this way."""

@@ -110,7 +110,10 @@ def _boxes(text: str) -> list[str]:
 
 
 def _true(target: Target) -> str:
-    return str(target.answer)
+    """The answer as the benchmark's data spell it."""
+    if target.answer_type == "number":
+        return f"{target.answer:g}"
+    return str(target.answer).capitalize() if target.answer_type == "yes_no" else str(target.answer)
 
 
 TEXT_RULES: dict[str, Rule] = {

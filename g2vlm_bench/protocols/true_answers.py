@@ -25,10 +25,11 @@ def true_answer(target: Target, form: str = "", scale: Scale = "unit") -> str:
         return (form or forms.get(scale, "[({px}, {py})]")).format(**_place(target))
     if target.answer_type == "box":
         return form.format(text=_box(target, scale)) if form else _box(target, scale)
-    # All digits, since a tolerance of 0 forgives none.
     text = str(target.answer)
     if target.answer_type == "number":
-        text = repr(float(target.answer))  # type: ignore[arg-type]
+        value = float(target.answer)  # type: ignore[arg-type]
+        # All digits, since a tolerance of 0 forgives none; a count as people write it.
+        text = str(int(value)) if value.is_integer() else repr(value)
     if target.answer_type != "choice":
         return (form or "{text}").format(text=text)
     return (form or "{letter}").format(letter=right_letter(target), text=text)
