@@ -1,45 +1,37 @@
 """How well the procedural world's questions can be answered from their words alone, by family.
 
-Models are fitted on the train split's questions and asked the test split's, without any picture:
+Each family is asked as its own task asks it (`tasks/spatial_qa/world_<family>.yaml`: places, views,
+questions of a scene, and how many scenes are balanced together), but of several such sets, the
+first of which is the task. The models of `scripts/word_probes.py` are fitted on the train split's
+questions and asked the test split's, without any picture. Which of the five does best is chosen on
+a random half of the test scenes and measured on the other half, and the other way round: the best
+of five on the same questions would be above chance by luck alone. Intervals are 95 %, by scenes.
 
-- majority: the answer that is right most often, of those offered;
-- place: the place among the options that is right most often;
-- sizes: which of the things named is of the larger kind (a table is larger than a ring), and
-  whether that one or the other is more often right;
-- bag of words: logistic regression on which words stand in question and option, alone and crossed;
-- text model: a small neural network on words and pairs of neighbouring words of both.
-
-Chance is 1 / options. For numbers it is the best constant of the train split for what is asked, by
-mean relative accuracy (share of the tolerances 5 %, 10 %, ..., 50 % that are met), for counts by
-the share of right ones; there the two models predict a distribution and guess by it.
-
-    python scripts/balance_report.py --scenes 1200
+    python scripts/balance_report.py --questions 1500 --write docs/BALANCE.md
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import warnings
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import yaml
 
 PROJECT = Path(__file__).parent.parent
-sys.path.insert(0, str(PROJECT))
+sys.path[:0] = [str(PROJECT), str(PROJECT / "scripts")]
 
-from g2vlm_bench.world.language.phrases import SYNONYMS  # noqa: E402
+from g2vlm_bench.data.pin import split_pins  # noqa: E402
 from g2vlm_bench.world.questions import FAMILIES, Question, ask  # noqa: E402
-from g2vlm_bench.world.shapes import KINDS, spoken  # noqa: E402
-
-Array = NDArray[np.float64]
+from g2vlm_bench.world.scene import Scene  # noqa: E402
+from g2vlm_bench.world.sight import Sight  # noqa: E402
+from word_probes import MODELS, Array, options_of, probe  # noqa: E402
 
 # Place and number of frames of scene i, in turn: most are rooms, three of eight move.
 PLAN = (
@@ -48,301 +40,244 @@ PLAN = (
 )  # fmt: skip
 VIEWS = 4
 FEWEST = 20
-COUNTS = ("0", "1", "2", "3")
-TOLERANCES = np.linspace(0.05, 0.5, 10)
-# Typical size of a kind, by its nouns.
-_SIZES = {
-    word: each.sizes_m["medium"][0]
-    for kind, each in KINDS.items()
-    for word in (spoken(kind), *SYNONYMS.get(kind, ()))
-}
-MODELS = ("majority", "place", "sizes", "bag of words", "text model")
+_BATCH = 8
+_TWO_SIDED = 1.96
+
+# The questions of each scene.
+Asked = list[tuple[Question, ...]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One family's figures, all as shares of 1.
+    """The figures of a family, or of one kind of its questions, all as shares of 1.
 
     Attributes:
-        family: Its name.
+        name: Its name.
         n: Its questions in the test split.
         options: Mean number of options; 0 where all are numbers.
         chance: What guessing gives.
         scores: By model.
+        excess: How far the model that was chosen on other scenes is above chance.
+        error: One standard error of that, by scenes.
     """
 
-    family: str
+    name: str
     n: int
     options: float
     chance: float
     scores: Mapping[str, float]
-
-    @property
-    def excess(self) -> float:
-        """How far the best model is above chance."""
-        return max(self.scores.values()) - self.chance
-
-    @property
-    def noise(self) -> float:
-        """One standard error of a guesser's score."""
-        return float(np.sqrt(self.chance * (1 - self.chance) / self.n))
+    excess: float
+    error: float
 
 
-def questions(split: str, scenes: int, per_scene: int) -> list[Question]:
-    """The questions of a split's first scenes."""
+def questions(split: str, scenes: int, per_scene: int) -> Asked:
+    """The questions of all families together, of a split's first scenes."""
     from g2vlm_bench.world.layout import make_scene
-    from g2vlm_bench.world.renderer import look
 
     made = [make_scene(seed, split, *PLAN[seed % len(PLAN)]) for seed in range(scenes)]
-    sights = [
-        sight for start in range(0, scenes, 8) for sight in look(made[start : start + 8], VIEWS)
-    ]
-    return [question for asked in ask(made, sights, per_scene) for question in asked]
+    return ask(made, _sights(made, VIEWS), per_scene)
 
 
-def report(train: Sequence[Question], test: Sequence[Question]) -> Iterator[Row]:
-    """Measure each family of which there is enough to fit a model and something to ask it."""
-    for family in FAMILIES:
-        known = [q for q in train if q.family == family]
-        asked = [q for q in test if q.family == family]
-        if len(known) >= FEWEST and asked:
-            yield _measure(family, known, asked)
+def family_questions(family: str, split: str, count: int) -> Asked:
+    """Some `count` questions of a family: as many sets as it takes, each as its task asks one.
 
-
-def _measure(family: str, known: list[Question], asked: list[Question]) -> Row:
-    """Score every model on a family: questions with options and measures each in their own way."""
-    right: defaultdict[str, list[float]] = defaultdict(list)
-    parts = [
-        (_options_scores, [q for q in known if not q.unit], [q for q in asked if not q.unit]),
-        (_measure_scores, [q for q in known if q.unit], [q for q in asked if q.unit]),
-    ]
-    for score, train, test in parts:
-        if train and test:
-            for model, values in score(train, test).items():
-                right[model] += list(values)
-    options = [len(_options(q)) for q in asked if q.answer_type != "number"]
-    return Row(
-        family,
-        n=len(right["chance"]),
-        options=float(np.mean(options)) if options else 0.0,
-        chance=float(np.mean(right["chance"])),
-        scores={model: float(np.mean(right[model])) for model in MODELS},
-    )
-
-
-def _options(question: Question) -> tuple[str, ...]:
-    if question.answer_type == "yes_no":
-        return ("yes", "no")
-    return COUNTS if question.answer_type == "number" else question.choices
-
-
-def _answer(question: Question) -> str:
-    is_count = question.answer_type == "number"
-    return str(int(question.answer)) if is_count else str(question.answer)
-
-
-def _options_scores(train: list[Question], test: list[Question]) -> dict[str, Array]:
-    """Whether each model is right, question by question."""
-    share = _win_rates(train)
-    constant = np.array([_answer(q) == _likely(q, share) for q in test], float)
-    chance = [1 / len(_options(q)) for q in test]
-    is_count = [q.answer_type == "number" for q in test]
-    places = Counter((q.kind, len(q.choices), _options(q).index(_answer(q))) for q in train)
-    placed = [
-        max(range(len(_options(q))), key=lambda i, q=q: places[q.kind, len(q.choices), i])
-        for q in test
-    ]
-    by_place = np.array([_options(q)[i] == _answer(q) for q, i in zip(test, placed, strict=True)])
-    return {
-        # Nobody would guess a count evenly.
-        "chance": np.where(is_count, constant, chance),
-        "majority": constant,
-        # An order that is always the same is no place; counts and yes or no have none.
-        "place": np.where([bool(q.choices) for q in test], by_place, chance),
-        "sizes": _by_sizes(train, test),
-        "bag of words": _guess(train, test, _crossed, network=False),
-        "text model": _guess(train, test, _neighbours, network=True),
-    }
-
-
-def _win_rates(train: list[Question]) -> Mapping[tuple[str, str], float]:
-    wins, offers = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for question in train:
-        wins[question.kind, _answer(question)] += 1
-        offers.update((question.kind, option) for option in _options(question))
-    # Seldom offered options say little: they count as if offered and lost once more.
-    return {key: wins[key] / (offers[key] + 2) for key in offers}
-
-
-def _likely(question: Question, share: Mapping[tuple[str, str], float]) -> str:
-    return max(_options(question), key=lambda option: share.get((question.kind, option), 0.0))
-
-
-def _by_sizes(train: list[Question], test: list[Question]) -> Array:
-    """Whether the rule is right that knows only which thing named is of the larger kind."""
-    wins = Counter((q.kind, _size_order(q), _size_place(q, _answer(q))) for q in train)
-
-    def guess(question: Question) -> str:
-        order = _size_order(question)
-        return max(
-            _options(question), key=lambda o: wins[question.kind, order, _size_place(question, o)]
-        )
-
-    return np.array([guess(q) == _answer(q) for q in test], float)
-
-
-def _size_order(question: Question) -> str:
-    """Whether the first thing named in the text is of a larger kind than the second."""
-    sizes = [_SIZES[word] for word in re.findall(r"\w+", question.text) if word in _SIZES]
-    return "" if len(sizes) < 2 else f"{np.sign(sizes[0] - sizes[1]):+.0f}"
-
-
-def _size_place(question: Question, option: str) -> str:
-    """How many options are of larger kinds; the option itself where it names no kind."""
-    sizes = [_SIZES.get(each.split()[-1], 0.0) for each in _options(question)]
-    own = _SIZES.get(option.split()[-1])
-    return option if own is None else str(sum(size > own for size in sizes))
-
-
-def _crossed(question: Question, place: int, option: str) -> list[str]:
-    """Words of the option, crossed with those of the question, its place, and what it is not."""
-    asked = [question.kind, *re.findall(r"\w+", question.text.lower())]
-    others = [word for other in _options(question) if other != option for word in other.split()]
-    own = option.split()
-    crossed = [f"{word}&{mine}" for word in asked for mine in own]
-    against = [f"{mine}>{other}" for mine in own for other in others]
-    return [*own, f"place{place}", *crossed, *against, *(f"not {other}" for other in others)]
-
-
-def _neighbours(question: Question, place: int, option: str) -> list[str]:
-    """Words and pairs of neighbouring words of the question and of the option, and its rivals."""
-    words = [question.kind, *re.findall(r"\w+", question.text.lower())]
-    pairs = [f"{a} {b}" for a, b in pairwise(words)]
-    own = [f"own {word}" for word in [option, *option.split()]]
-    others = [f"other {word}" for o in _options(question) if o != option for word in o.split()]
-    return [*words, *pairs, *own, *others, f"place {place}"]
-
-
-def _guess(train: list[Question], test: list[Question], features: Any, network: bool) -> Array:
-    """Score each option by a model of its features, take the best, and say whether it is right."""
-    from sklearn.feature_extraction import FeatureHasher
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neural_network import MLPClassifier
-
-    hasher = FeatureHasher(1 << 14, input_type="string", alternate_sign=False)
-
-    def rows(listed: list[Question]) -> Any:
-        return hasher.transform(
-            [features(q, place, o) for q in listed for place, o in enumerate(_options(q))]
-        )
-
-    truth = [option == _answer(q) for q in train for option in _options(q)]
-    model = (
-        MLPClassifier(
-            hidden_layer_sizes=(32,), alpha=1e-2, max_iter=25, early_stopping=True, random_state=0
-        )
-        if network
-        else LogisticRegression(C=0.1, max_iter=200)
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(rows(train), truth)
-    scores = iter(model.predict_proba(rows(test))[:, 1])
-    guesses = [max((next(scores), o) for o in _options(q))[1] for q in test]
-    return np.array([g == _answer(q) for g, q in zip(guesses, test, strict=True)], float)
-
-
-def relative_accuracy(guess: Array, truth: Array) -> Array:
-    """Share of the tolerances that each guess meets."""
-    error = np.abs(guess - truth) / np.abs(truth)
-    return np.asarray((error[:, None] < TOLERANCES).mean(axis=1))
-
-
-def _measure_scores(train: list[Question], test: list[Question]) -> dict[str, Array]:
-    """Mean relative accuracy of the best constant of each kind, and of models of the words."""
-    constant = {kind: _best_constant(train, kind) for kind in {q.kind for q in train}}
-    test = [q for q in test if q.kind in constant]
-    truth = np.array([float(q.answer) for q in test])
-    chance = relative_accuracy(np.array([constant[q.kind] for q in test]), truth)
-    return {
-        "chance": chance,
-        "majority": chance,
-        "place": chance,
-        "sizes": chance,
-        "bag of words": relative_accuracy(_estimate(train, test, constant, False), truth),
-        "text model": relative_accuracy(_estimate(train, test, constant, True), truth),
-    }
-
-
-def _best_constant(train: list[Question], kind: str) -> float:
-    values = np.array([float(q.answer) for q in train if q.kind == kind])
-    tried = np.quantile(values, np.linspace(0.02, 0.98, 49))
-    means = [relative_accuracy(np.full(len(values), each), values).mean() for each in tried]
-    return float(tried[int(np.argmax(means))])
-
-
-def _estimate(
-    train: list[Question], test: list[Question], constant: Mapping[str, float], network: bool
-) -> Array:
-    """Guess measures from the words as well as a model can.
-
-    It predicts a distribution over ten bins of how many times its kind's constant a measure is,
-    and guesses what promises the best relative accuracy under it. A plain regression would lose to
-    the constant only because it aims at the mean.
+    Each set is balanced by itself: in one large set the odd question of each context, which has no
+    counterpart yet, would hardly count.
     """
-    from sklearn.feature_extraction import FeatureHasher
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neural_network import MLPClassifier
+    _, options = _task(family)
+    size, sets = options["n"], _sets(family, count)
+    key = (split, options["place"], options.get("moving", False), options["views"])
+    scenes, sights = _world(*key, size * sets)
+    per_scene = options["questions_per_scene"]
+    parts = [slice(start, start + size) for start in range(0, size * sets, size)]
+    return [q for part in parts for q in ask(scenes[part], sights[part], per_scene, [family])]
 
-    hasher = FeatureHasher(1 << 12, input_type="string", alternate_sign=False)
 
-    def rows(listed: list[Question]) -> Any:
-        return hasher.transform([_neighbours_of(q) for q in listed])
+def _sets(family: str, count: int) -> int:
+    pins, _ = _task(family)
+    return max(round(count / pins["rows"]), 1)
 
-    times = np.array([float(q.answer) / constant[q.kind] for q in train])
-    bins = np.searchsorted(np.quantile(times, np.linspace(0.1, 0.9, 9)), times)
-    tried = np.unique(np.append(np.quantile(times, np.linspace(0.02, 0.98, 49)), 1.0))
-    promise = np.stack(
-        [relative_accuracy(np.full(len(times), each), times) for each in tried]
-    )  # fmt: skip
-    by_bin = np.stack([promise[:, bins == each].mean(axis=1) for each in np.unique(bins)])
-    model = (
-        MLPClassifier(hidden_layer_sizes=(32,), alpha=1e-2, early_stopping=True, random_state=0)
-        if network
-        else LogisticRegression(C=0.05, max_iter=200)
+
+@dataclass
+class _Made:
+    """Scenes of one sort with what is seen of them: most families share theirs."""
+
+    scenes: list[Scene] = field(default_factory=list)
+    sights: list[Sight] = field(default_factory=list)
+
+
+@cache
+def _made(split: str, place: str, moving: bool, views: int) -> _Made:
+    return _Made()
+
+
+def _world(
+    split: str, place: str, moving: bool, views: int, count: int
+) -> tuple[list[Scene], list[Sight]]:
+    """At least so many scenes such as a task's reader makes, from the first on."""
+    from g2vlm_bench.world.reader import WorldReader
+
+    made = _made(split, place, moving, views)
+    if count > len(made.scenes):
+        reader = WorldReader(n=count, place=place, moving=moving, views=views)
+        made.scenes[:] = [shown.scene for shown in reader.shown(split)]
+        made.sights += _sights(made.scenes[len(made.sights) :], views)
+    return made.scenes, made.sights
+
+
+def _sights(scenes: list[Scene], views: int) -> list[Sight]:
+    from g2vlm_bench.world.renderer import look
+
+    starts = range(0, len(scenes), _BATCH)
+    return [sight for at in starts for sight in look(scenes[at : at + _BATCH], views)]
+
+
+def _task(family: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a family's task says of its data: pins, and the reader's options."""
+    task = PROJECT / "tasks" / "spatial_qa" / f"world_{family}.yaml"
+    return split_pins(yaml.safe_load(task.read_text())["data"])
+
+
+def report(train: Asked, test: Asked, by_kind: bool = False) -> Iterator[Row]:
+    """Measure each family of which there is enough to fit a model and something to ask it.
+
+    With `by_kind`, the rows of a family's kinds of question follow its own; their models are the
+    family's, but each kind's is chosen by itself.
+    """
+    for family in FAMILIES:
+        known = [q for asked in train for q in asked if q.family == family]
+        placed = [(i, q) for i, asked in enumerate(test) for q in asked if q.family == family]
+        if len(known) < FEWEST or not placed:
+            continue
+        scenes, asked = np.array([i for i, _ in placed]), [q for _, q in placed]
+        right = probe(known, asked)
+        kinds: defaultdict[str, list[int]] = defaultdict(list)
+        for i, question in enumerate(asked):
+            kinds[question.kind].append(i)
+        parts = {family: list(range(len(asked)))}
+        if by_kind and len(kinds) > 1:
+            parts |= {f"{family}: {kind}": kinds[kind] for kind in sorted(kinds)}
+        for name, part in parts.items():
+            scored = {model: values[part] for model, values in right.items()}
+            yield _row(name, [asked[i] for i in part], scenes[part], scored)
+
+
+def _row(name: str, asked: list[Question], scenes: Any, right: Mapping[str, Array]) -> Row:
+    usable = np.isfinite(right["chance"])
+    above = {model: (right[model] - right["chance"])[usable] for model in MODELS}
+    excess, error = honest_excess(list(above.values()), scenes[usable])
+    options = [len(options_of(q)) for q in asked if q.answer_type != "number"]
+    return Row(
+        name,
+        n=int(usable.sum()),
+        options=float(np.mean(options)) if options else 0.0,
+        chance=float(right["chance"][usable].mean()),
+        scores={model: float(right[model][usable].mean()) for model in MODELS},
+        excess=excess,
+        error=error,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(rows(train), bins)
-    best = tried[np.argmax(model.predict_proba(rows(test)) @ by_bin, axis=1)]
-    return np.array([constant[q.kind] for q in test]) * best
 
 
-def _neighbours_of(question: Question) -> list[str]:
-    words = [question.kind, *re.findall(r"\w+", question.text.lower())]
-    return [*words, *(f"{a} {b}" for a, b in pairwise(words))]
+def honest_excess(above: Sequence[Array], scenes: Any) -> tuple[float, float]:
+    """The mean of the best of some models, each half of the scenes judged by the other half's best.
+
+    Args:
+        above: Of each model, how far above chance it is on each question.
+        scenes: The scene of each question, `(N,)`.
+
+    Returns:
+        The mean, and its standard error with scenes as clusters.
+    """
+    numbers, cluster = np.unique(scenes, return_inverse=True)
+    half = (np.random.default_rng(0).permutation(len(numbers)) % 2)[cluster].astype(bool)
+    chosen = np.zeros(len(cluster))
+    for part in (half, ~half):
+        best = max(above, key=lambda values, part=part: values[~part].sum())
+        chosen[part] = best[part]
+    mean = float(chosen.mean())
+    by_scene = np.bincount(cluster, chosen - mean)
+    return mean, float(np.sqrt((by_scene**2).sum())) / len(chosen)
 
 
-def table(rows: Sequence[Row]) -> str:
+HEADS = ("family", "n", "options", "chance", *MODELS, "excess", "95 %")
+
+
+def table(rows: Iterable[Row]) -> str:
     """The report as a Markdown table, in percent."""
-    heads = ["family", "n", "options", "chance", *MODELS, "excess", "1 s.e."]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for row in rows:
-        numbers = [row.chance, *(row.scores[model] for model in MODELS), row.excess, row.noise]
-        cells = [row.family, str(row.n), f"{row.options:.1f}"]
-        cells += [f"{100 * number:.1f}" for number in numbers]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return _markdown(HEADS, [_cells(row) for row in rows])
+
+
+def _cells(row: Row) -> list[str]:
+    numbers = [row.chance, *(row.scores[model] for model in MODELS), row.excess]
+    reach = _TWO_SIDED * row.error
+    ends = f"{100 * (row.excess - reach):.1f} to {100 * (row.excess + reach):.1f}"
+    shown = [f"{100 * number:.1f}" for number in numbers]
+    return [row.name, str(row.n), f"{row.options:.1f}", *shown, ends]
+
+
+def _markdown(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (heads, *cells)]
+    return "\n".join([lines[0], "|" + " --- |" * len(heads), *lines[1:]])
+
+
+def pinned(family: str) -> str:
+    """What a family's task pins of its questions, short."""
+    pins, _ = _task(family)
+    return str(pins["content_hash"]).removeprefix("sha256:")[:12]
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The table as a document, with what was measured."""
+    assert __doc__ is not None
+    cells = [[*_cells(row), pinned(row.name)] for row in rows]
+    return f"""# What the words alone give away
+
+Made by the command below; `tests/world/test_balance.py` holds it to the present tasks.
+
+{__doc__.strip()}
+
+All in percent; seeds are 0, 1, 2, ... of the splits `train` and `test`. n: questions asked of the
+models; options: their mean number, 0 of numbers; excess: of the model that was best on the other
+half of the scenes, over chance; task: how the content hash begins that its task pins.
+
+{_markdown((*HEADS, "task"), cells)}
+"""
+
+
+def read_page(text: str) -> dict[str, dict[str, str]]:
+    """The table of a page: family -> column -> cell."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
+    return {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=1200, help="scenes of each split")
-    parser.add_argument("--per-scene", type=int, default=22, help="questions of a scene")
+    """Print the rows of each family as it is done; write the page where one is named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--questions", type=int, default=1500, help="questions of a family")
+    parser.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES)
+    parser.add_argument("--by-kind", action="store_true", help="rows for kinds of question, too")
+    parser.add_argument("--write", type=Path, help="page to write, such as docs/BALANCE.md")
     options = parser.parse_args()
-    train, test = (questions(s, options.scenes, options.per_scene) for s in ("train", "test"))
-    print(table(list(report(train, test))))
+    rows: list[Row] = []
+
+    def scenes(family: str) -> int:
+        return int(_task(family)[1]["n"]) * _sets(family, options.questions)
+
+    # The most scenes first: others share them.
+    for family in sorted(options.families, key=scenes, reverse=True):
+        train, test = (
+            family_questions(family, split, options.questions) for split in ("train", "test")
+        )
+        found = list(report(train, test, options.by_kind))
+        print("\n".join(table(found).splitlines()[2 if rows else 0 :]), flush=True)
+        rows += found
+    if options.write:
+        rows = [row for row in rows if row.name in FAMILIES]
+        options.write.write_text(page(sorted(rows, key=lambda row: FAMILIES.index(row.name))))
 
 
 if __name__ == "__main__":

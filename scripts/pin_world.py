@@ -3,7 +3,8 @@
 Run it after a change of the world's version, and only then: a pin that follows the data by itself
 would hold nothing. `tests/world/test_reader.py` keeps the version's golden hash.
 
-    python scripts/pin_world.py
+    python scripts/pin_world.py                        # all of them
+    python scripts/pin_world.py spatial_qa/world_route
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from g2vlm_bench.world.reader import WorldReader  # noqa: E402
 
 
 def main() -> None:
-    """Pin every task whose data are the world's."""
-    for path in sorted((PROJECT / "tasks").glob("*/*.yaml")):
+    """Pin the tasks that are named, or every task whose data are the world's."""
+    named = {PROJECT / "tasks" / f"{name}.yaml" for name in sys.argv[1:]}
+    for path in sorted(named or (PROJECT / "tasks").glob("*/*.yaml")):
         text = path.read_text()
         data = yaml.safe_load(text).get("data", {})
         if data.get("format") != "world":

@@ -71,11 +71,22 @@ class _Part(ABC):
 
 
 class _Describe(_Part):
+    """The facts that a text states, against those of the scene.
+
+    A fact is right, wrong or undecided: by the margins of the questions nobody can say whether it
+    holds (`world/language/undecided.py`), such as left of where two things are almost in line. A
+    fair reader would blame nobody for it, so it is left out of precision; `fact_decided` says how
+    much was left out.
+    """
+
     rows: ClassVar[_Rows] = {
         "fact_precision": ("1", True, 1.0, 0.0, "share of the facts that the text states that are "
-                           "true; a text that states none has none"),
+                           "true, without those that no margin decides; a text that states none "
+                           "has none"),
         "fact_recall": ("1", True, 1.0, 0.0, "share of the scene's facts that the text states"),
         "fact_f1": ("1", True, 1.0, 0.0, "harmonic mean of both, scene by scene"),
+        "fact_decided": ("1", True, 1.0, 0.0, "share of the facts that the text states that are "
+                         "true or false by the margins; the others count in nothing else"),
         "chrf": ("1", True, 1.0, 0.0, "character n-gram F-score (Popovic 2015) against the scene's "
                  "reference descriptions, by sacrebleu, over 100"),
     }  # fmt: skip
@@ -89,11 +100,12 @@ class _Describe(_Part):
             raise ValueError("expected a description as text, got none")
         references = (str(_known(target.answer, "description")), *target.accepted)
         stated = scene_text.resolve_names(parse_facts(prediction.answer), target.facts)
-        precision, recall = scene_text.precision_recall(stated, target.facts)
+        precision, recall = scene_text.precision_recall(stated, target.facts, target.undecided)
         return {
             "fact_precision": precision,
             "fact_recall": recall,
             "fact_f1": scene_text.harmonic_mean(precision, recall),
+            "fact_decided": scene_text.decided_share(stated, target.undecided),
             "chrf": scene_text.chrf(prediction.answer, references),
         }
 

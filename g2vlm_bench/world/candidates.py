@@ -2,12 +2,14 @@
 
 Balance is kept per kind of question and per context: over all of them, and for the words that
 stand in them (kinds, colours, relations, numbers). A hard gate keeps an answer from being asked for
-again where it is ahead, and a context closed until each of its answers has been possible: a lamp
-is taller than a ring in every scene, so which of the two is taller is never asked.
+again where it is ahead, a context closed until each of its answers has been possible (a lamp is
+taller than a ring in every scene, so which of the two is taller is never asked), and the commoner
+answer waiting for the rarer one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +18,7 @@ from g2vlm_bench.world.language.phrases import Phrase
 from g2vlm_bench.world.scene import Body
 
 # How far an answer may be ahead of its fair share before it is not asked for again.
-KIND_LEAD = 1.5
+KIND_LEAD = 0.75
 CONTEXT_LEAD = 0.25
 YES_NO = ("yes", "no")
 
@@ -190,8 +192,9 @@ def pick(
         if won != lost:
             ahead, behind = f"{kind}/{joint}/{won}>{lost}", f"{kind}/{joint}/{lost}>{won}"
             lean[ahead], lean[behind] = lean.get(ahead, 0) + 1, lean.get(behind, 0) - 1
-            # Words such as colours can all be right; of kinds of things it must have been seen.
-            rivals = (behind,) if isinstance(right, Body) else ()
+            # Words such as colours can all be right; of things, and of the floor where it is one of
+            # the options, it must have been seen.
+            rivals = (behind,) if any(isinstance(option, Body) for option in options) else ()
             gates.append(Gate(ahead, rivals, CONTEXT_LEAD))
     named = [option for option in options if isinstance(option, Body)]
     if shortcut is not None and isinstance(right, Body):
@@ -201,6 +204,26 @@ def pick(
     known = dict.fromkeys([*about, *named])
     return Candidate(
         kind, fact, "choice", answer, "", words, options, tuple(known), lean, tuple(gates)
+    )
+
+
+def evened(candidate: Candidate, shortcut: str, answer: str, answers: Sequence[str]) -> Candidate:
+    """The same question, asked only while what a shortcut leads to is right no more than its share.
+
+    It replaces the question's gates: where a scene allows one question of a kind at most, holding
+    back for several reasons would leave none.
+
+    Args:
+        candidate: The question.
+        shortcut: What it could be guessed from, though no word says it.
+        answer: What the shortcut leads to here.
+        answers: All that it may lead to.
+    """
+    kind = candidate.kind
+    return dataclasses.replace(
+        candidate,
+        lean={**candidate.lean, **_tips(kind, [shortcut], answer, answers)},
+        gates=(Gate(f"{kind}/{shortcut}/{answer}", (), KIND_LEAD),),
     )
 
 

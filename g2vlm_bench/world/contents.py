@@ -109,8 +109,9 @@ def agreement(shown: Sequence[Shown], asking: Asking) -> Asked:
 
 
 def description(shown: Sequence[Shown], asking: Asking) -> Asked:
-    """A text about the scene; the target has all facts of what is plain to see."""
+    """A text about the scene; the target has all that is plain to see, and what none can say."""
     from g2vlm_bench.world.descriptions import describe, recount, scene_facts
+    from g2vlm_bench.world.language.undecided import undecided_facts
     from g2vlm_bench.world.renderer import look
 
     frame = shown[0].frame
@@ -122,10 +123,13 @@ def description(shown: Sequence[Shown], asking: Asking) -> Asked:
         if not facts:
             continue
         references = [describe(each.scene, sight, seed, aspect).text for seed in range(3)]
-        target = Target(answer=recount(facts), accepted=tuple(references), facts=facts)
+        undecided = undecided_facts(each.scene, sight, aspect)
+        target = Target(
+            answer=recount(facts), accepted=tuple(references), facts=facts, undecided=undecided
+        )
         prompt = "Describe the scene: name the objects and say how they stand to one another."
         samples.append(_sample(each, "d", partial(_given, target), {}, question=prompt))
-        texts.append([sorted(facts), references])
+        texts.append([sorted(facts), sorted(undecided), references])
     return Asked(samples, texts)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import AnswerType
-from g2vlm_bench.world.candidates import Candidate, possible_keys
+from g2vlm_bench.world.candidates import Candidate, Gate, possible_keys
 from g2vlm_bench.world.language import families as language
 from g2vlm_bench.world.language.phrases import Mention, Phrase, name_in_text, word
 from g2vlm_bench.world.language.seen import Seen
@@ -150,16 +150,30 @@ def _ask_scene(
 def _open(
     candidates: Sequence[Candidate], facts: set[Hashable], balance: Mapping[str, float]
 ) -> list[Candidate]:
-    """Those whose fact is new and whose answer is not ahead anywhere."""
+    """Those whose fact is new and whose answer's turn it is everywhere."""
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.fact not in facts and all(_lets(gate, balance) for gate in candidate.gates)
+    ]
 
-    def is_open(candidate: Candidate) -> bool:
-        return candidate.fact not in facts and all(
-            balance.get(gate.key, 0.0) <= gate.lead
-            and all(f"possible {rival}" in balance for rival in gate.rivals)
-            for gate in candidate.gates
-        )
 
-    return [candidate for candidate in candidates if is_open(candidate)]
+def _lets(gate: Gate, balance: Mapping[str, float]) -> bool:
+    """Whether an answer is not ahead, and no rarer one must come before it.
+
+    The rarer answer comes first, since the commoner one can follow soon. Else the last question of
+    each context, which has no counterpart yet, would tend to have the commoner answer; of most
+    contexts a task has but a few questions, and so it could be guessed.
+    """
+    ahead = balance.get(gate.key, 0.0)
+    if ahead > gate.lead:
+        return False
+    possible = balance.get(f"possible {gate.key}", 0.0)
+    for rival in gate.rivals:
+        rarer = balance.get(f"possible {rival}", 0.0)
+        if not rarer or (rarer < possible and balance.get(rival, 0.0) <= ahead):
+            return False
+    return True
 
 
 def _least_leaning(

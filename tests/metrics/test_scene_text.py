@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from g2vlm_bench.metrics.scene_text import chrf, harmonic_mean, precision_recall, resolve_names
+from g2vlm_bench.metrics.scene_text import (
+    chrf,
+    decided_share,
+    harmonic_mean,
+    precision_recall,
+    resolve_names,
+)
 
 
 def test_precision_and_recall_by_hand() -> None:
@@ -11,6 +17,17 @@ def test_precision_and_recall_by_hand() -> None:
     assert precision_recall({1, 2}, {1, 2}) == (1.0, 1.0)
     with pytest.raises(ValueError, match="at least one true fact"):
         precision_recall({1}, set())
+
+
+def test_what_is_undecided_is_neither_right_nor_wrong() -> None:
+    stated, true, undecided = {"a", "b", "x", "y"}, {"a", "c"}, {"x", "y", "z"}
+    assert precision_recall(stated, true, undecided) == (1 / 2, 1 / 2)
+    assert decided_share(stated, undecided) == 2 / 4
+    # Who states nothing that is decided states nothing.
+    assert precision_recall({"x"}, true, undecided) == (0.0, 0.0)
+    assert decided_share({"x"}, undecided) == decided_share([], undecided) == 0.0
+    with pytest.raises(ValueError, match="expected no true fact undecided, got 'a'"):
+        precision_recall(stated, true, {"a"})
 
 
 def test_harmonic_mean() -> None:

@@ -31,14 +31,14 @@ def values(family, target, prediction, ambiguity=Ambiguity.METRIC):
 
 @pytest.fixture
 def describe(load_family):
-    metrics = ["fact_precision", "fact_recall", "fact_f1", "chrf"]
+    metrics = ["fact_precision", "fact_recall", "fact_f1", "fact_decided", "chrf"]
     return load_family("scene_language", metrics, options={"ask": "describe"})
 
 
 def test_a_description_is_scored_by_its_facts(describe) -> None:
     target = Target(answer=DESCRIPTION, accepted=("Something else.",), facts=FACTS)
     assert values(describe, target, describe.truth(target)) == dict.fromkeys(
-        ["fact_precision", "fact_recall", "fact_f1", "chrf"], 1.0
+        ["fact_precision", "fact_recall", "fact_f1", "fact_decided", "chrf"], 1.0
     )
     # Of four facts (red box, is, there), (blue table, is, there), and two relations, one is wrong.
     said = "The red box is on the blue table. The blue table is in front of the red box."
@@ -47,6 +47,21 @@ def test_a_description_is_scored_by_its_facts(describe) -> None:
     assert found["fact_recall"] == pytest.approx(3 / 5)
     assert found["fact_f1"] == pytest.approx(2 / 3)
     assert 0 < found["chrf"] < 1
+
+
+def test_what_no_margin_decides_counts_for_and_against_nothing(describe) -> None:
+    undecided = frozenset({("blue table", "in front of", "red box"), ("lamp", "is", "there")})
+    target = Target(answer=DESCRIPTION, facts=FACTS, undecided=undecided)
+    # Four facts as above: the one that was wrong is open now.
+    said = "The red box is on the blue table. The table is in front of the red box."
+    found = values(describe, target, Prediction(answer=said))
+    assert found["fact_precision"] == 1.0
+    assert found["fact_recall"] == pytest.approx(4 / 5)
+    assert found["fact_decided"] == pytest.approx(4 / 5)
+    # A wrong fact stays one: the fifth.
+    found = values(describe, target, Prediction(answer=f"{said} The red box hides the table."))
+    assert found["fact_precision"] == pytest.approx(4 / 5)
+    assert found["fact_decided"] == pytest.approx(5 / 6)
 
 
 @pytest.mark.parametrize("text", ["", "I cannot see anything.", "No red box is there."])

@@ -508,6 +508,27 @@ def test_answers_are_right(split: str) -> None:
     assert len(checked) >= 0.85 * len(ANSWERS), set(ANSWERS) - set(checked)
 
 
+def test_a_thing_that_may_slide_falls_one_way_and_stays_another() -> None:
+    """By the same length: else the length and the things would tell, without their places."""
+    scenes, sights = asked_of("test").scenes, asked_of("test").sights
+    slides = [
+        (scene, sight, question)
+        for scene, sight, asked in zip(
+            scenes, sights, ask(scenes, sights, 8, ["stability"]), strict=True
+        )
+        for question in asked
+        if question.kind in ("slides", "slides_safely")
+    ]
+    assert len(slides) >= 6
+    for case in slides:
+        witness = Witness(*case)
+        found = set()
+        for way in SLOT_PATTERNS["way"].split("|"):
+            witness.slots["way"] = way
+            found.add(witness.falls())
+        assert found == {True, False}, case[2]
+
+
 def test_numbers_and_ordinals_are_words() -> None:
     assert NUMBERS[3] == "three"
     assert ORDINALS[1] == "second"

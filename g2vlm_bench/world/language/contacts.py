@@ -23,7 +23,7 @@ from g2vlm_bench.world.language.seen import (
 from g2vlm_bench.world.scene import Body
 from g2vlm_bench.world.shapes import KINDS
 
-SLIDES_CM = (5, 10, 15, 20, 30, 40, 60, 80, 100)
+SLIDES_CM = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 80, 100)
 # It falls where it slides so many times the way to the edge; it stays below the other.
 _FALLS, _STAYS = 1.35, 0.7
 _ROLLS = ("sphere", "torus")
@@ -207,10 +207,10 @@ def stability(seen: Seen) -> Iterator[Candidate]:
     """Whether a thing would fall if it slid, and whether it could stand on another.
 
     Margins: it falls where its middle would go 35 % beyond the edge, it stays within 70 % of the
-    way; nothing else may stand on the same top or on it, it does not roll, and no back is in its
-    way. A footprint fits with 10 % to spare, and does not
-    where it is 25 % too wide; only tops that have the height for it are asked about, none of a
-    chair.
+    way, and by the same length it would fall one way and stay another; nothing else may stand on
+    the same top or on it, it does not roll, and no back is in its way. A footprint fits with 10 %
+    to spare, and does not where it is 25 % too wide; only tops that have the height for it are
+    asked about, none of a chair.
     """
     for a in seen.clear_here:
         if a.support and not a.inside and seen.still.body(a.support) in seen.clear_here:
@@ -233,26 +233,29 @@ def _slides(seen: Seen, a: Body) -> Iterator[Candidate]:
         "towards the camera": -ahead,
         "away from the camera": ahead,
     }
-    for way, step in ways.items():
-        edge = _edge_m(a, under, step / np.linalg.norm(step))
-        for slide in SLIDES_CM:
-            far = slide / 100 / edge
-            if far >= _FALLS or far <= _STAYS:
-                words: Words = {
-                    "a": a,
-                    "b": under,
-                    "way": way,
-                    "cm": str(slide),
-                    "viewer": seen.viewer,
-                }
-                fact = ("slides", a.id, way)
-                said = [str(slide)]
-                cue = [way, f"sliding {a.kind}", a.color]
-                falls = claim("slides", fact, far >= _FALLS, words, (under,), said, cue)
-                stays = claim("slides_safely", fact, far <= _STAYS, words, (under,), said, cue)
-                # Which kind slides opens no context of its own; that would be too many.
-                yield dataclasses.replace(falls, about=(a, under))
-                yield dataclasses.replace(stays, about=(a, under))
+    edges = {way: _edge_m(a, under, step / np.linalg.norm(step)) for way, step in ways.items()}
+    for slide in SLIDES_CM:
+        far = {way: slide / 100 / edge for way, edge in edges.items()}
+        # Else the length and the things would tell, whatever the way.
+        if max(far.values()) < _FALLS or min(far.values()) > _STAYS:
+            continue
+        for way, share in far.items():
+            if _STAYS < share < _FALLS:
+                continue
+            words: Words = {
+                "a": a,
+                "b": under,
+                "way": way,
+                "cm": str(slide),
+                "viewer": seen.viewer,
+            }
+            fact = ("slides", a.id, way)
+            # Both answers are at hand for all these, so that none needs a gate of its own.
+            cue = [str(slide), way, f"sliding {a.kind}", f"{slide} on {under.kind}", a.color]
+            falls = claim("slides", fact, share >= _FALLS, words, shortcuts=cue)
+            stays = claim("slides_safely", fact, share <= _STAYS, words, shortcuts=cue)
+            yield dataclasses.replace(falls, about=(a, under))
+            yield dataclasses.replace(stays, about=(a, under))
 
 
 def _edge_m(a: Body, under: Body, way: NDArray[np.float64]) -> float:

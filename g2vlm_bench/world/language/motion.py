@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -10,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.world.candidates import Candidate, Words, claim, either, pick
+from g2vlm_bench.world.candidates import Candidate, Words, claim, either, evened, pick
 from g2vlm_bench.world.language.phrases import Phrase
 from g2vlm_bench.world.language.seen import Seen, picture
 from g2vlm_bench.world.language.views import door_foot, in_frame, in_sight
@@ -111,8 +110,12 @@ def route(seen: Seen) -> Iterator[Candidate]:
             named = f"{door.color} door" if len(place.doors) > 1 else "door"
             words: Words = {"door": Phrase(named), "shown": seen.shown}
             asked = pick("route", ("route", door.wall), free[0], shut, words)
-            # Which color is right is drawn with the paths: to hold back half would balance nothing.
-            yield dataclasses.replace(asked, gates=())
+            # Which color is right is drawn with the paths, and so are length and distance to the
+            # camera; where it starts follows from those and from where all paths find a place.
+            start_m = {path.color: math.dist(path.points_m[0], foot[:2]) for path in paths}
+            nearer = sum(start_m[color] < start_m[free[0]] for color in shut)
+            ranks = [f"{rank} start nearer to the door" for rank in range(len(paths))]
+            yield evened(asked, "start", ranks[nearer], ranks)
 
 
 def _clearance_m(bodies: Sequence[Body], path: Strip, heights_m: Sequence[float]) -> float:
