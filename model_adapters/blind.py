@@ -13,7 +13,7 @@ _LANGUAGE = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
 
 
 class Blind(WrappingAdapter):
-    """Takes away all that shows the scene: images, intrinsics, poses, depth priors.
+    """Takes away all that shows the scene: images, those of earlier turns, cameras, depth priors.
 
     What the wrapped model still gets right, it knows from the words. It takes part where answers
     are scored; without an image there is no map to predict.
@@ -45,4 +45,5 @@ def _blindfold(inputs: Inputs) -> Inputs:
         world_from_camera=None,
         depth_prior_m=None,
         points=None,
+        earlier=tuple(replace(turn, images=()) for turn in inputs.earlier),
     )

@@ -238,7 +238,7 @@ def _question(inputs: Inputs, points_out: bool) -> Question:
     kind: str = inputs.answer_type or ("choice" if options else "text")
     if kind not in ("choice", "yes_no", "number"):
         kind = "description" if text.lower().startswith("describe") else "text"
-    return Question(text, kind, options if kind == "choice" else ())
+    return Question(text, kind, options if kind in ("choice", "yes_no") else ())
 
 
 def read_prompt(prompt: str, options: tuple[str, ...] = ()) -> tuple[str, tuple[str, ...]]:

@@ -27,7 +27,7 @@ class Question:
         kind: `choice` takes one of the options, `yes_no` yes or no, `number` digits; `text` says
             anything, `description` does so without a question; a `phrase` has no answer, it means
             a thing.
-        options: Of a choice.
+        options: Of a choice, in which case the model is told them; or yes and no in an order.
     """
 
     text: str
@@ -123,7 +123,8 @@ class Speaker:
             return [self.words.scene, self.words.answer]
         if question.kind == "phrase":
             return [self.words.scene, *self.words.encode(question.text), self.words.answer]
-        return self.words.prompt(question.text, question.options)
+        options = question.options if question.kind == "choice" else ()
+        return self.words.prompt(question.text, options)
 
     @torch.inference_mode()
     def locate(
@@ -152,7 +153,7 @@ class Speaker:
 
 def _sayings(question: Question) -> tuple[str, ...]:
     """The answers among which one is to be chosen; none where the answer is free."""
-    return ("yes", "no") if question.kind == "yes_no" else question.options
+    return question.options or (("yes", "no") if question.kind == "yes_no" else ())
 
 
 def _by_group(asked: Sequence[tuple[Seen, Any]]) -> Iterator[tuple[Group, list[int]]]:

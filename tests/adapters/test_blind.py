@@ -8,7 +8,7 @@ import pytest
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.sample import Ambiguity, Inputs, Want
+from g2vlm_bench.sample import Ambiguity, Inputs, Turn, Want
 
 SPY = '''"""Keeps what it is shown."""
 from g2vlm_bench.adapter import Adapter
@@ -50,10 +50,18 @@ def test_the_model_sees_the_words_and_nothing_of_the_scene(blind_spy) -> None:
         prompt="Which? (A) (B)",
         choices=("a", "b"),
         answer_type="choice",
+        continuations=(" A", " B"),
+        max_new_tokens=9,
+        stop=(".",),
+        earlier=(Turn(prompt="What?", images=(np.ones((4, 4, 3), np.uint8),), answer="a box"),),
+        system="Look.",
+        fields={"category": "support"},
     )
     predictions = blind_spy.predict([inputs], ANSWER)
     (seen,), wants = blind_spy.inner.seen
     shown = {f.name: getattr(seen, f.name) for f in dataclasses.fields(seen)}
+    (turn,) = shown.pop("earlier")
+    assert (turn.prompt, turn.images, turn.answer) == ("What?", (), "a box")
     # Spelled out: a field added to Inputs must be judged here.
     assert shown == {
         "id": "s1",
@@ -66,6 +74,11 @@ def test_the_model_sees_the_words_and_nothing_of_the_scene(blind_spy) -> None:
         "prompt": "Which? (A) (B)",
         "choices": ("a", "b"),
         "answer_type": "choice",
+        "continuations": (" A", " B"),
+        "max_new_tokens": 9,
+        "stop": (".",),
+        "system": "Look.",
+        "fields": {"category": "support"},
     }
     assert wants == ANSWER
     assert [p.answer for p in predictions] == ["s1"]

@@ -180,6 +180,17 @@ def test_answers_are_of_their_kind(adapter) -> None:
     assert number.answer[0] in "0123456789."
 
 
+def test_no_and_yes_may_stand_in_any_order(adapter) -> None:
+    one, other = adapter.predict(
+        [scene("a", (32, 32), **(YES_NO | {"choices": c})) for c in (("yes", "no"), ("No", "Yes"))],
+        WORDS,
+    )
+    np.testing.assert_allclose(
+        one.choice_loglikelihoods, other.choice_loglikelihoods[::-1], rtol=1e-6
+    )
+    assert other.answer == one.answer.capitalize()
+
+
 def test_the_question_reaches_the_model_in_the_words_that_it_learnt(adapter) -> None:
     from g2vlm_bench.reference.examples import _description, _phrase, _question
     from g2vlm_bench.world.questions import Question
