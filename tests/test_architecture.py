@@ -52,6 +52,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "making": {"acquire", "data", "plugins", "progress"},
     "sheet": {"sample", "store", "progress", "report", "world"},
+    "benchmarks": {"data", "plugins", "prompts", "task"},
     "acquire": {"data", "files", "plugins", "progress"},
     "published": set(),
     "board": {"task", "store", "published"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from g2vlm_bench.commands.shared import (
     print_json,
 )
 from g2vlm_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from g2vlm_bench.plugins import Plugins
 
 # Where data that this package makes are written.
 MADE = Path("data")
@@ -31,17 +34,38 @@ Catalogue = Annotated[
 
 
 @app.command(name="list")
-def data_list(catalogue: Catalogue = None, json: Json = False) -> None:
-    """List the datasets that are known, their licences, and whether they can be fetched."""
+def data_list(catalogue: Catalogue = None, tasks_dir: TasksDirs = None, json: Json = False) -> None:
+    """List the datasets that are known, their licences, and whether they can be fetched.
+
+    Published question benchmarks stand under their tasks' names.
+    """
+    from g2vlm_bench.benchmarks import list_benchmarks
     from g2vlm_bench.data.catalogue import load_catalogue
 
     entries = list(load_catalogue(catalogue).values())
+    benchmarks = [] if catalogue else list(list_benchmarks(find_plugins(tasks_dir, None)))
     if json:
-        print_json(entries)
+        print_json([*entries, *benchmarks])
         return
-    width = max((len(entry.name) for entry in entries), default=0)
-    for entry in entries:
-        typer.echo(f"{entry.name:<{width}}  {entry.how:<7}  {entry.title} ({entry.licence})")
+    lines = [(entry.name, entry.how, entry.title, entry.licence) for entry in entries]
+    lines += [(one.task, one.how, one.title, one.licence) for one in benchmarks]
+    width = max((len(name) for name, *_ in lines), default=0)
+    for name, how, title, licence in lines:
+        typer.echo(f"{name:<{width}}  {how:<7}  {title} ({' '.join(licence.split())})")
+
+
+def _prepare_benchmark(name: str, root: Path | None, plugins: Plugins) -> None:
+    """A published benchmark's data are named by its task; `root` is what tasks start in."""
+    from g2vlm_bench import benchmarks
+    from g2vlm_bench.task import load_definition
+
+    definition = load_definition(plugins.path("task", name))
+    if definition.data.get("format") != benchmarks.FORMAT:
+        raise UsageError(f"task '{name}'", expected="a published benchmark", got="another task")
+    benchmark = benchmarks.describe(definition, plugins)
+    typer.echo(benchmark.text())
+    if root is not None:
+        typer.echo(f"ready: {benchmarks.fetch(benchmark, root)}")
 
 
 @app.command(name="prepare")
@@ -50,7 +74,8 @@ def data_prepare(
     root: Annotated[
         Path | None,
         typer.Option(
-            help="The dataset's folder; without it nothing is fetched. "
+            help="The dataset's folder, of a benchmark the one that --data-root will name; "
+            "without it nothing is fetched. "
             "Data that are made go to data/NAME."
         ),
     ] = None,
@@ -70,6 +95,9 @@ def data_prepare(
     """
     from g2vlm_bench.data.catalogue import find_entry
 
+    if "/" in name:
+        _prepare_benchmark(name, root, find_plugins(tasks_dir, None))
+        return
     entry = find_entry(name, catalogue)
     if not entry.made_by and (split or task):
         raise UsageError(f"dataset '{name}'", expected="no --split or --task", got="one")
@@ -101,6 +129,14 @@ def data_verify(
     """Check a dataset's folder: hashes, numbers of samples, files that are missing."""
     from g2vlm_bench import acquire
     from g2vlm_bench.data.catalogue import find_entry
+
+    if "/" in name:
+        raise UsageError(
+            f"dataset '{name}'",
+            expected="a dataset that is no task",
+            got="a benchmark's task",
+            fix=f"g2vlm-bench validate {name} --data-root DIR checks its rows, content and pins.",
+        )
 
     entry = find_entry(name, catalogue)
     if entry.made_by:

@@ -88,6 +88,33 @@ def fetch_copy(dataset: str, revision: str, patterns: Sequence[str]) -> HubCopy:
     return HubCopy(root, revision_of(root))
 
 
+def fetch_into(dataset: str, revision: str, patterns: Sequence[str], folder: Path) -> Path:
+    """Bring files of a dataset into a folder, with a note of their revision.
+
+    Args:
+        dataset: Its id.
+        revision: A commit or branch; the newest where it is empty.
+        patterns: Which files.
+        folder: Where to; made if need be.
+
+    Raises:
+        BenchError: The Hub cannot be reached, or has no such dataset or revision.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+
+        snapshot_download(
+            dataset,
+            repo_type="dataset",
+            revision=revision or None,
+            allow_patterns=list(patterns),
+            local_dir=folder,
+        )
+    except Exception as error:
+        raise _absent(dataset, error) from None
+    return folder
+
+
 def revision_of(root: Path) -> str:
     """Say of which commit a copy of a dataset is; empty where nothing tells.
 

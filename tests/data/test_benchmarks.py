@@ -414,3 +414,49 @@ def test_a_missing_picture_fails_its_own_sample(tmp_path: Path) -> None:
     assert first.load_inputs().images
     with pytest.raises(BenchError, match=r"images/1.jpg: expected a readable file"):
         second.load_inputs()
+
+
+# Real rows, as far as they are here
+
+
+def copied(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())
+
+
+def test_all_real_rows_of_vsr(realdata: Path, tmp_path: Path) -> None:
+    source = realdata / "spatial_qa/vsr_zeroshot_test_text/test.jsonl"
+    copied(source, tmp_path / "vsr/test.jsonl")
+    task = Task.load(PLUGINS, PLUGINS.task("spatial_qa/vsr"), tmp_path)
+    rows = [msgspec.json.decode(line) for line in source.read_bytes().splitlines()]
+    answers = [sample.load_target().answer for sample in task.dataset.samples]
+    assert answers == [("no", "yes")[row["label"]] for row in rows]
+    assert len(answers) == 1222
+
+
+def test_real_questions_of_spatialmqa(realdata: Path, tmp_path: Path) -> None:
+    source = realdata / "spatial_qa/spatialmqa_examples"
+    copied(source / "examples.jsonl", tmp_path / "spatialmqa/test.jsonl")
+    for photo in (source / "images").iterdir():
+        copied(photo, tmp_path / "spatialmqa/images" / photo.name)
+    data = {k: v for k, v in PLUGINS.task("spatial_qa/spatialmqa").data.items() if k != "rows"}
+    definition = msgspec.structs.replace(PLUGINS.task("spatial_qa/spatialmqa"), data=data)
+    first = Task.load(PLUGINS, definition, tmp_path).dataset.samples[0]
+    assert first.load_target().answer == "on/above"
+    assert first.load_inputs().images[0].shape[2] == 3
+
+
+def test_real_questions_of_nlvr(realdata: Path, tmp_path: Path) -> None:
+    source = realdata / "spatial_qa/nlvr_dev_subset"
+    copied(source / "items.jsonl", tmp_path / "nlvr/dev.jsonl")
+    rows = [
+        msgspec.json.decode(line) for line in (source / "items.jsonl").read_bytes().splitlines()
+    ]
+    for row in rows:
+        name = f"dev-{row['identifier']}-0.png"
+        copied(source / "images" / name, tmp_path / "nlvr/images" / row["directory"] / name)
+    samples = Task.load(PLUGINS, PLUGINS.task("spatial_qa/nlvr"), tmp_path).dataset.samples
+    answers = {"true": "yes", "false": "no"}
+    assert [s.load_target().answer for s in samples] == [answers[row["label"]] for row in rows]
+    assert all(sample.load_inputs().images for sample in samples)
+    assert samples[0].cluster == rows[0]["identifier"].rpartition("-")[0]
