@@ -86,14 +86,15 @@ def _is_support_open(seen: Seen, relation: str, a: Body, b: Body) -> bool:
 def _numbers(seen: Seen, shown: list[Body], hardly: list[Body]) -> Iterator[Fact]:
     """Numbers of a noun or a colour that depend on whether what is hardly shown is counted."""
     place = seen.scene.place
-    paint = [item.color for item in (*place.doors, *place.strips) if item.color in seen.painted]
+    painted = [door.color for door in place.doors] + [strip.color for strip in place.strips]
     for noun in {noun for body in shown for noun in _nouns(body)}:
         sure = sum(body.noun == noun for body in seen.clear_any)
         perhaps = sum(noun in _nouns(body) for body in hardly)
         yield from _between(noun, sure, perhaps)
     for color in {body.color for body in shown} | seen.painted:
         sure = sum(body.color == color for body in seen.clear_any)
-        perhaps = sum(body.color == color for body in hardly) + paint.count(color)
+        perhaps = sum(body.color == color for body in hardly)
+        perhaps += painted.count(color) if color in seen.painted else 0
         yield from _between(f"{color} object", sure, perhaps)
 
 
