@@ -68,16 +68,16 @@ class Predictor:
     def _predict(self, folder: RunFolder, batch: Sequence[Sample]) -> Iterator[PredictionLine]:
         started = time.perf_counter()
         inputs = [self._load(sample) for sample in batch]
-        prompts = [i.prompt if isinstance(i, Inputs) else None for i in inputs]
+        asked = [(i.prompt, i.system) if isinstance(i, Inputs) else (None, "") for i in inputs]
         usable = [(s, i) for s, i in zip(batch, inputs, strict=True) if isinstance(i, Inputs)]
         answers = iter(self._ask([s for s, _ in usable], [i for _, i in usable]))
         outcomes = [next(answers) if isinstance(i, Inputs) else i for i in inputs]
         seconds = round((time.perf_counter() - started) / len(batch), 6)
-        for sample, outcome, prompt in zip(batch, outcomes, prompts, strict=True):
+        for sample, outcome, (prompt, system) in zip(batch, outcomes, asked, strict=True):
             if isinstance(outcome, Failure):
                 yield PredictionLine(id=sample.id, seconds=seconds, error=outcome)
             else:
-                yield folder.save_prediction(sample.id, outcome, seconds, prompt)
+                yield folder.save_prediction(sample.id, outcome, seconds, prompt, system)
 
     def _load(self, sample: Sample) -> Inputs | Failure:
         try:
@@ -95,7 +95,9 @@ class Predictor:
         turns = []
         for before, answer in self._talks.before(sample):
             asked = self.family.prepare(before.load_inputs())
-            turns.append(Turn(prompt=asked.prompt or "", images=asked.images, answer=answer))
+            # Who is shown another scene must not see its own in what was asked before.
+            images = () if sample.id in self.partners else asked.images
+            turns.append(Turn(prompt=asked.prompt or "", images=images, answer=answer))
         return tuple(turns)
 
     def _ask(

@@ -63,6 +63,7 @@ class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         prompt: What a language model was asked, exactly as it saw it; None where nothing was asked.
+        system: What it was told before.
         file: Name of the array file beside the index, None for a prediction of text alone.
         sha256: Of that file, so that an altered one is found before it is scored.
     """
@@ -70,6 +71,7 @@ class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     seconds: float
     prompt: str | None = None
+    system: str = ""
     answer: str | None = None
     ambiguity: Ambiguity | None = None
     file: str | None = None
@@ -322,7 +324,12 @@ class RunFolder:
         return LineWriter(self.path / "samples.jsonl", "wb")
 
     def save_prediction(
-        self, sample_id: str, prediction: Prediction, seconds: float, prompt: str | None = None
+        self,
+        sample_id: str,
+        prediction: Prediction,
+        seconds: float,
+        prompt: str | None = None,
+        system: str = "",
     ) -> PredictionLine:
         """Write a prediction's arrays and give the line that belongs into the index."""
         arrays = _to_arrays(prediction)
@@ -338,6 +345,7 @@ class RunFolder:
             id=sample_id,
             seconds=seconds,
             prompt=prompt,
+            system=system,
             answer=prediction.answer,
             ambiguity=prediction.ambiguity,
             file=file,

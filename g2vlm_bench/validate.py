@@ -113,7 +113,9 @@ def validate_task(
 
 def _first_prompt(task: Task) -> str:
     try:
-        return task.family.prepare(task.dataset.samples[0].load_inputs()).prompt or ""
+        first = task.family.prepare(task.dataset.samples[0].load_inputs())
+        told = f"[system]\n{first.system}\n[question]\n" if first.system else ""
+        return f"{told}{first.prompt}" if first.prompt else ""
     except BenchError:
         # Inputs that cannot be opened are among the problems already, as failed samples.
         return ""

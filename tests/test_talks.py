@@ -83,6 +83,16 @@ def test_a_model_hears_itself_and_sees_the_earlier_pictures(tmp_path: Path) -> N
     assert prompts["5"] == "You walk through a room.<image><image>Turn 2: what now?"
 
 
+def test_who_is_shown_another_scene_does_not_see_its_own_in_earlier_turns(tmp_path: Path) -> None:
+    class Shuffled(Listening):
+        sees_another_scene = True
+
+    adapter = Shuffled()
+    run(talk(tmp_path), Model("shuffled", adapter), Options(out=tmp_path / "runs"))
+    assert [turn.images for turn in adapter.heard["5"]] == [(), ()]
+    assert [turn.answer for turn in adapter.heard["5"]] == ["3 after 0", "4 after 1"]
+
+
 def test_a_talk_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     class Cut(Listening):
         def predict(self, inputs, wants):

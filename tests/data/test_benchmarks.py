@@ -235,6 +235,14 @@ def test_system_prompts_and_token_limits_reach_the_model(standin: Callable[..., 
     assert opened(standin("vsi_bench"))[0].max_new_tokens == 16
 
 
+def test_validate_shows_what_a_model_is_told_and_asked(root: Path, monkeypatch) -> None:
+    definition = unpinned("omnispatial", root)
+    monkeypatch.setattr(Plugins, "task", lambda self, name: definition)
+    said = validate_task(PLUGINS, "omnispatial", root).text()
+    assert "     | [system]\n     | \n     | You are a spatial-reasoning assistant." in said
+    assert "     | [question]\n     | How long, 0?\n     | A. 2.7s" in said
+
+
 def test_answers_in_every_form_of_the_data(standin: Callable[..., Task]) -> None:
     def answers(name: str) -> list[object]:
         return [sample.load_target().answer for sample in standin(name).dataset.samples]
