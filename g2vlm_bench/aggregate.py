@@ -35,11 +35,16 @@ class Column:
     worst: list[float] = field(default_factory=list)
     n_unscored: int = 0
     _places: dict[str, int] = field(default_factory=dict)
+    _members: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Note the values of the tag that a mean of means is of; a run adds many lines."""
+        self._members = frozenset(value for value, _ in self.spec.shares)
 
     def add(self, line: SampleLine) -> None:
         """Count a sample as scored, failed or unscored; skip one that the metric is not for."""
         stratum = "" if self.spec.by is None else line.tags.get(self.spec.by, "")
-        if self.spec.shares and stratum not in dict(self.spec.shares):
+        if self._members and stratum not in self._members:
             return
         if line.status == "unscored":
             self.n_unscored += 1

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -306,14 +307,27 @@ def _replicates(
     return np.concatenate(means)
 
 
-def _draws(count: int, seed: int, width: int) -> Iterator[NDArray[np.int64]]:
+@lru_cache(maxsize=2)
+def _all_draws(count: int, seed: int) -> NDArray[np.float64]:
+    """All draws at once, kept, since the metrics of a run are mostly of the same clusters."""
+    even = np.full(count, 1 / count)
+    draws = np.random.default_rng(seed).multinomial(count, even, size=REPLICATES).astype(np.float64)
+    draws.setflags(write=False)
+    return draws
+
+
+def _draws(count: int, seed: int, width: int) -> Iterator[NDArray[np.float64]]:
     """How often each of `count` clusters is drawn, `(block, count)` at a time.
 
     In blocks, so that memory stays small however many clusters there are, or however many values
     (`width`) are computed of each draw.
     """
+    block = max(1, min(REPLICATES, 4_000_000 // width))
+    if block == REPLICATES:
+        yield _all_draws(count, seed)
+        return
     rng = np.random.default_rng(seed)
     even = np.full(count, 1 / count)
-    block = max(1, min(REPLICATES, 4_000_000 // width))
     for start in range(0, REPLICATES, block):
-        yield rng.multinomial(count, even, size=min(block, REPLICATES - start))
+        size = min(block, REPLICATES - start)
+        yield rng.multinomial(count, even, size=size).astype(np.float64)

@@ -212,9 +212,9 @@ def _vsi(space: dict[str, Any]) -> Peer:
     def score(text: str, target: Target) -> float:
         truth = right_letter(target) if target.answer_type == "choice" else str(target.answer)
         kind = {"choice": "route_planning", "number": "object_counting"}[str(target.answer_type)]
-        doc = {"question_type": kind, "ground_truth": truth}
+        doc: dict[str, Any] = {"question_type": kind, "ground_truth": truth}
         space["vsibench_process_results"](doc, [text])
-        return float(doc["accuracy" if target.answer_type == "choice" else "MRA:.5:.95:.05"])  # type: ignore[arg-type]
+        return float(doc["accuracy" if target.answer_type == "choice" else "MRA:.5:.95:.05"])
 
     return score
 
@@ -333,7 +333,7 @@ def _site(space: dict[str, Any]) -> Peer:
             space["random"] = types.SimpleNamespace(choice=lambda _, letter=letter: letter)
             found.append(space["parse_multi_choice_response"](text.strip(), letters))
         space["random"] = random
-        return sum(letter == right_letter(target) for letter in found) / len(found)
+        return float(np.mean([letter == right_letter(target) for letter in found]))
 
     return score
 
@@ -454,7 +454,7 @@ def _roborefer(space: dict[str, Any]) -> Peer:
             0 <= x < mask.shape[1] and 0 <= y < mask.shape[0] and bool(mask[y, x])
             for x, y in points
         ]
-        return sum(inside) / len(inside)
+        return float(np.mean(inside))
 
     return score
 
