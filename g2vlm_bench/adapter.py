@@ -26,6 +26,8 @@ class Adapter(ABC):
         weights_hash: `sha256:<hex>` of the weights, so that two models never share a run.
         device: What the model computes on, such as `cuda`; None for one that does not matter.
         needs_images: Whether a task without images (scanned clouds alone) is not for this model.
+        looks: Whether its answers come of what it is shown. Not so for guesses and for answers
+            made elsewhere: no blindfold changes them, so none is put on.
         sees_another_scene: Whether the runner shows it another sample's scene, as a floor.
     """
 
@@ -35,6 +37,7 @@ class Adapter(ABC):
     weights_hash: str | None = None
     device: str | None = None
     needs_images: bool = True
+    looks: bool = True
     sees_another_scene: ClassVar[bool] = False
 
     @abstractmethod

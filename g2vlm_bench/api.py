@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from g2vlm_bench.board import Board, BoardDefinition, load_board
 from g2vlm_bench.comparable import find_runs
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.floors import ALONE, WRAPPERS, Survival, survivals
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.ranking import build
 from g2vlm_bench.runner import Model, NotApplicableError, Options, Task, rescore, run, stored_task
@@ -75,6 +77,10 @@ class Evaluation:
     runs: tuple[Run, ...]
     skipped: tuple[str, ...]
 
+    def survivals(self) -> list[Survival]:
+        """How much of each model's score its floors reach, where there are any."""
+        return survivals([(run.path, run.record) for run in self.runs])
+
     @property
     def n_failed(self) -> int:
         """Samples that failed, over all runs."""
@@ -93,6 +99,7 @@ def evaluate(
     dtype: str = "auto",
     batch_size: int | Literal["auto"] = "auto",
     limit: int | None = None,
+    floors: bool = False,
     tasks_dirs: Sequence[Path | str] = (),
     adapters_dirs: Sequence[Path | str] = (),
     plugins: Plugins | None = None,
@@ -111,6 +118,9 @@ def evaluate(
         dtype: For adapters that take one.
         batch_size: Samples a batch.
         limit: Only the first samples.
+        floors: Beside each model that answers questions the same one blind and shown another
+            scene's images, and a guess and the most frequent answers once. A floor that was run
+            before in `out` on the same task is taken from there.
         tasks_dirs: Folders of your own tasks and families.
         adapters_dirs: Folders of your own adapters.
         plugins: Used instead of the two above where it is given.
@@ -141,14 +151,20 @@ def evaluate(
         Task.load(plugins, plugins.task(name), options.data_root) for name in dict.fromkeys(tasks)
     ]
     arguments = _arguments_by_model(models, model_args or {})
+    arguments |= {floor: {} for floor in ALONE if floors and floor not in arguments}
     runs: list[Run] = []
     skipped: list[str] = []
-    for spec in dict.fromkeys(models):
+    asked: set[tuple[str, str]] = set()
+    for spec in arguments:
         model = Model.load(plugins, spec, arguments[spec], options)
+        beside = [model.wrapped(plugins, wrapper) for wrapper in WRAPPERS] if floors else []
         try:
-            for task in loaded:
+            for one, task in product([model, *filter(None, beside)], loaded):
+                if (one.spec, task.name) in asked:
+                    continue
+                asked.add((one.spec, task.name))
                 try:
-                    folder, record = run(task, model, options)
+                    folder, record = run(task, one, options)
                 except NotApplicableError as error:
                     skipped.append(str(error))
                     continue

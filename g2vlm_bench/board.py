@@ -14,6 +14,7 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.paths import safe_join
 from g2vlm_bench.published import PublishedNumber, beside, load_published
 from g2vlm_bench.store import MetricResult, RunRecord
+from g2vlm_bench.survival import Share
 from g2vlm_bench.task import convert, read_yaml
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 # What a record of a published number leaves empty, in the order of a measured one's.
 _RECORD = (
     *("kind", "board", "board_version", "model", "rank", "tied", "score", "score_low"),
-    *("score_high", "task", "metric", "unit", "value", "low", "high", "column_rank"),
-    *("n_scored", "n_failed", "n_unscored", "n_clusters", "note", "provisional"),
+    *("score_high", "survives_blind", "task", "metric", "unit", "value", "low", "high"),
+    *("column_rank", "n_scored", "n_failed", "n_unscored", "n_clusters", "note", "provisional"),
     *("setting", "caveat", "source"),
 )
 
@@ -97,6 +98,8 @@ class Row:
         rank: None for a reference row, which is made from the truth.
         tied: Whether another model has the same rank.
         provisional: Why a published board would not accept this row; empty if it would.
+        survives_blind: What part of its score the same model reaches blind, where that is a row,
+            too, and the score is significantly above 0.
     """
 
     model: str
@@ -107,6 +110,7 @@ class Row:
     rank: int | None
     tied: bool
     provisional: tuple[str, ...]
+    survives_blind: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class Board:
                     "score": row.score,
                     "score_low": row.low,
                     "score_high": row.high,
+                    "survives_blind": row.survives_blind.value if row.survives_blind else None,
                     "task": column.task,
                     "metric": spec.name if spec else column.metric,
                     "unit": spec.unit if spec else None,

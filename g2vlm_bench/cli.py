@@ -29,6 +29,7 @@ from g2vlm_bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from g2vlm_bench.api import Run
+    from g2vlm_bench.floors import Survival
     from g2vlm_bench.plugins import Plugins
     from g2vlm_bench.store import MetricResult
 
@@ -92,6 +93,10 @@ def run(
         typer.Option("--model-args", "-a", help="KEY=VALUE, or MODEL.KEY=VALUE among several."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first samples.")] = None,
+    floors: Annotated[
+        bool,
+        typer.Option("--floors", help="Beside each model: blind, shuffled, majority, chance."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
@@ -115,6 +120,7 @@ def run(
         suite=suite,
         model_args=_key_values(model_args or []),
         limit=limit,
+        floors=floors,
         device=device,
         dtype=dtype,
         batch_size=_batch_size(batch_size),
@@ -355,6 +361,8 @@ def _run(
         typer.echo(f"skipped: {line}", err=True)
     if suite is None:
         _print_results(done.runs, json)
+        if not json:
+            _print_survivals(done.survivals())
     else:
         folders = [run.path for run in done.runs]
         _leaderboard(suite, folders, out, options.get("data_root"), plugins, json)
@@ -403,6 +411,18 @@ def _print_results(runs: Any, json: bool) -> None:
             typer.echo(f"  {r.metric:<{width}}  {value}  {r.unit:<3}  {counts}")
         for metric, reason in record.refused.items():
             typer.echo(f"  {metric:<{width}}  refused: {reason}")
+
+
+def _print_survivals(found: Sequence[Survival]) -> None:
+    """Say how much of each score its floors reach, counted from chance."""
+    places = dict.fromkeys((one.model, one.task, one.metric, one.score) for one in found)
+    for place in places:
+        model, task, metric, score = place
+        typer.echo(f"\n{model} on {task}, {metric} {score:.4f}: what survives without looking")
+        for one in found:
+            if (one.model, one.task, one.metric, one.score) == place:
+                share = one.note if one.share is None else f"{one.share} of what is above chance"
+                typer.echo(f"  {one.floor:<8}  {one.reached:.4f}  {share}")
 
 
 def _interval(result: MetricResult) -> str:

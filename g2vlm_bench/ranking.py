@@ -32,6 +32,7 @@ from g2vlm_bench.statistics import (
     simultaneous_directions,
 )
 from g2vlm_bench.store import MetricResult, RunFolder, RunRecord
+from g2vlm_bench.survival import Share, surviving_share
 
 
 @dataclass(slots=True)
@@ -108,6 +109,7 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
                 rank=order.get(model),
                 tied=list(order.values()).count(order.get(model, -1)) > 1,
                 provisional=_provisional(own),
+                survives_blind=_survives_blind(model, columns),
             )
         )
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, -(row.score or 0), row.model))
@@ -202,6 +204,15 @@ def _score(
     if len({replicates.size for _, replicates in skills}) > 1:
         return value, np.empty(0)
     return value, np.mean([replicates for _, replicates in skills], axis=0)
+
+
+def _survives_blind(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Share | None:
+    """What part of a score needs no images, over the columns that the model filled blind, too."""
+    blind = f"blind:{model}"
+    both = [column for column in columns if model in column and blind in column]
+    if not both:
+        return None
+    return surviving_share(_score(blind, both), _score(model, both), _few(both))
 
 
 def _skill_in(column: Mapping[str, _Entry], model: str) -> tuple[float, NDArray[np.float64]]:

@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter
+from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAdapter
 from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
 from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb, scorer_hash
 from g2vlm_bench.errors import BenchError, NotComparableError
-from g2vlm_bench.plugins import Plugins, check_arguments
+from g2vlm_bench.plugins import Plugins, check_arguments, load_class
 from g2vlm_bench.predicting import AUTO_BATCH, Predictor
 from g2vlm_bench.progress import progress
 from g2vlm_bench.sample import Sample, Want
@@ -151,6 +151,23 @@ class Model:
         adapter = plugins.adapter(spec, arguments, offered)
         hashes = [file_hash(plugins.path("adapter", name)) for name in spec.split(":")]
         return cls(spec, adapter, arguments, ":".join(hashes))
+
+    def wrapped(self, plugins: Plugins, wrapper: str) -> Model | None:
+        """The same model in a wrapper, its weights loaded once; None where they do not go together.
+
+        What is recorded of it is what `load` records of `wrapper:model`.
+        """
+        if isinstance(self.adapter, TruthAdapter | FittedAdapter | WrappingAdapter):
+            return None
+        if not self.adapter.looks:
+            return None
+        path = plugins.path("adapter", wrapper)
+        try:
+            adapter = load_class(path, WrappingAdapter)(self.adapter)
+        except BenchError:  # it has nothing to wrap, such as answers to questions
+            return None
+        source_hash = f"{file_hash(path)}:{self.source_hash}"
+        return Model(f"{wrapper}:{self.spec}", adapter, self.arguments, source_hash)
 
 
 def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecord]:

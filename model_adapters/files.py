@@ -70,6 +70,7 @@ class Files(Adapter):
     """
 
     needs_images = False
+    looks = False
 
     def __init__(
         self,

@@ -312,7 +312,8 @@ def test_the_flat_records_hold_every_number_with_its_counts(make) -> None:
     assert record | {"low": 0, "high": 0, "score_low": 0, "score_high": 0} == {
         "kind": "measured", "setting": "", "caveat": "", "source": "",
         "board": "b", "board_version": 1, "model": "a", "rank": 1, "tied": False, "score": 0.9,
-        "score_low": 0, "score_high": 0, "task": DEPTH, "metric": DELTA.name, "unit": "1",
+        "score_low": 0, "score_high": 0, "survives_blind": None,
+        "task": DEPTH, "metric": DELTA.name, "unit": "1",
         "value": 0.9, "low": 0, "high": 0, "column_rank": 1, "n_scored": 9, "n_failed": 1,
         "n_unscored": 0, "n_clusters": 10, "note": "", "provisional": "",
     }  # fmt: skip

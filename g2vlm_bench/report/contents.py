@@ -223,6 +223,7 @@ def _score_cell(row: Row) -> CellText:
         value=number(row.score, bounded=True),
         interval=interval(row.low, row.high, bounded=True),
         lacks="" if known else FEW_SCENES,
+        note=f"{row.survives_blind} survives blind" if row.survives_blind else "",
     )
 
 
