@@ -11,7 +11,6 @@ is ours alone.
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from scipy.ndimage import gaussian_filter
 PROJECT = Path(__file__).parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "scripts")]
 
-import conformance_depth  # noqa: E402
+import peer_code  # noqa: E402
 from g2vlm_bench.geometry import l1_line as exact  # noqa: E402
 from g2vlm_bench.geometry.emulated_alignment import anchored_scale_shift  # noqa: E402
 from g2vlm_bench.plugins import Plugins  # noqa: E402
@@ -90,8 +89,7 @@ def _moge_line(
 ) -> Callable[[], dict[str, float]]:
     import torch
 
-    conformance_depth.moge_metrics(peers)
-    align = importlib.import_module("moge.utils.alignment").align_depth_affine
+    align = peer_code.moge(peers, "moge.utils.alignment").align_depth_affine
     given = [torch.tensor(part, dtype=torch.float32) for part in (values, truth, 1 / truth)]
 
     def theirs() -> dict[str, float]:
@@ -137,7 +135,7 @@ def _moge(
 ) -> Callable[[], dict[str, float]]:
     import torch
 
-    metrics = conformance_depth.moge_metrics(peers)
+    metrics = peer_code.moge(peers, "moge.test.metrics")
     mask = torch.tensor(np.isfinite(true))
     truth = {
         "depth": torch.tensor(np.nan_to_num(true, nan=1.0)), "depth_mask": mask, "points": None,

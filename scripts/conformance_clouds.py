@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.util
 import io
 import runpy
 import subprocess
@@ -44,6 +43,7 @@ from g2vlm_bench.protocols.clouds import CloudProtocol, Ransac
 from g2vlm_bench.protocols.clouds_alignment import fit
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import Family, TaskDefinition, load_profile
+from peer_code import commit, load
 
 Array = NDArray[np.float64]
 Values = dict[str, float]
@@ -193,17 +193,6 @@ RECONSTRUCTION = [
     "normal_accuracy_mean", "normal_accuracy_median", "normal_completeness_mean",
     "normal_completeness_median", "fscore",
 ]  # fmt: skip
-
-
-def load(path: Path, name: str) -> Any:
-    """Import one file of a peer under a name."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def by_open3d(module: Any, predicted: Array, true: Array) -> Values:
@@ -767,14 +756,14 @@ def main() -> None:
         if not (arguments.peers / folder).is_dir():
             print(f"{profile:<26}{'not there':<14}")
             continue
-        commit = (arguments.peers / folder / "COMMIT").read_text().strip()[:7]
+        at = commit(arguments.peers / folder)
         try:
             found = {name: run(arguments.peers, case) for name, case in cases.items()}
         except ImportError as error:
-            print(f"{profile:<26}{commit:<14}does not import: {error}")
+            print(f"{profile:<26}{at:<14}does not import: {error}")
             continue
         worst, where = max((*largest_difference(*pair), name) for name, pair in found.items())[:2]
-        print(f"{profile:<26}{commit:<14}{len(found):<7}{worst:.1e} ({where})", flush=True)
+        print(f"{profile:<26}{at:<14}{len(found):<7}{worst:.1e} ({where})", flush=True)
         if arguments.values:
             for name, (theirs, _) in found.items():
                 print("   ", name, {key: float(f"{value:.12g}") for key, value in theirs.items()})

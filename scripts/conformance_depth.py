@@ -15,22 +15,21 @@ given double precision. The last two are not asked where it matters where a pixe
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import sys
 import tempfile
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import peer_code
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import TaskDefinition, load_profile
+from peer_code import commit, load, load_from, stand_in
 
 SIZE = (48, 64)
 SIZES = {"nyu": (480, 640), "kitti": (352, 1216), "wide": (40, 1500)}
@@ -106,50 +105,6 @@ def ours(
     return values
 
 
-def load(peers: Path, path: str) -> Any:
-    """Import one file of a peer, without the package around it."""
-    name = "peer_" + path.replace("/", "_").replace("-", "_").removesuffix(".py")
-    if name in sys.modules:
-        return sys.modules[name]
-    if not (peers / path).is_file():
-        raise FileNotFoundError(f"no {path}")
-    spec = importlib.util.spec_from_file_location(name, peers / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def load_from(folder: Path, name: str) -> Any:
-    """Import one file of a peer's package, whose neighbours it imports in turn."""
-    if not (folder / f"{name}.py").is_file():
-        raise FileNotFoundError(f"no {folder / name}.py")
-    package = "peer_" + "_".join(folder.parts[-3:]).replace("-", "_")
-    stand_in(package)
-    sys.modules[package].__path__ = [str(folder)]
-    return importlib.import_module(f"{package}.{name}")
-
-
-def stand_in(name: str, **contents: Any) -> None:
-    """Stand in for a module that a peer's file imports and the functions run here do not use."""
-    if name not in sys.modules:
-        module = types.ModuleType(name)
-        module.__path__ = []
-        # Others ask whether it is there by its specification.
-        module.__spec__ = ModuleSpec(name, None)
-        sys.modules[name] = module
-    # Several peers want something of one name.
-    specification = sys.modules[name].__spec__
-    if specification is not None and specification.loader is None:
-        sys.modules[name].__dict__.update(contents)
-
-
 LINEAGE = {
     "abs_rel": "Abs Rel", "sq_rel": "Sq Rel", "rmse": "RMSE", "rmse_log": "Log RMSE",
     "delta1": "δ < 1.25", "delta2": "δ < 1.25^2", "delta3": "δ < 1.25^3",
@@ -164,23 +119,11 @@ def lineage(path: str, **options: Any) -> Callable[[Path, Case], dict[str, float
             stand_in(name, make_pairs=0, inference=0, load_images=0, rgb=0, enlarge_seg_masks=0)
         for name in ("dust3r", "dust3r.utils", "dust3r.eval_metadata", "cv2", "tqdm"):
             stand_in(name, dataset_metadata={}, tqdm=0, eval_metadata=0)
-        module = load(peers, path)
+        module = load(peers / path)
         results = module.depth_evaluation(case.predicted.copy(), case.true.copy(), **options)[0]
         return {ours: results[theirs] for ours, theirs in LINEAGE.items() if theirs in results}
 
     return run
-
-
-def moge_metrics(peers: Path) -> Any:
-    """MoGe's module of metrics."""
-    sys.path[:0] = [str(peers / "MoGe"), str(peers / "utils3d")]
-    import utils3d
-
-    # The pinned utils3d has this function under another name.
-    utils3d.pt.sliding_window_2d = utils3d.pt.sliding_window
-    stand_in("cv2")
-    stand_in("moge.utils.tools", key_average=None, timeit=None)
-    return importlib.import_module("moge.test.metrics")
 
 
 def moge(key: str) -> Callable[[Path, Case], dict[str, float]]:
@@ -195,7 +138,7 @@ def moge(key: str) -> Callable[[Path, Case], dict[str, float]]:
             "is_metric": True, "has_sharp_boundary": key == "depth_metric",
         }  # fmt: skip
         predicted = {"depth_metric": torch.tensor(case.predicted)}
-        found = moge_metrics(peers).compute_metrics(predicted, truth)[0]
+        found = peer_code.moge(peers, "moge.test.metrics").compute_metrics(predicted, truth)[0]
         values = {"abs_rel": found[key]["rel"], "delta1": found[key]["delta1"]}
         if key == "depth_metric":
             edges = found["boundary"]
@@ -223,8 +166,8 @@ def marigold(
     def run(peers: Path, case: Case) -> dict[str, float]:
         import torch
 
-        alignment = load(peers, "Marigold/src/util/alignment.py")
-        metric = load(peers, "Marigold/src/util/metric.py")
+        alignment = load(peers / "Marigold/src/util/alignment.py")
+        metric = load(peers / "Marigold/src/util/metric.py")
         mask = marigold_mask(peers, torch.tensor(case.true), low, high, crop)
         true = alignment.depth2disparity(case.true) if disparity else case.true
         aligned = alignment.align_depth_least_square(
@@ -274,13 +217,7 @@ def unidepth(
     def run(peers: Path, case: Case) -> dict[str, float]:
         import torch
 
-        stand_in(package)
-        stand_in(f"{package}.utils")
-        stand_in(f"{package}.utils.chamfer_distance", ChamferDistance=lambda: None)
-        stand_in(f"{package}.utils.constants", DEPTH_BINS=None)
-        for name in ("", ".transforms", ".transforms.v2", ".transforms.v2.functional"):
-            stand_in(f"torchvision{name}", functional=None)
-        module = load(peers, f"{repository}/{package}/utils/evaluation_depth.py")
+        module = peer_code.unidepth(peers, repository, package)
         arrays = [torch.tensor(a)[None, None] for a in (case.true, case.predicted)]
         mask = arrays[0] > 0
         if crop is not None:
@@ -307,7 +244,7 @@ def unidepth_mask(peers: Path, repository: str, package: str, mask: Any, crop: s
     for name, contents in parts.items():
         stand_in(f"{package}.{name}", **dict.fromkeys(contents, object))
     file, kind = {"garg": ("kitti", "KITTI"), "nyu": ("nyuv2", "NYUv2Depth")}[crop]
-    module = load(peers, f"{repository}/{package}/datasets/{file}.py")
+    module = load(peers / f"{repository}/{package}/datasets/{file}.py")
     return getattr(module, kind).eval_mask(types.SimpleNamespace(crop=crop), mask)
 
 
@@ -316,7 +253,7 @@ def depth_anything(peers: Path, case: Case) -> dict[str, float]:
     import torch
 
     mask = (case.true >= 0.001) & (case.true <= 80)
-    module = load(peers, "Depth-Anything-V2/metric_depth/util/metric.py")
+    module = load(peers / "Depth-Anything-V2/metric_depth/util/metric.py")
     found = module.eval_depth(torch.tensor(case.predicted[mask]), torch.tensor(case.true[mask]))
     renamed = {"d1": "delta1", "d2": "delta2", "d3": "delta3", "silog": "si_log_half"}
     return {renamed.get(name, name): value for name, value in found.items()}
@@ -360,7 +297,7 @@ def video_depth_anything(peers: Path, case: Case) -> dict[str, float]:
     for name in ("cv2", "tqdm", "matplotlib", "matplotlib.pyplot"):
         stand_in(name, tqdm=0, pyplot=0)
     folder = "Video-Depth-Anything/benchmark/eval"
-    sys.modules["metric"] = load(peers, f"{folder}/metric.py")
+    sys.modules["metric"] = load(peers / f"{folder}/metric.py")
     options = types.SimpleNamespace(
         a=0, b=None, c=0, d=None, hard_crop=False, mask=False, max_depth_eval=10.0,
         max_eval_len=90,
@@ -374,11 +311,11 @@ def video_depth_anything(peers: Path, case: Case) -> dict[str, float]:
             for index, one in enumerate(maps):
                 paths[kind].append(f"{place}/{kind}{index}.npy")
                 np.save(paths[kind][-1], one)
-        video = load(peers, f"{folder}/eval.py")
+        video = load(peers / f"{folder}/eval.py")
         video.device = "cpu"
         given = paths["predicted"], paths["true"], [1.0] * frames
         found = video.eval_depthcrafter(*given, options)
-        tae = load(peers, f"{folder}/eval_tae.py").eval_TAE(
+        tae = load(peers / f"{folder}/eval_tae.py").eval_TAE(
             *given, [], [camera] * frames, poses(frames), options
         )
     names = zip(("abs_rel", "rmse", "delta1"), found, strict=True)
@@ -387,7 +324,7 @@ def video_depth_anything(peers: Path, case: Case) -> dict[str, float]:
 
 def mapanything(peers: Path, case: Case) -> dict[str, float]:
     """MapAnything's metrics after its normalisation, for one view with the true rays."""
-    module = load(peers, "map-anything/mapanything/utils/metrics.py")
+    module = load(peers / "map-anything/mapanything/utils/metrics.py")
     rows, columns = np.mgrid[: case.true.shape[0], : case.true.shape[1]] + 0.5
     rays = np.stack([(columns - 32) / 60, (rows - 24) / 60, np.ones_like(rows)], axis=-1)
     depths = [
@@ -546,12 +483,6 @@ def cases(row: Row, seeds: int, frame: Path | None, unit: float) -> Iterator[Cas
         if row.ambiguity is DISPARITY:
             case = Case(case.name, 1 / case.predicted, case.true)
         yield case
-
-
-def commit(folder: Path) -> str:
-    """The commit of a checkout, as its file COMMIT says."""
-    said = folder / "COMMIT"
-    return said.read_text().strip()[:7] if said.is_file() else "unknown"
 
 
 def main() -> None:

@@ -14,23 +14,21 @@ a fit, `loss` is how much its loss differs, relatively: neighbouring fits may co
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import sys
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import peer_code
 from g2vlm_bench.geometry import point_alignment as fits
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import TaskDefinition, load_profile
+from peer_code import commit, load, stand_in
 
 Values = dict[str, float]
 SIZE = (24, 32)
@@ -104,56 +102,13 @@ def ours(profile: str, name: str | None, metrics: list[str], case: Case) -> Valu
 # --------------------------------------------------------------------------------------- peers
 
 
-def load(peers: Path, path: str) -> Any:
-    """Import one file of a peer, without the package around it."""
-    name = "peer_" + path.replace("/", "_").replace("-", "_").removesuffix(".py")
-    if name in sys.modules:
-        return sys.modules[name]
-    if not (peers / path).is_file():
-        raise FileNotFoundError(f"no {path}")
-    spec = importlib.util.spec_from_file_location(name, peers / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def stand_in(name: str, **contents: Any) -> None:
-    """Stand in for a module that a peer's file imports and the functions run here do not use."""
-    module = types.ModuleType(name)
-    module.__dict__.update(contents)
-    module.__path__ = []
-    module.__spec__ = ModuleSpec(name, None)
-    sys.modules.setdefault(name, module)
-
-
-def mean_of_each(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Stand in for MoGe's `key_average`, whose module imports more than is needed here."""
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-
-
-def import_moge(peers: Path, module: str) -> Any:
-    """Import a module of MoGe, with the utils3d that it pins."""
-    if not (peers / "MoGe").is_dir():
-        raise FileNotFoundError("no MoGe")
-    sys.path[:0] = [str(peers / "MoGe"), str(peers / "utils3d")]
-    stand_in("moge.utils.tools", key_average=mean_of_each, timeit=None)
-    return importlib.import_module(module)
-
-
 def moge(key: str, found_in: str = "", prefix: str = "point") -> Callable[..., Values]:
     """MoGe's `compute_metrics` of points."""
 
     def run(peers: Path, case: Case, dtype: Any) -> Values:
         import torch
 
-        metrics = import_moge(peers, "moge.test.metrics")
+        metrics = peer_code.moge(peers, "moge.test.metrics")
         mask = case.mask
         truth = {
             "depth": torch.tensor(case.depth.astype(dtype)),
@@ -184,16 +139,7 @@ def eval_3d(repository: str, package: str) -> Callable[[Path, Case, Any], Values
     def run(peers: Path, case: Case, dtype: Any) -> Values:
         import torch
 
-        def no_neighbours(one: Any, other: Any, **_: Any) -> tuple[Any, ...]:
-            return torch.zeros(one.shape[:2]), torch.zeros(other.shape[:2]), None, None
-
-        stand_in(package)
-        stand_in(f"{package}.utils")
-        stand_in(f"{package}.utils.chamfer_distance", ChamferDistance=lambda: no_neighbours)
-        stand_in(f"{package}.utils.constants", DEPTH_BINS=None)
-        for name in ("", ".transforms", ".transforms.v2", ".transforms.v2.functional"):
-            stand_in(f"torchvision{name}", functional=None)
-        module = load(peers, f"{repository}/{package}/utils/evaluation_depth.py")
+        module = peer_code.unidepth(peers, repository, package)
         maps = [
             torch.tensor(np.where(case.mask[..., None], a, 1).astype(dtype)).permute(2, 0, 1)[None]
             for a in (case.true, case.predicted)
@@ -211,8 +157,8 @@ def mapanything(peers: Path, case: Case, dtype: Any) -> Values:
 
     sys.path.insert(0, str(peers / "map-anything"))
     stand_in("einops")
-    geometry = load(peers, "map-anything/mapanything/utils/geometry.py")
-    module = load(peers, "map-anything/mapanything/utils/metrics.py")
+    geometry = load(peers / "map-anything/mapanything/utils/geometry.py")
+    module = load(peers / "map-anything/mapanything/utils/metrics.py")
     mask = case.mask
     normed = []
     for points in (case.true, case.predicted):
@@ -254,7 +200,7 @@ def moge_fit(peers: Path, name: str, case: Case, dtype: Any) -> tuple[float, np.
 
     mask = case.mask
     points, truth = (torch.tensor(a[mask].astype(dtype)) for a in (case.predicted, case.true))
-    solver = getattr(import_moge(peers, "moge.utils.alignment"), FITS[name])
+    solver = getattr(peer_code.moge(peers, "moge.utils.alignment"), FITS[name])
     found = solver(points, truth, 1 / truth.norm(dim=-1))
     if isinstance(found, tuple):
         return float(found[0]), found[1].numpy().astype(np.float64)
@@ -312,12 +258,6 @@ def cases(seeds: int, frame: Path | None, unit: float) -> Iterator[Case]:
         yield real_case(frame, unit)
     for seed in range(seeds):
         yield random_case(seed, ties=seed % 3 == 2)
-
-
-def commit(folder: Path) -> str:
-    """The commit of a checkout, as its file COMMIT says."""
-    said = folder / "COMMIT"
-    return said.read_text().strip()[:7] if said.is_file() else "unknown"
 
 
 def profile_rows(arguments: argparse.Namespace) -> None:

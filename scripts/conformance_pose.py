@@ -29,6 +29,7 @@ from scipy.spatial.transform import Rotation
 from g2vlm_bench.geometry import trajectory
 from g2vlm_bench.metrics import poses as metrics
 from g2vlm_bench.trajectory_files import load_trajectory
+from peer_code import commit, load, stand_in
 
 Array = NDArray[np.float64]
 
@@ -89,26 +90,6 @@ def ours_distance(
 
 
 # ------------------------------------------------------------------------------------ the peers
-
-
-def load(path: Path, name: str) -> Any:
-    """Import one file of a peer under a name."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def stub(*names: str) -> None:
-    """Stand in for modules that a peer imports and does not use in what is run here."""
-    for name in names:
-        if name not in sys.modules and importlib.util.find_spec(name) is None:
-            module = types.ModuleType(name)
-            module.__dict__.update(Dict=_Attributes, einsum=None)
-            sys.modules[name] = module
 
 
 class _Attributes(dict[str, Any]):
@@ -204,7 +185,9 @@ def da3(folder: Path) -> Iterator[tuple[str, str, float]]:
     """Depth Anything 3's compute_pose."""
     import torch
 
-    stub("addict", "open3d", "einops")
+    for name in ("addict", "open3d", "einops"):
+        if importlib.util.find_spec(name) is None:
+            stand_in(name, Dict=_Attributes, einsum=None)
     source = folder / "src/depth_anything_3"
     for name in ("depth_anything_3", "depth_anything_3.utils"):
         sys.modules[name] = types.ModuleType(name)
@@ -392,11 +375,9 @@ def main() -> None:
         if not folder.is_dir():
             print(f"| - | {name}: not there | - | - |")
             continue
-        commit = (
-            f"{name}@{(folder / 'COMMIT').read_text()[:7]}" if name != "venv" else _evo_version()
-        )
+        at = _evo_version() if name == "venv" else f"{name}@{commit(folder)}"
         for profile, cases, difference in run(folder):
-            print(f"| {profile} | {commit} | {cases} | {difference:.1e} |", flush=True)
+            print(f"| {profile} | {at} | {cases} | {difference:.1e} |", flush=True)
 
 
 def _evo_version() -> str:

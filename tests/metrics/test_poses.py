@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import zipfile
 from collections.abc import Callable
@@ -25,11 +25,9 @@ PEERS = {"direction": "sign_free", "zero_baseline": "as_computed"}
 @pytest.fixture(scope="session")
 def noisy_cameras() -> Callable:
     """The random cameras of the conformance script: `(predicted, true)` of a seed."""
-    path = PROJECT / "scripts/conformance_pose.py"
-    spec = importlib.util.spec_from_file_location("conformance_pose", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.noisy_cameras
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PROJECT / "scripts")
+        return importlib.import_module("conformance_pose").noisy_cameras
 
 
 def errors(rotation, translation) -> PairErrors:
