@@ -16,7 +16,7 @@ import numpy as np
 from g2vlm_bench.adapter import Adapter
 from g2vlm_bench.checkpoints import find_device
 from g2vlm_bench.geometry.cameras import unproject
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
+from g2vlm_bench.sample import IMAGE_MARK, Ambiguity, Inputs, Prediction, Want
 
 if TYPE_CHECKING:
     from g2vlm_bench.reference.inference import Pictures, Seen
@@ -232,7 +232,7 @@ def _question(inputs: Inputs, points_out: bool) -> Question:
     text, options = inputs.question, inputs.choices
     if text is None:
         text, options = read_prompt(inputs.prompt or "", options)
-    options = options or inputs.continuations
+    text, options = text.replace(IMAGE_MARK, " "), options or inputs.continuations
     if points_out:
         return Question(text, "phrase")
     kind: str = inputs.answer_type or ("choice" if options else "text")
