@@ -60,7 +60,7 @@ _DENIED_CLAUSE = re.compile(
 )
 # What speaks of the pictures from here on gives reasons, up to a sentence that concludes.
 _EXPLAINS = re.compile(
-    r"(?<=[.!\n])\s+(?=This (?:is (?:evident|clear|because|shown|indicated)"
+    r"(?<=[.!\n])\s{1,9}(?=This (?:is (?:evident|clear|because|shown|indicated)"
     r"|can be (?:seen|determined|observed|inferred))"
     r"|(?:In|From) the (?:first|second|left|right) (?:image|frame|view|picture))"
 )

@@ -13,6 +13,7 @@ from g2vlm_bench.aggregate import aggregate
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.sample import Inputs, Prediction, Target
 from g2vlm_bench.store import SampleLine
+from g2vlm_bench.task import NoTruthError
 
 METRICS = ["accuracy", "chance_corrected_accuracy", "mean_relative_accuracy", "unparsed"]
 LIKELIHOOD = {"scoring": "loglikelihood"}
@@ -416,3 +417,169 @@ def test_a_number_in_another_unit_is_converted_and_one_of_another_kind_is_not_re
     line = score(family, target, said(answer))
     assert line.values["accuracy@strict+tol0"] == right
     assert line.values["unparsed@strict+tol0"] == ("seconds" in answer)
+
+
+# --------------------------------------------------------- published scorers, means, groups, places
+
+REGION = np.zeros((40, 80), bool)
+REGION[10:20, 20:60] = True
+POINTS = Target(answer="", answer_type="points", region=REGION, image_size=(40, 80))
+BOX = Target(answer="", answer_type="box", box=np.array([8.0, 4, 40, 24]), image_size=(40, 80))
+MOVES = Target(answer="move_right:0.3,rotate_left:12", answer_type="camera_change")
+
+
+def lines(family, asked: list[tuple[Target, str, dict, dict]]) -> list[SampleLine]:
+    """Lines as the score stage writes them: target, answer, tags, groups."""
+    found = []
+    for number, (target, text, tags, groups) in enumerate(asked):
+        score = family.score(target, said(text), None)
+        found.append(
+            SampleLine(
+                id=str(number), cluster=str(number), status="scored", tags=tags, groups=groups,
+                values={name: value for name, value in score.values.items() if value == value},
+                weights=dict(family.weights(target)), worst=dict(family.worst(target)),
+                details=dict(score.details),
+            )
+        )  # fmt: skip
+    return found
+
+
+def value(family, metric: str, asked) -> float:
+    return aggregate(family.specs, lines(family, asked)).columns[metric].result(0).value
+
+
+@pytest.mark.parametrize(
+    ("target", "right", "half", "wrong"),
+    [
+        (POINTS, "(0.5, 0.4)", "[(0.5, 0.4), (0.9, 0.9)]", "(0.9, 0.9)"),
+        (BOX, "[0.1, 0.1, 0.5, 0.6]", None, "[0.5, 0.5, 0.9, 0.9]"),
+        (MOVES, "move_right:0.3, rotate_left:12", "move_right:0.3", "move_right:-3"),
+    ],
+)
+def test_places_and_moves_are_counted(load_family, target, right, half, wrong) -> None:
+    family = load_family("spatial_qa", ["accuracy", "chance_corrected_accuracy"], {})
+    for text, expected in ((right, 1.0), (half, 0.5), (wrong, 0.0)):
+        if text is not None:
+            assert family.score(target, said(text), None).values["accuracy@strict"] == expected
+    truth = family.score(target, family.truth(target), None)
+    assert truth.values["accuracy@strict"] == 1
+    assert truth.values["chance_corrected_accuracy@strict"] == 1
+
+
+def test_a_guessed_point_is_right_by_the_regions_share_of_the_image(load_family) -> None:
+    family = load_family("spatial_qa", ["accuracy", "chance_corrected_accuracy"], {})
+    guess = 400 / 3200
+    wrong = family.score(POINTS, said("(0.9, 0.9)"), None).values
+    assert wrong["chance_corrected_accuracy@strict"] == pytest.approx(-guess / (1 - guess))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        replace(POINTS, region=None),
+        replace(POINTS, region=np.ones((40, 80), bool)),
+        replace(POINTS, region=np.zeros((40, 80), bool)),
+        replace(BOX, box=None),
+        replace(MOVES, answer="nowhere"),
+    ],
+)
+def test_a_place_that_no_answer_can_meet_or_miss_is_no_truth(load_family, broken) -> None:
+    family = load_family("spatial_qa", ["accuracy"], {})
+    with pytest.raises(NoTruthError):
+        family.score(broken, said("(0.5, 0.5)"), None)
+
+
+@pytest.mark.parametrize("scale", ["thousand", "pixel"])
+def test_a_point_on_another_scale_than_asked_is_unparsed(load_family, scale) -> None:
+    family = load_family("spatial_qa", ["accuracy", "unparsed"], {}, {"point_scale": scale})
+    found = family.score(POINTS, said({"thousand": "(500, 400)", "pixel": "(40, 16)"}[scale]), None)
+    assert found.values[f"accuracy@strict+{scale}"] == 1
+    assert found.values["accuracy@strict"] == 0
+    assert found.values["unparsed@strict"] == 1
+
+
+def test_a_published_scorer_stands_beside_the_strict_one(load_family) -> None:
+    rules = {"rules": {"choice": "spar_exact_match"}}
+    family = load_family("spatial_qa", ["accuracy", "unparsed"], {}, rules)
+    found = family.score(CHOICE, said(""), None)
+    assert found.values["accuracy@strict"] == 0
+    assert found.values["accuracy@choice_spar_exact_match"] == 1
+    assert found.values["unparsed@choice_spar_exact_match"] == 1  # right, and nothing was read
+    # It has no rule for numbers, and leaves them out.
+    asked = [(CHOICE, "A", {}, {}), (NUMBER, "2", {}, {})]
+    gathered = aggregate(family.specs, lines(family, asked)).columns
+    assert gathered["accuracy@choice_spar_exact_match"].result(0).n_scored == 1
+    assert gathered["accuracy@strict"].result(0).n_scored == 2
+
+
+def test_an_answer_that_leaves_the_published_mean_stands_in_ours_and_beside_it(load_family) -> None:
+    family = load_family("spatial_qa", ["accuracy"], {}, {"rules": {"choice": "ost_judgement"}})
+    asked = [(CHOICE, "left", {}, {}), (CHOICE, "", {}, {})]
+    found = aggregate(family.specs, lines(family, asked)).columns["accuracy@choice_ost_judgement"]
+    assert found.result(0).value == 0.5
+    assert found.result(0).value_scored == 1.0
+
+
+MEANS = {
+    "means": {
+        "overall": {"by": "kind", "of": ["a", ["b", "c"]]},
+        "percent": {"by": "kind", "scale": 100},
+        "a_alone": {"by": "kind", "of": ["a"]},
+    }
+}
+
+
+def test_means_are_metrics_of_their_own_names(load_family) -> None:
+    metrics = ["accuracy", "means"]
+    family = load_family("spatial_qa", metrics, {}, LIKELIHOOD, options=MEANS)
+    assert [spec.name for spec in family.specs][:4] == [
+        "accuracy@strict", "overall@strict", "percent@strict", "a_alone@strict",
+    ]  # fmt: skip
+    asked = [
+        (CHOICE, text, {"kind": kind}, {}) for text, kind in zip("AABABB", "aaabbc", strict=True)
+    ]
+    # a: 2 of 3, b: 1 of 2, c: 0 of 1.
+    strict = load_family("spatial_qa", metrics, {}, options=MEANS)
+    assert value(strict, "accuracy@strict", asked) == pytest.approx(3 / 6)
+    assert value(strict, "overall@strict", asked) == pytest.approx((2 / 3 + (1 / 2 + 0) / 2) / 2)
+    assert value(strict, "percent@strict", asked) == pytest.approx(100 * (2 / 3 + 1 / 2) / 3)
+    assert value(strict, "a_alone@strict", asked) == pytest.approx(2 / 3)
+
+
+def test_a_protocols_mean_takes_the_place_of_the_tasks(load_family) -> None:
+    own = {"rules": {"choice": "first_token"}, "means": {"overall": {}}}
+    family = load_family("spatial_qa", ["means"], {}, own, options=MEANS)
+    asked = [
+        (CHOICE, text, {"kind": kind}, {}) for text, kind in zip("AAABB", "aaabc", strict=True)
+    ]
+    assert value(family, "overall@strict", asked) == pytest.approx(0.5)
+    assert value(family, "overall@choice_first_token", asked) == pytest.approx(3 / 5)
+
+
+def test_a_mean_may_not_take_a_metrics_name(load_family) -> None:
+    with pytest.raises(BenchError, match="expected names that no metric has, got 'unparsed'"):
+        load_family("spatial_qa", ["means"], {}, options={"means": {"unparsed": {}}})
+
+
+def test_circular_and_flip_groups_are_right_when_all_of_them_are(load_family) -> None:
+    metrics = ["accuracy", "circular_accuracy", "flip_accuracy", "flip_circular_accuracy"]
+    family = load_family("spatial_qa", metrics, {})
+    asked = []
+    for qid, text in (("q", "A"), ("q-1", "A"), ("q-flip", "A"), ("q-flip-1", "B")):
+        groups = {
+            "circular": "q-flip" if "flip" in qid else "q",
+            "flip": qid.replace("-flip", ""),
+            "flip_circular": "q",
+        }
+        asked.append((CHOICE, text, {}, groups))
+    assert value(family, "accuracy@strict", asked) == 0.75
+    assert value(family, "circular_accuracy@strict", asked) == 0.5  # q, not q-flip
+    assert value(family, "flip_accuracy@strict", asked) == 0.5  # q and q-flip, not the -1
+    assert value(family, "flip_circular_accuracy@strict", asked) == 0.0
+
+
+def test_the_texts_to_weigh_of_a_choice_are_its_letters(load_family) -> None:
+    family = load_family("spatial_qa", ["accuracy"], LIKELIHOOD)
+    asked = Inputs(id="q", question="Where?", choices=("left", "right"), answer_type="choice")
+    assert family.prepare(asked).continuations == ("A", "B")
+    assert family.prepare(replace(asked, answer_type="text")).continuations == ()
