@@ -112,8 +112,9 @@ def box_overlap(predicted: Sequence[float] | None, target: Sequence[float]) -> f
     """Return the intersection over union of two boxes (left, top, right, bottom); 0 for None.
 
     Raises:
-        ValueError: for a target without an area.
+        ValueError: for a target without an area, or a number that is not finite.
     """
+    _check_finite(*target, *(predicted or ()))
     if not (len(target) == 4 and target[0] < target[2] and target[1] < target[3]):
         raise ValueError(f"box: expected left < right and top < bottom, got {tuple(target)}")
     if predicted is None:

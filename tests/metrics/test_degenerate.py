@@ -132,6 +132,17 @@ CASES = (
             ("exact_choice", answers.exact_choice, -1, -1),
             *(("mean_relative_accuracy", answers.mean_relative_accuracy, p, g) for p, g in NUMBERS),
             *(("within_tolerance", tolerance, p, g) for p, g in NUMBERS),
+            *(
+                ("box_overlap", answers.box_overlap, p, g)
+                for p, g in (
+                    (None, (0, 0, 1, 1)),
+                    ((0, 0, 0, 0), (0, 0, 1, 1)),
+                    ((NAN, 0, 1, 1), (0, 0, 1, 1)),
+                    ((0, 0, INF, 1), (0, 0, 1, 1)),
+                    ((0, 0, 1, 1), (0, 0, 0, 0)),
+                    ((0, 0, 1, 1), (0, 0, NAN, 1)),
+                )
+            ),
             ("text_match", answers.text_match, None, ["yes"]),
             ("text_match", answers.text_match, "", ["yes"]),
             ("text_match", answers.text_match, "", [""]),
