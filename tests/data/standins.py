@@ -473,7 +473,7 @@ def three_dsr(root: Path) -> None:
             "image": encoded(n),
         }
     )
-    write_tsv(root / "3DSRBench.tsv", rows)
+    write_tsv(root / "3dsrbench_v1_vlmevalkit_circular.tsv", rows)
 
 
 def spatialviz(root: Path) -> None:
