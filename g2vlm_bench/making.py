@@ -17,6 +17,7 @@ from g2vlm_bench.data.export import (
     Configuration,
     Manifest,
     Part,
+    configuration_of,
     damaged,
     export,
     read_manifest,
@@ -186,15 +187,6 @@ def _sources(entry: Entry, plugins: Plugins, tasks: Sequence[str]) -> list[_Sour
             folder = configuration_of(names[0])
             sources.append(_Source(wanted, folder, reader, entry.made_by, options, pins))
     return sources
-
-
-def configuration_of(task: str) -> str:
-    """Name the configuration that holds a task's data.
-
-    >>> configuration_of("depth/world_rooms")
-    'depth-world_rooms'
-    """
-    return task.replace("/", "-")
 
 
 def _tasks_of(entry: Entry, plugins: Plugins) -> dict[str, dict[str, Any]]:

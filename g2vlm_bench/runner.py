@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAdapter
+from g2vlm_bench.data.export import configuration_of, export_of
 from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
 from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb, scorer_hash
 from g2vlm_bench.errors import BenchError, NotComparableError
@@ -113,6 +114,10 @@ class Task:
         where = f"task {definition.name}"
         pinned, options = split_pins(definition.data)
         pins = convert(pinned, DataPins, f"{where}, key 'data'")
+        if export := export_of(definition.name, pins.format, options, data_root):
+            # The same data, read and not made: their hash says so, and that it is held to the pins.
+            pins = msgspec.structs.replace(pins, format="world_export", root=export.name)
+            options = {"configuration": configuration_of(definition.name)}
         reader = plugins.reader(pins.format)
         offered: dict[str, Any] = {"revision": pins.revision}
         if reader.from_hub and data_root == HUB:
@@ -120,10 +125,14 @@ class Task:
         elif pins.root:
             offered["root"] = _data_folder(where, pins.root, data_root, options.get("hub", ""))
         arguments = check_arguments(reader, options, f"{where}, key 'data'", offered)
+        opened = reader(**arguments)
+        if export and pins.train_split not in opened.splits:
+            # Of an export of the scored split alone, only what is fitted misses something.
+            pins = msgspec.structs.replace(pins, train_split="")
         return cls(
             definition=definition,
             family=family,
-            dataset=open_dataset(pins, reader(**arguments), where),
+            dataset=open_dataset(pins, opened, where),
             family_hash=file_hash(plugins.path("family", definition.family)),
             reader_hash=file_hash(plugins.path("reader", pins.format)),
         )

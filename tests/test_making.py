@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 import yaml
 
 from g2vlm_bench import api, cli
+from g2vlm_bench.comparable import check_comparable
 from g2vlm_bench.data.catalogue import find_entry
+from g2vlm_bench.data.export import configuration_of
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.making import configuration_of, make, verify_made
+from g2vlm_bench.making import make, verify_made
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.runner import Task
 
 QUESTIONS = {
     "family": "spatial_qa",
@@ -106,17 +110,67 @@ def test_same_bytes_however_it_is_written(root: Path, plugins: Plugins, tmp_path
 def test_it_scores_as_what_is_generated(
     model: str, task: str, root: Path, plugins: Plugins, tmp_path: Path
 ) -> None:
-    runs = [
-        api.evaluate(model, name, out=tmp_path, data_root=root.parent, plugins=plugins).runs[0]
-        for name in (task, f"{task}_read")
-    ]
-    made, read = (
-        [(line.id, line.cluster, line.status, line.tags, line.values) for line in run.samples()]
-        for run in runs
+    """Also where the task says nothing of the export: it reads what it would make otherwise."""
+    ways = {task: None, f"{task}_read": root.parent, f"{task} again": root.parent}
+    made, *read = (
+        api.evaluate(model, name.split()[0], out=tmp_path, data_root=place, plugins=plugins).runs[0]
+        for name, place in ways.items()
     )
-    assert made
-    assert made == read
-    assert runs[0].record.results == runs[1].record.results
+    lines = [
+        (line.id, line.cluster, line.status, line.tags, line.values) for line in made.samples()
+    ]
+    assert lines
+    for run in read:
+        assert lines == [
+            (line.id, line.cluster, line.status, line.tags, line.values) for line in run.samples()
+        ]
+        assert run.record.results == made.record.results
+        assert run.record.data.content_hash == made.record.data.content_hash
+        assert run.record.data.source == "world_export:world"
+    # A run of the task itself is another run, and may stand beside the generated one.
+    assert made.record.data.source == "world"
+    assert read[1].path != made.path
+    check_comparable((made.path, made.record), (read[1].path, read[1].record))
+
+
+def test_an_export_of_the_scored_split_alone(
+    root: Path, plugins: Plugins, tasks: Path, tmp_path: Path
+) -> None:
+    """Enough for all but what is fitted."""
+    list(make(find_entry("world"), tmp_path / "world", plugins, ("test",), NAMES))
+    task = Task.load(plugins, plugins.task("depth/small"), tmp_path)
+    assert task.dataset.fingerprint.source == "world_export:world"
+    assert not task.dataset.training
+
+
+def test_an_export_of_other_options_is_refused(plugins: Plugins, tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks", "depth/small", DEPTH, {"format": "world", **SEEN, "n": 2})
+    others = Plugins((tmp_path / "tasks",), ())
+    list(make(find_entry("world"), tmp_path / "world", others, ("test",), ("depth/small",)))
+    with pytest.raises(BenchError, match=r"data of depth/small: expected made with .*'n': 3"):
+        Task.load(plugins, plugins.task("depth/small"), tmp_path)
+
+
+def test_a_task_that_was_not_exported_is_generated(root: Path, tmp_path: Path) -> None:
+    write_task(tmp_path, "depth/other", DEPTH, {"format": "world", **SEEN})
+    others = Plugins((tmp_path,), ())
+    task = Task.load(others, others.task("depth/other"), root.parent)
+    assert task.dataset.fingerprint.source == "world"
+
+
+@pytest.mark.parametrize("name", ["export.json", "depth-alike/test.parquet"])
+def test_a_changed_export_is_not_scored(
+    name: str, root: Path, plugins: Plugins, tmp_path: Path
+) -> None:
+    shutil.copytree(root, tmp_path / "world")
+    changed = tmp_path / "world" / name
+    before = changed.read_bytes()
+    # Another blank behind the list, or another bit in the midst of the pixels.
+    middle = len(before) // 2
+    flipped = before[:middle] + bytes([before[middle] ^ 1]) + before[middle + 1 :]
+    changed.write_bytes(before + b" " if name == "export.json" else flipped)
+    with pytest.raises(BenchError, match="expected a file as it was written, got a changed file"):
+        Task.load(plugins, plugins.task("depth/small"), tmp_path)
 
 
 def test_verify_finds_nothing_wrong(root: Path, plugins: Plugins) -> None:

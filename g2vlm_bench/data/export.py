@@ -91,6 +91,47 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.configurations[name]
 
 
+def configuration_of(task: str) -> str:
+    """Name the configuration that holds a task's data.
+
+    >>> configuration_of("depth/world_rooms")
+    'depth-world_rooms'
+    """
+    return task.replace("/", "-")
+
+
+def export_of(
+    task: str, made_by: str, options: Mapping[str, Any], data_root: Path | None
+) -> Path | None:
+    """Find an export of a task's data below a data root, `DATA_ROOT/FORMAT`.
+
+    Args:
+        task: The task's name.
+        made_by: The format that it names: the reader that makes its data.
+        options: The reader's options.
+        data_root: Where data lie; none where nobody said.
+
+    Returns:
+        The export's folder; none where the task's data are not in one.
+
+    Raises:
+        BenchError: There are data of that task, but made with other options, or the export is
+            damaged.
+    """
+    root = data_root / made_by if data_root else None
+    if root is None or not (root / MANIFEST).is_file():
+        return None
+    found = read_manifest(root).configurations.get(configuration_of(task))
+    if found is None or found.format != made_by:
+        return None
+    if found.options != dict(options):
+        raise BenchError(
+            f"{root}, data of {task}", expected=f"made with {dict(options)}", got=found.options,
+            fix=_AGAIN,
+        )  # fmt: skip
+    return root
+
+
 def export(
     reader: Reader, split: str, folder: Path, advance: Callable[[int], None] = lambda steps: None
 ) -> Path:
@@ -203,8 +244,8 @@ def files_of(manifest: Manifest) -> list[str]:
     return sorted({MANIFEST, CARD, *parts})
 
 
-def checked_hash(root: Path, name: str) -> str:
-    """Hash a file of an export, `sha256:<hex>`, and hold it to the hash written beside it.
+def check_file(root: Path, name: str) -> None:
+    """Hold a file of an export to the hash written beside it.
 
     Raises:
         BenchError: The file is missing or changed, or its hash is not known.
@@ -212,7 +253,6 @@ def checked_hash(root: Path, name: str) -> str:
     wrong = _wrong(root, name, _known(root))
     if wrong:
         raise BenchError(root / name, expected="a file as it was written", got=wrong, fix=_AGAIN)
-    return f"sha256:{_sha256(root / name)}"
 
 
 def damaged(root: Path, manifest: Manifest) -> dict[str, str]:
