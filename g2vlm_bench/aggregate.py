@@ -67,7 +67,7 @@ class Column:
         self.worst.append(worst)
         self.weights.append(weight)
         self.clusters.append(line.cluster)
-        self.strata.append(stratum)
+        self.strata.append("" if self.spec.pooled else stratum)
         self.failed.append(failed)
 
     def _place(self, line: SampleLine) -> int:
@@ -92,14 +92,16 @@ class Column:
     def _bootstrap(self, values: Sequence[float], seed: int) -> Bootstrap | None:
         if sum(self.weights) <= 0:
             return None
-        if self.spec.by is not None:
+        if self.spec.by is not None and not self.spec.pooled:
             return stratified_bootstrap(
                 values, self.weights, self.clusters, self.strata, self._shares(), seed
             )
         return cluster_bootstrap(values, self.weights, self.clusters, seed, self.spec.statistic)
 
     def _shares(self) -> dict[str, float]:
-        return dict(self.spec.shares) or dict.fromkeys(self.strata, 1.0)
+        if self.spec.pooled or not self.spec.shares:
+            return dict.fromkeys(self.strata, 1.0)
+        return dict(self.spec.shares)
 
     def result(self, seed: int) -> MetricResult:
         """Reduce to a number with its interval and counts."""

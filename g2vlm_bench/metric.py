@@ -25,6 +25,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         by: Tag whose values are averaged each alone, before their means are (a macro mean).
         shares: The share of each such mean, as (value of the tag, share); samples of other values
             are left out. Empty: all values alike. Where a run lacks a value, the others share.
+        pooled: The samples of the values in `shares` are averaged together, all alike (a micro mean
+            of some categories); the shares themselves say nothing then.
         together: Kind of group (`Sample.groups`) whose samples count as one, by the worst of them:
             a question is right when all its rotations are.
         description: One line for the table's legend, with the source of the definition.
@@ -40,6 +42,7 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     statistic: Literal["mean", "median"] = "mean"
     by: str | None = None
     shares: tuple[tuple[str, float], ...] = ()
+    pooled: bool = False
     together: str | None = None
     description: str = ""
 

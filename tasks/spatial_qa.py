@@ -242,6 +242,7 @@ class SpatialQa(Family):
                 weight=f"asked@{protocol.label}",
                 by=mean.by or None,
                 shares=mean.shares,
+                pooled=mean.pooled,
                 description=f"mean of the accuracies of each {mean.by}" if mean.by else "accuracy",
             )
 

@@ -213,6 +213,16 @@ def test_a_mean_of_means_counts_each_category_alike_or_by_its_share() -> None:
     assert reduced(by_share, *lines[:2]).value == pytest.approx(0.5)
 
 
+def test_a_pooled_mean_counts_the_questions_of_some_categories_alike() -> None:
+    lines = [
+        line(str(i), score, tags={"kind": kind})
+        for i, (kind, score) in enumerate(zip("xxxyz", [1.0, 1.0, 0.0, 0.0, 1.0], strict=True))
+    ]
+    pooled = msgspec.structs.replace(SHARE, by="kind", shares=(("x", 0.5), ("y", 0.5)), pooled=True)
+    found = reduced(pooled, *lines)
+    assert (found.value, found.value_scored, found.n_scored) == (0.5, 0.5, 4)
+
+
 def test_samples_of_a_group_count_as_one_that_is_right_when_all_are() -> None:
     together = msgspec.structs.replace(SHARE, together="circular")
     lines = [

@@ -50,11 +50,13 @@ class Mean(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         by: The tag whose values have a mean each; empty for one mean over all questions.
         of: Its values, of whose means the mean is taken; a list among them is one member, the mean
             of its own. All values alike where it is empty.
+        pooled: All questions of these values alike, instead of a mean of means.
         scale: What 1 is reported as: 100 for a percentage.
     """
 
     by: str = ""
     of: list[Any] = msgspec.field(default_factory=list)
+    pooled: bool = False
     scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
     def __post_init__(self) -> None:
@@ -62,6 +64,8 @@ class Mean(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         names = [name for name, _ in self.shares]
         if self.of and not self.by:
             raise ValueError("expected 'by', the tag that 'of' lists values of, got none")
+        if self.pooled and not self.of:
+            raise ValueError("expected 'of', the values whose questions are pooled, got none")
         if len(set(names)) < len(names):
             raise ValueError(f"expected each value once in 'of', got {names}")
 

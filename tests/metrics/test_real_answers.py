@@ -74,6 +74,19 @@ def test_of_the_full_answers_too_where_no_judge_was_asked(realdata, model, part)
         assert scores(BLINK, rows) == strict
 
 
+@pytest.mark.parametrize(("model", "part"), CASES)
+def test_the_other_half_which_no_rule_was_made_on_reads_as_the_judge_did(
+    realdata, model, part
+) -> None:
+    """The `test` answers have no gold, but the letter that the authors, or GPT-3.5, extracted."""
+    path = realdata / "spatial_qa" / f"blink_outputs_{model}" / f"{part}.json"
+    options = OPTIONS[part]
+    target = Target(answer=options[0], choices=options, answer_type="choice")
+    for row in json.loads(path.read_text())["test"]:
+        counted = STRICT.count(target, Prediction(answer=row["full_prediction"]))
+        assert counted.read == options["AB".index(row["prediction"][1])]
+
+
 def _unread(row: tuple[Target, str, str]) -> bool:
     return BLINK.count(row[0], Prediction(answer=row[1])).status == "unparsed"
 
