@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.lm_eval_bridge import TASKS
 from g2vlm_bench.lm_eval_bridge.finding import find_yaml, require_lm_eval
-
-TASKS = Path(__file__).with_name("tasks")
 
 
 def main() -> None:
