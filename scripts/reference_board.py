@@ -2,7 +2,7 @@ r"""The reference model beside every floor, and which of its targets are met.
 
 python scripts/reference_board.py
 python scripts/reference_board.py --weights runs/train-nano --out runs/reference-mine \
-    --limit 16 --only depth,chamfer,camera_pose,spatial_qa/world_rooms
+    --limit 16 --only depth,chamfer,camera_pose,spatial_qa/world_support
 
 Runs the suite `reference` (an interrupted one goes on), writes the report, and prints two tables:
 every row with its 95 % interval, and the targets. A limited run is quick and proves nothing; the
@@ -199,7 +199,7 @@ def _agrees(rows: Rows) -> Verdict:
     own = rows.result(task, "agreement@order")
     shuffled = rows.result(task, "agreement_if_independent@order")
     met = None
-    if own is not None and shuffled is not None and own.value and shuffled.high is not None:
+    if own and own.value is not None and shuffled and shuffled.high is not None:
         met = own.value > shuffled.high
     figure = f"{shown(own)}, shuffled pairing {shown(shuffled)}"
     return Verdict(f"{task} agreement@order above a shuffled pairing's interval", figure, met)
