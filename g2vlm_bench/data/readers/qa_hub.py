@@ -10,8 +10,9 @@ from typing import ClassVar
 from g2vlm_bench.data.hub import fetch_copy, revision_of, split_files
 from g2vlm_bench.data.layout import hash_content
 from g2vlm_bench.data.media import Media
-from g2vlm_bench.data.questions import QuestionRow, RowMap
+from g2vlm_bench.data.questions import QuestionRow
 from g2vlm_bench.data.reader import Reader
+from g2vlm_bench.data.row_map import RowMap
 from g2vlm_bench.data.tables import open_table
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.paths import safe_join
@@ -37,7 +38,7 @@ class QaHub(Reader):
 
     Args:
         root: The folder; no path of a row leads out of it. None to ask the Hub.
-        asks: Where the parts of a question stand in a row (`g2vlm_bench/data/questions.py`).
+        asks: Where the parts of a question stand in a row (`g2vlm_bench/data/row_map.py`).
         files: Patterns of the files of rows; where there are none, `datasets` finds them.
         hub: The dataset's id on the Hub.
         config: Its configuration.
