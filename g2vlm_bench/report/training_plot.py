@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from itertools import accumulate, cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from g2vlm_bench.errors import BenchError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # Facts of a step that are no losses.
 _NO_LOSSES = {"step", "skipped", "minutes", "rate", "gradient"}
+_WORDED = {"language", "places", "pointing", "patches", "masks", "contrastive", "masked"}
+_PANELS = (
+    "loss, whole", "losses of geometry", "losses of words and places",
+    "depth of the validation split", "words bound to things, share right",
+    "error of a phrase's place, m", "poses, degrees", "questions answered, share right",
+)  # fmt: skip
+_ANSWERS = _PANELS[-1]
 _COLUMNS = 3
+# Of the old in the running mean of a loss, which differs from batch to batch.
+_KEPT = 0.8
 
 Curves = dict[str, list[tuple[int, float]]]
 
 
 def plot_training(log: Path, out: Path) -> None:
-    """Draw the curves of a log, one panel for the losses and one for each kind of figure.
+    """Draw the curves of a log: losses as running means, then what was measured, by its unit.
 
     Args:
         log: JSON lines that the training wrote.
@@ -30,26 +42,47 @@ def plot_training(log: Path, out: Path) -> None:
     from matplotlib.figure import Figure
 
     panels = read_panels(log)
-    rows = -(-len(panels) // _COLUMNS)
-    figure = Figure(figsize=(4.4 * _COLUMNS, 3.2 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
-    for panel in axes:
-        panel.set_visible(False)
-    for panel, (title, curves) in zip(axes, panels.items(), strict=False):
-        panel.set_visible(True)
-        for name, points in curves.items():
-            panel.plot(*zip(*points, strict=True), label=name, linewidth=1)
-        panel.set_title(title, fontsize=9)
-        panel.set_xlabel("step", fontsize=8)
-        panel.tick_params(labelsize=7)
-        panel.legend(fontsize=6, ncols=2)
-        if title == "losses":
-            panel.set_yscale("symlog", linthresh=0.01)
+    # Answers have a curve a family, and the legend of these beside them.
+    small = [title for title in panels if title != _ANSWERS]
+    rows = -(-len(small) // _COLUMNS) + (_ANSWERS in panels)
+    figure = Figure(figsize=(4.6 * _COLUMNS, 3.1 * rows), layout="constrained")
+    grid = figure.add_gridspec(rows, _COLUMNS)
+    for place, title in enumerate(small):
+        axes = figure.add_subplot(grid[divmod(place, _COLUMNS)])
+        _draw(axes, title, panels[title])
+        axes.legend(fontsize=7, ncols=2 if len(panels[title]) > 4 else 1, framealpha=0.6)
+    if _ANSWERS in panels:
+        axes = figure.add_subplot(grid[rows - 1, : _COLUMNS - 1])
+        _draw(axes, _ANSWERS, panels[_ANSWERS])
+        axes.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.savefig(out, dpi=110)
+
+
+def _draw(axes: Axes, title: str, curves: Curves) -> None:
+    from matplotlib import colormaps
+
+    colors = colormaps["tab20" if len(curves) > 10 else "tab10"].colors  # type: ignore[attr-defined]
+    for (name, points), color in zip(curves.items(), cycle(colors), strict=False):
+        steps, values = zip(*points, strict=True)
+        if "loss" in title:
+            axes.plot(steps, values, color=color, linewidth=0.5, alpha=0.25)
+            values = tuple(accumulate(values, lambda old, new: _KEPT * old + (1 - _KEPT) * new))
+            axes.plot(steps, values, color=color, linewidth=1.3, label=name)
+        elif name == "answers":
+            axes.plot(steps, values, "k-o", linewidth=2, markersize=3, label="all", zorder=9)
+        else:
+            label = name.removeprefix("answers/")
+            axes.plot(steps, values, "-o", color=color, linewidth=1, markersize=2.5, label=label)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("step", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
 
 
 def read_panels(log: Path) -> dict[str, Curves]:
     """Curves of a log, `(step, value)` by name, by the panel that they are drawn in.
+
+    A loss that is 0 throughout, as that of poses is of one view, has no curve.
 
     Raises:
         BenchError: The log cannot be read, or has no step.
@@ -62,23 +95,33 @@ def read_panels(log: Path) -> dict[str, Curves]:
         raise BenchError(log, expected="the log of a training", got=str(error)) from None
     if not lines:
         raise BenchError(log, expected="the log of a training", got="no line")
-    panels: defaultdict[str, Curves] = defaultdict(dict)
+    panels: dict[str, Curves] = {title: {} for title in _PANELS}
     for line in lines:
         step = int(line["step"])
         for name, value in line.items():
             if name not in _NO_LOSSES and isinstance(value, float):
-                panels["losses"].setdefault(name, []).append((step, value))
+                panels[_loss_panel(name)].setdefault(name, []).append((step, value))
         for name, value in line.get("validation", {}).items():
             panels[_panel(name)].setdefault(name, []).append((step, value))
-    return dict(panels)
+    kept = {
+        title: {name: points for name, points in curves.items() if any(v for _, v in points)}
+        for title, curves in panels.items()
+    }
+    return {title: curves for title, curves in kept.items() if curves}
+
+
+def _loss_panel(name: str) -> str:
+    if name == "loss":
+        return _PANELS[0]
+    return _PANELS[2] if name in _WORDED else _PANELS[1]
 
 
 def _panel(name: str) -> str:
     """Figures of one unit share a panel."""
-    if name.startswith("answers") or name == "phrase_hit":
-        return "answers and places, share right"
+    if name.startswith("answers"):
+        return _ANSWERS
+    if name in ("pointed", "phrase_hit", "recall1"):
+        return _PANELS[4]
     if name.startswith("phrase"):
-        return "phrases: error of the place, m"
-    if name.endswith("_deg"):
-        return "poses, degrees"
-    return "depth and retrieval"
+        return _PANELS[5]
+    return _PANELS[6] if name.endswith("_deg") else _PANELS[3]

@@ -12,29 +12,37 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.report.training_plot import plot_training, read_panels
 
 LOG = """\
-{"step":20,"skipped":0,"loss":3.5,"depth":0.5,"rate":0.001,"gradient":2.0,"minutes":0.1}
-{"step":40,"skipped":1,"loss":2.5,"depth":0.25,"rate":0.001,"gradient":1.0,"minutes":0.2}
-{"step":40,"skipped":1,"validation":{"abs_rel":0.1,"answers":0.5,"phrase_m":1.2,"rotation_deg":9}}
+{"step":20,"skipped":0,"loss":3.5,"depth":0.5,"language":1.5,"rotation":0.0,"rate":0.001}
+{"step":40,"skipped":1,"loss":2.5,"depth":0.25,"language":1.25,"rotation":0.0,"minutes":0.2}
+{"step":40,"skipped":1,"validation":{"abs_rel":0.1,"answers":0.5,"answers/order":0.25,\
+"pointed":0.75,"phrase_m":1.2,"rotation_deg":9}}
 """
 
 
 def test_curves(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(LOG)
     panels = read_panels(tmp_path / "log.jsonl")
-    assert panels["losses"] == {"loss": [(20, 3.5), (40, 2.5)], "depth": [(20, 0.5), (40, 0.25)]}
-    assert panels["answers and places, share right"] == {"answers": [(40, 0.5)]}
-    assert len(panels) == 5
+    assert panels == {
+        "loss, whole": {"loss": [(20, 3.5), (40, 2.5)]},
+        "losses of geometry": {"depth": [(20, 0.5), (40, 0.25)]},
+        "losses of words and places": {"language": [(20, 1.5), (40, 1.25)]},
+        "depth of the validation split": {"abs_rel": [(40, 0.1)]},
+        "words bound to things, share right": {"pointed": [(40, 0.75)]},
+        "error of a phrase's place, m": {"phrase_m": [(40, 1.2)]},
+        "poses, degrees": {"rotation_deg": [(40, 9)]},
+        "questions answered, share right": {"answers": [(40, 0.5)], "answers/order": [(40, 0.25)]},
+    }
     plot_training(tmp_path / "log.jsonl", tmp_path / "log.png")
     with Image.open(tmp_path / "log.png") as picture:
         pixels = np.asarray(picture.convert("L"))
-    # Five panels of six: each has a frame and curves, the last place is empty.
-    rows, columns = pixels.shape[0] // 2, pixels.shape[1] // 3
+    # Seven small panels of nine places, and one with its legend below them.
+    rows, columns = pixels.shape[0] // 4, pixels.shape[1] // 3
     inked = [
         bool((pixels[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] < 128).any())
-        for r in range(2)
+        for r in range(4)
         for c in range(3)
     ]
-    assert inked == [True] * 5 + [False]
+    assert inked == [True] * 7 + [False] * 2 + [True] * 3
 
 
 @pytest.mark.parametrize("content", ["", "{", None])
