@@ -54,7 +54,9 @@ def plot_training(log: Path, out: Path) -> None:
     if _ANSWERS in panels:
         axes = figure.add_subplot(grid[rows - 1, : _COLUMNS - 1])
         _draw(axes, _ANSWERS, panels[_ANSWERS])
-        axes.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.02, 0.5))
+        legend = figure.add_subplot(grid[rows - 1, _COLUMNS - 1])
+        legend.set_axis_off()
+        legend.legend(*axes.get_legend_handles_labels(), fontsize=8, ncols=2, loc="center left")
     figure.savefig(out, dpi=110)
 
 
