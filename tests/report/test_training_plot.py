@@ -37,11 +37,9 @@ def test_curves(tmp_path: Path) -> None:
         pixels = np.asarray(picture.convert("L"))
     # Seven small panels of nine places, and one with its legend below them.
     rows, columns = pixels.shape[0] // 4, pixels.shape[1] // 3
-    inked = [
-        bool((pixels[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] < 128).any())
-        for r in range(4)
-        for c in range(3)
-    ]
+    cells = pixels[: 4 * rows, : 3 * columns].reshape(4, rows, 3, columns).swapaxes(1, 2)
+    # Titles of a row may stand a little above it.
+    inked = (cells[:, :, rows // 5 : -rows // 5] < 128).any((2, 3)).flatten().tolist()
     assert inked == [True] * 7 + [False] * 2 + [True] * 3
 
 
