@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -307,6 +307,10 @@ def _replicates(
     return np.concatenate(means)
 
 
+# Clusters whose draws are kept: 2,000 of each, 16 MB.
+_FEW_ENOUGH_TO_KEEP = 1000
+
+
 @lru_cache(maxsize=2)
 def _all_draws(count: int, seed: int) -> NDArray[np.float64]:
     """All draws at once, kept, since the metrics of a run are mostly of the same clusters."""
@@ -316,18 +320,17 @@ def _all_draws(count: int, seed: int) -> NDArray[np.float64]:
     return draws
 
 
-def _draws(count: int, seed: int, width: int) -> Iterator[NDArray[np.float64]]:
+def _draws(count: int, seed: int, width: int) -> Iterator[NDArray[Any]]:
     """How often each of `count` clusters is drawn, `(block, count)` at a time.
 
     In blocks, so that memory stays small however many clusters there are, or however many values
     (`width`) are computed of each draw.
     """
-    block = max(1, min(REPLICATES, 4_000_000 // width))
-    if block == REPLICATES:
+    if width <= _FEW_ENOUGH_TO_KEEP:
         yield _all_draws(count, seed)
         return
+    block = max(1, min(REPLICATES, 4_000_000 // width))
     rng = np.random.default_rng(seed)
     even = np.full(count, 1 / count)
     for start in range(0, REPLICATES, block):
-        size = min(block, REPLICATES - start)
-        yield rng.multinomial(count, even, size=size).astype(np.float64)
+        yield rng.multinomial(count, even, size=min(block, REPLICATES - start))
