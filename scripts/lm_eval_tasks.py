@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.task import load_definition
+from g2vlm_bench.sample import Want
 
 FOLDER = Path(__file__).parent.parent / "g2vlm_bench" / "lm_eval_bridge" / "tasks"
-FAMILIES = ("spatial_qa",)
+LANGUAGE = {Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS}
 FILE = """\
 # Written by scripts/lm_eval_tasks.py
 task: {name}
@@ -24,10 +24,13 @@ metadata: {{g2vlm_task: {task}}}
 def files() -> dict[str, str]:
     """Name -> content of every file that belongs there."""
     plugins = Plugins()
-    found = {}
+    found: dict[str, str] = {}
     for task in plugins.names("task"):
-        if load_definition(plugins.path("task", task)).family in FAMILIES:
+        wants = plugins.family(plugins.task(task)).wants
+        if any(wanted <= LANGUAGE for wanted in wants):
             name = f"g2vlm_{task.partition('/')[2]}"
+            if f"{name}.yaml" in found:
+                sys.exit(f"two tasks are named {name}")
             found[f"{name}.yaml"] = FILE.format(name=name, task=task)
     return found
 
