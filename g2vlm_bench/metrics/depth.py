@@ -289,9 +289,8 @@ def delta_auc(prediction: NDArray[Any], target: NDArray[Any], mask: Mask | None 
 
 def _ratios(values: Array, truth: Array) -> Array:
     """max(d / g, g / d), infinite for d <= 0."""
-    positive = values > 0
     ratios = np.full(values.shape, np.inf)
-    ratios[positive] = values[positive] / truth[positive]
+    np.divide(values, truth, out=ratios, where=values > 0)
     larger: Array = np.maximum(ratios, 1.0 / ratios)
     return larger
 

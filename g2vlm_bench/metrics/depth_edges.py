@@ -20,6 +20,8 @@ _EDGES = np.linspace(0.05, 0.25, 10, dtype=np.float32).astype(np.float64)
 _RATIOS = (1 + _EDGES).astype(np.float32)
 
 Levels = NDArray[np.int8]
+# Rows of a map whose ratios, of some hundred pixels each, stay in a core's cache.
+BAND = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +97,10 @@ def find_edges(depth: NDArray[Any], radius: int = 1) -> DepthEdges:
     for down, right in _half_disc(radius):
         here = values[: height - down, max(0, -right) : width - max(0, right)]
         there = values[down:, max(0, right) : width - max(0, -right)]
-        levels[down, right] = _levels(np.maximum(here, there) / np.minimum(here, there))
-        levels[down, right] *= 1 - 2 * (here > there).view(np.int8)
+        levels[down, right] = steps = np.empty(here.shape, dtype=np.int8)
+        for first in range(0, len(here), BAND):
+            band = slice(first, first + BAND)
+            steps[band] = _levels(here[band], there[band])
     return DepthEdges((height, width), radius, levels)
 
 
@@ -183,19 +187,22 @@ def _half_disc(radius: int) -> list[tuple[int, int]]:
     return sorted(inside, key=lambda one: one[0] ** 2 + one[1] ** 2)
 
 
-def _levels(ratios: NDArray[Any]) -> Levels:
-    """How many edge heights each ratio is above."""
+def _levels(here: NDArray[Any], there: NDArray[Any]) -> Levels:
+    """How many edge heights the step reaches; negative where it leads nearer."""
+    ratios = np.maximum(here, there) / np.minimum(here, there)
     # Height by height is twice as fast as a search for each pixel, whatever the map.
     levels = np.zeros(ratios.shape, dtype=np.int8)
     for ratio in _RATIOS:
         levels += (ratios > ratio).view(np.int8)
+    levels *= 1 - 2 * (here > there).view(np.int8)
     return levels
 
 
 def _reached(levels: Levels, sign: int) -> Array:
     """How many steps of a sign reach each edge height."""
-    heights = range(1, len(_EDGES) + 1)
-    counts = [np.count_nonzero(levels >= k if sign > 0 else levels <= -k) for k in heights]
+    # Ten passes over one piece of memory are faster than over a window of rows.
+    steps, heights = levels.ravel(), range(1, len(_EDGES) + 1)
+    counts = [np.count_nonzero(steps >= k if sign > 0 else steps <= -k) for k in heights]
     return np.array(counts, dtype=np.float64)
 
 
