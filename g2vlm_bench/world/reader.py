@@ -21,7 +21,7 @@ from g2vlm_bench.world.shown import Frame, Shown
 if TYPE_CHECKING:
     from g2vlm_bench.world.renderer import Views
 
-CAMERA_PARTS = ("intrinsics", "poses")
+GIVEN = ("intrinsics", "poses", "sparse_depth")
 MIXED = "mixed"
 
 # Inputs and target of a sample, and the questions of a scene, are rendered once in a row.
@@ -46,7 +46,7 @@ class WorldReader(Reader):
         width: Columns of a picture.
         questions_per_scene: At most so many; only for contents that ask several.
         families: Families of question, all where none is given; only for `questions`.
-        given: Which parts of the cameras, intrinsics or poses, the inputs hold.
+        given: What the inputs hold beside pictures: intrinsics, poses, sparse_depth.
 
     Raises:
         BenchError: An option is not among the possible ones.
@@ -74,7 +74,7 @@ class WorldReader(Reader):
         for family in families:
             _check_one_of("families", family, FAMILIES)
         for part in given:
-            _check_one_of("given", part, CAMERA_PARTS)
+            _check_one_of("given", part, GIVEN)
         counts = {
             "n": n,
             "height": height,

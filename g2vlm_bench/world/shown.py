@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from g2vlm_bench.world.renderer import Views
 
 UP_WORLD = np.array([0.0, 0.0, 1.0])
+# A sparse depth map knows so many of the pixels, each with a relative error of this deviation.
+SPARSE_SHARE, SPARSE_NOISE = 0.005, 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Frame:
         views: Pictures of a scene: the first cameras around a still one, frames of a moving one.
         height: Rows of a picture.
         width: Columns of a picture.
-        given: Which parts of the cameras, `intrinsics` or `poses`, the inputs hold.
+        given: What the inputs hold beside pictures: `intrinsics`, `poses`, `sparse_depth`.
     """
 
     views: int
@@ -69,7 +72,16 @@ class Shown:
             images=tuple(views.rgb.numpy().copy()),
             intrinsics=_each(views.intrinsics) if "intrinsics" in given else None,
             world_from_camera=_each(poses) if "poses" in given else None,
+            depth_prior_m=self._sparse_depth() if "sparse_depth" in given else None,
         )
+
+    def _sparse_depth(self) -> tuple[NDArray[np.float32], ...]:
+        """A few pixels' depth with noise, as of a small laser; the same for a scene always."""
+        depth = self.views.depth_m.numpy()
+        rng = np.random.default_rng(zlib.crc32(self.id.encode()))
+        known = rng.random(depth.shape) < SPARSE_SHARE
+        noisy = depth * np.exp(SPARSE_NOISE * rng.standard_normal(depth.shape))
+        return tuple(np.where(known, noisy, np.nan).astype(np.float32))
 
     def depth(self) -> Target:
         """Depth, cameras and what each pixel shows, of every view."""

@@ -116,6 +116,27 @@ def test_only_the_families_asked_for() -> None:
     assert {sample.tags["family"] for sample in reader.samples("test")} == {"support", "depth"}
 
 
+def test_a_sparse_depth_is_the_truth_but_for_noise_and_always_the_same() -> None:
+    first, again = (
+        WorldReader(n=2, views=2, given=["sparse_depth"]).samples("test")[1] for _ in range(2)
+    )
+    inputs, target = first.load_inputs(), first.load_target()
+    assert inputs.depth_prior_m is not None
+    assert target.depth_m is not None
+    assert len(inputs.depth_prior_m) == 2
+    for sparse, other, depth in zip(
+        inputs.depth_prior_m, again.load_inputs().depth_prior_m or (), target.depth_m, strict=True
+    ):
+        np.testing.assert_array_equal(sparse, other)
+        known = np.isfinite(sparse)
+        assert 15 <= known.sum() <= 90  # 46 of 9,216 are expected
+        error = np.log(sparse[known] / depth[known])
+        assert 0.01 < error.std() < 0.06
+    one, two = (np.isfinite(sparse) for sparse in inputs.depth_prior_m)
+    assert (one != two).any()
+    assert WorldReader(n=1).samples("test")[0].load_inputs().depth_prior_m is None
+
+
 def test_cameras_are_handed_over_only_where_given() -> None:
     inputs = WorldReader(n=1, height=16, width=16).samples("test")[0].load_inputs()
     assert inputs.intrinsics is None
