@@ -319,10 +319,8 @@ def _bodies(
     """Bodies by view and slot, and which parts each one has."""
     table = np.zeros((len(scenes), slots, 10))
     for row, scene in zip(table, scenes, strict=True):
-        for place, body in zip(row, scene.bodies, strict=False):
-            half, yaw = [extent / 2 for extent in body.extent_m], math.radians(body.yaw_deg)
-            turn = math.cos(yaw), math.sin(yaw)
-            place[:] = (body.id, *body.center_m, *half, *turn, _ball_radius(body))
+        if scene.bodies:
+            row[: len(scene.bodies)] = [_body_row(body) for body in scene.bodies]
     columns = [tensor(table[..., column]) for column in range(10)]
     count = np.zeros((len(groups), len(scenes) * slots), np.int64)
     first = np.zeros_like(count)
@@ -340,6 +338,14 @@ def _bodies(
         first_part=index(first),
         part_count=index(count),
     )
+
+
+def _body_row(body: Body) -> tuple[float, ...]:
+    """Its id, centre, half extents, the cosine and sine of its yaw, and its ball's radius."""
+    (x, y, z), (wide, deep, high) = body.base_m, body.extent_m
+    yaw = math.radians(body.yaw_deg)
+    middle, half = (x, y, z + high / 2), (wide / 2, deep / 2, high / 2)
+    return (body.id, *middle, *half, math.cos(yaw), math.sin(yaw), _ball_radius(body))
 
 
 def _ball_radius(body: Body) -> float:
