@@ -149,7 +149,9 @@ def _compared(
     labels = list(dict.fromkeys(spec.protocol for spec in family.specs))
     # A scorer without a rule for any of these questions has nothing to say.
     labels = [label for label in labels if gathered.columns[f"accuracy@{label}"].values]
-    rows = [_row(label, labels[0], family.specs, gathered, record.seed) for label in labels]
+    kinds = {kind for line in lines for kind in line.groups}
+    specs = [spec for spec in family.specs if spec.together is None or spec.together in kinds]
+    rows = [_row(label, labels[0], specs, gathered, record.seed) for label in labels]
     found = [one for line in lines if (one := _disagreement(line, labels, said)) is not None]
     return ScorerComparison(
         task=record.task.name,
@@ -163,7 +165,8 @@ def _compared(
 def _row(
     label: str, first: str, specs: Sequence[MetricSpec], gathered: Aggregate, seed: int
 ) -> ScorerRow:
-    columns = [gathered.columns[spec.name] for spec in specs if spec.protocol == label]
+    own = (gathered.columns[spec.name] for spec in specs if spec.protocol == label)
+    columns = [column for column in own if column.values]
     one, two = (gathered.columns[f"accuracy@{name}"] for name in (label, first))
     return ScorerRow(
         scorer=label,
@@ -212,18 +215,24 @@ def table(comparison: ScorerComparison, shown: int) -> list[str]:
     """
     head = f"{comparison.model} on {comparison.task}, {comparison.n_answers} answers"
     width = max(len(row.scorer) for row in comparison.rows)
-    out = [head, "", f"{'scorer':<{width}}  {'number':<22} {'value':>8}  95 % interval"]
+    out = [
+        head,
+        "",
+        f"{'scorer':<{width}}  {'number':<22} {'answers':>7} {'value':>8}  95 % interval",
+    ]
     for row in comparison.rows:
         for result in row.results:
             name = result.metric.partition("@")[0]
-            out.append(
-                f"{row.scorer:<{width}}  {name:<22} {_number(result.value)}  {_span(result)}"
-            )
+            n = result.n_scored + result.n_failed
+            value = f"{n:>7} {_number(result.value)}  {_span(result)}"
+            out.append(f"{row.scorer:<{width}}  {name:<22} {value}")
         if row.above_first:
             value, low, high = row.above_first
             first = comparison.rows[0].scorer
             span = f"[{low:+.4f}, {high:+.4f}]"
-            out.append(f"{row.scorer:<{width}}  {'above ' + first:<22} {value:+8.4f}  {span}")
+            out.append(
+                f"{row.scorer:<{width}}  {'above ' + first:<22} {'':>7} {value:+8.4f}  {span}"
+            )
     different = comparison.disagreements
     out += ["", f"{len(different)} answers are counted differently" + (":" if different else ".")]
     for one in different[:shown]:

@@ -138,7 +138,7 @@ def test_the_command_prints_a_table_or_json(run, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         app(command)
     assert ended.value.code == 0
-    assert "official.vsi_bench  accuracy                 0.2000" in capsys.readouterr().out
+    assert "official.vsi_bench  accuracy                     5   0.2000" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         app([*command, "--json"])
     content = json.loads(capsys.readouterr().out)
