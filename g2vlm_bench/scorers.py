@@ -224,8 +224,8 @@ def table(comparison: ScorerComparison, shown: int) -> list[str]:
         for result in row.results:
             name = result.metric.partition("@")[0]
             n = result.n_scored + result.n_failed
-            value = f"{n:>7} {_number(result.value)}  {_span(result)}"
-            out.append(f"{row.scorer:<{width}}  {name:<22} {value}")
+            numbers = f"{n:>7} {_number(result.value)}  {_span(result)}"
+            out.append(f"{row.scorer:<{width}}  {name:<22} {numbers}")
         if row.above_first:
             value, low, high = row.above_first
             first = comparison.rows[0].scorer
