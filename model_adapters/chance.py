@@ -47,7 +47,8 @@ class Chance(Adapter):
         if inputs.choices:
             # Uniform over all ways to share out a probability of 1, so any option may be likeliest.
             likelihoods = np.log(rng.dirichlet(np.ones(len(inputs.choices))))
-            guess = inputs.choices[int(np.argmax(likelihoods))]
+            # By its letter where the prompt shows letters: some scorers read nothing else.
+            guess = (inputs.continuations or inputs.choices)[int(np.argmax(likelihoods))]
             return Prediction(answer=guess, choice_loglikelihoods=likelihoods)
         if inputs.answer_type == "yes_no":
             return Prediction(answer=("no", "yes")[int(rng.integers(2))])

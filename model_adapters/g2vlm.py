@@ -37,7 +37,8 @@ _Part = _Fields | Exception
 class G2vlm(Adapter):
     """Looks at each scene once, however many questions a batch has about it.
 
-    A question reaches the model in the words that it learnt from: bare, each option behind a mark.
+    A question reaches the model in the words that it learnt from: bare, each option behind a mark;
+    its answer is told by the letter where the prompt shows letters.
     Where a task hands over nothing but a prompt, question and options are read out of it. A model
     asked about no picture (`blind:g2vlm`) sees a grey one.
 
@@ -102,7 +103,8 @@ class G2vlm(Adapter):
             embed = self._inference.embed_pictures
             self._put(parts, {i: {"embedding": embed(scene)} for i, scene in seen.items()})
         if wants & (_WORDS | _POINTING):
-            self._put(parts, self._spoken(self._asked(batch, seen, wants, parts), wants))
+            asked = self._asked(batch, seen, wants, parts)
+            self._put(parts, self._spoken(batch, asked, wants))
         return [part if isinstance(part, Exception) else _prediction(part, wants) for part in parts]
 
     def close(self) -> None:
@@ -198,7 +200,10 @@ class G2vlm(Adapter):
         return asked
 
     def _spoken(
-        self, asked: dict[int, tuple[Seen, Question]], wants: frozenset[Want]
+        self,
+        batch: Sequence[Inputs],
+        asked: dict[int, tuple[Seen, Question]],
+        wants: frozenset[Want],
     ) -> dict[int, _Fields]:
         found: dict[int, _Fields] = {i: {} for i in asked}
         each = list(asked.values())
@@ -210,7 +215,10 @@ class G2vlm(Adapter):
                 found[i] |= {"choice_loglikelihoods": values}
         if Want.ANSWER in wants:
             for i, answer in zip(asked, self._speaker.answer(each), strict=True):
-                found[i] |= {"answer": answer}
+                letters, options = batch[i].continuations, asked[i][1].options
+                # By its letter where the prompt shows letters: some scorers read nothing else.
+                said = letters[options.index(answer)] if letters and answer in options else answer
+                found[i] |= {"answer": said}
         return found
 
     @staticmethod

@@ -68,7 +68,8 @@ class Majority(FittedAdapter):
         if inputs.choices and kind is not None:
             scores = self._scores(kind, inputs.choices)
             return Prediction(
-                answer=inputs.choices[int(np.argmax(scores))],
+                # By its letter where the prompt shows letters: some scorers read nothing else.
+                answer=(inputs.continuations or inputs.choices)[int(np.argmax(scores))],
                 choice_loglikelihoods=np.log(scores / scores.sum()),
             )
         if kind == "number" and self._numbers:

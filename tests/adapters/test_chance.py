@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,6 +36,14 @@ def test_loglikelihoods_say_the_same_as_the_answer(make) -> None:
         likelihoods = np.exp(prediction.choice_loglikelihoods)
         assert likelihoods.sum() == pytest.approx(1.0)
         assert prediction.answer == "abc"[int(np.argmax(likelihoods))]
+
+
+def test_the_letter_is_said_where_the_prompt_shows_letters(make) -> None:
+    plain = questions("choice", 20, ("left", "right"))
+    lettered = [replace(inputs, continuations=("A", "B")) for inputs in plain]
+    said = {"left": "A", "right": "B"}
+    adapter = make("chance")
+    assert answers(adapter, lettered) == [said[each] for each in answers(adapter, plain)]
 
 
 def test_numbers_fill_their_range(make) -> None:

@@ -180,6 +180,19 @@ def test_answers_are_of_their_kind(adapter) -> None:
     assert number.answer[0] in "0123456789."
 
 
+def test_an_option_is_told_by_its_letter_where_the_prompt_shows_letters(adapter) -> None:
+    letters = tuple("ABCDE"[: len(CHOICE["choices"])])
+    plain, lettered = adapter.predict(
+        [scene("a", (32, 32), **CHOICE), scene("b", (32, 32), **CHOICE, continuations=letters)],
+        frozenset({Want.ANSWER}),
+    )
+    same, _ = adapter.predict(
+        [scene("a", (32, 32), **CHOICE, continuations=letters)] * 2, frozenset({Want.ANSWER})
+    )
+    assert same.answer == letters[CHOICE["choices"].index(plain.answer)]
+    assert lettered.answer in letters
+
+
 def test_no_and_yes_may_stand_in_any_order(adapter) -> None:
     one, other = adapter.predict(
         [scene("a", (32, 32), **(YES_NO | {"choices": c})) for c in (("yes", "no"), ("No", "Yes"))],

@@ -55,6 +55,14 @@ def test_loglikelihoods_say_the_same_as_the_answer(make) -> None:
     assert prediction.answer == "b"
 
 
+def test_the_letter_is_said_where_the_prompt_shows_letters(make) -> None:
+    adapter = fitted(make, ("choice", "right", ("left", "right")))
+    inputs = Inputs(
+        id="q", answer_type="choice", choices=("right", "left"), continuations=("A", "B")
+    )
+    assert adapter.predict([inputs], BOTH)[0].answer == "A"
+
+
 def test_yes_or_no(make) -> None:
     adapter = fitted(make, ("yes_no", "no", ()), ("yes_no", "no", ()), ("yes_no", "yes", ()))
     assert ask(adapter, "yes_no").answer == "no"
