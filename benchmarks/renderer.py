@@ -4,9 +4,12 @@
 
 The scenes are furnished rooms: 6 composed things of 31 parts, one lamp. Ours draws colour with
 shadows and antialiasing, depth, normals, ids and visibility; a look is the unshaded probe of
-questions. Open3D casts the same rays at triangles, and does nothing else: no colour, no shadow, no
-scene built in the time that is measured. On a CPU both run on one thread and CPU time is measured,
-so that other work on the machine counts little; where it is measured says the load.
+questions; packing is what the host does for either before a device can begin. Open3D casts the same
+rays at triangles, and does nothing else: no colour, no shadow, no scene built in the time that is
+measured. On a CPU both run on one thread and CPU time is measured, so that other work on the
+machine counts little; where it is measured says the load. Workers are processes that render apart
+and hand over pictures and depth, as they do for training: what they do together in a second of the
+clock, and what each would do in a second of a core of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,7 @@ PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from g2vlm_bench.geometry.cameras import pixel_grid  # noqa: E402
-from g2vlm_bench.world.pack import Shot  # noqa: E402
+from g2vlm_bench.world.pack import Shot, pack_shots  # noqa: E402
 from g2vlm_bench.world.renderer import look, render  # noqa: E402
 from g2vlm_bench.world.scene import (  # noqa: E402
     COLORS,
@@ -57,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--views", type=int, default=32)
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 256])
+    parser.add_argument("--workers", type=int, default=2, help="processes that render at once")
     options = parser.parse_args()
     torch.set_num_threads(1)
     shots = [furnished(seed) for seed in range(options.views)]
@@ -65,6 +71,9 @@ def main() -> None:
     print(f"{options.views} views of {parts} parts, best of {REPEATS} calls, load {load:.1f}")
     for size in options.sizes:
         report(f"{size}x{size} ours, cpu", len(shots), cpu_s(lambda n=size: render(shots, n, n)))
+        together, each = worker_rates(options.workers, len(shots), size)
+        print_rate(f"{size}x{size} ours, {options.workers} workers, by the clock", together)
+        print_rate(f"{size}x{size} ours, {options.workers} workers, sum of own cores", each)
         if has_open3d():
             cast = open3d_caster(shots, size)
             report(f"{size}x{size} Open3D, casting alone, cpu", len(shots), cpu_s(cast))
@@ -73,11 +82,42 @@ def main() -> None:
             report(f"{size}x{size} ours, {torch.cuda.get_device_name()}", len(shots), seconds)
     scenes = [scene for scene, _ in shots]
     report("64x64 look, cpu", len(shots), cpu_s(lambda: look(scenes, 1)))
+    report("packing, cpu", len(shots), cpu_s(lambda: pack_shots(shots, 96, 96, "cpu")))
 
 
 def report(name: str, views: int, seconds: float) -> None:
-    """Print a rate; of a CPU's core."""
-    print(f"{name:44} {views / seconds:9.1f} views/s  {1e3 * seconds / views:8.3f} ms a view")
+    """Print how many views were done in some seconds; on a CPU, of one core."""
+    print_rate(name, views / seconds)
+
+
+def print_rate(name: str, rate: float) -> None:
+    """Print a rate."""
+    print(f"{name:44} {rate:9.1f} views/s  {1e3 / rate:8.3f} ms a view", flush=True)
+
+
+def worker_rates(workers: int, views: int, size: int) -> tuple[float, float]:
+    """Views a second of processes that render at once: by the clock, and by their own CPU time."""
+    shares = [list(range(start, views, workers)) for start in range(workers)]
+    clocks, own = [], []
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(rendered, shares, [size] * workers))  # imports, and warms up
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            found = list(pool.map(rendered, shares, [size] * workers))
+            clocks.append(time.perf_counter() - started)
+            own.append(
+                sum(len(seeds) / cpu for seeds, (cpu, *_) in zip(shares, found, strict=True))
+            )
+    return views / min(clocks), max(own)
+
+
+def rendered(seeds: Sequence[int], size: int) -> tuple[float, Any, Any]:
+    """CPU seconds of a batch, its pictures and its depth."""
+    torch.set_num_threads(1)
+    shots = [furnished(seed) for seed in seeds]
+    started = time.process_time()
+    views = render(shots, size, size)
+    return time.process_time() - started, views.rgb.numpy(), views.depth_m.numpy()
 
 
 def furnished(seed: int) -> Shot:
