@@ -113,16 +113,17 @@ def _geometry_losses(step: Geometry, drawn: Drawn, wanted: list[str]) -> dict[st
 
 
 def _early_loss(log_depth: Tensor, depth: Tensor) -> Tensor:
-    """Scale-invariant log depth of patches against the mean of their pixels' logarithms."""
-    scenes, views, height, width = depth.shape
-    edge = round((height * width / log_depth.shape[-1]) ** 0.5)
+    """Metric log depth of patches against the mean of their pixels' logarithms, L1.
+
+    Metric, because nothing else holds it: a scale that no loss sees drifts away without end.
+    """
+    edge = round((depth.shape[2] * depth.shape[3] / log_depth.shape[-1]) ** 0.5)
     valid = depth.isfinite()
     flat = torch.where(valid, depth, 1).log().flatten(0, 1)[:, None]
     share = F.avg_pool2d(valid.float().flatten(0, 1)[:, None], edge)
     mean = F.avg_pool2d(flat, edge) / share.clamp_min(1e-6)
-    rows = height // edge
-    grid = (scenes, views, rows, width // edge)
-    return losses.depth_loss(log_depth.view(grid), mean.view(grid), share.view(grid) > 0)
+    error = (log_depth - mean.view_as(log_depth)).abs()
+    return losses.masked_mean(error, share.view_as(log_depth) > 0)
 
 
 def _worded_parts(output: Output, drawn: Drawn, weights: LossWeights) -> dict[str, Tensor]:

@@ -182,12 +182,16 @@ class Trunk(nn.Module):
             for i in range(count)
         )  # fmt: skip
         self.early = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        nn.init.constant_(self.early[1].bias, 0.7)  # two metres
 
     def lower(self, tokens: Tokens, words_known: Tensor) -> tuple[Tokens, Tensor]:
         """The lower half, and the early log depth of the patches, `(B, V, N)`."""
         for layer in self.layers[: len(self.layers) // 2]:
             tokens = layer(tokens, None, words_known)
-        return tokens, self.early(tokens.geometric[:, :, 1:]).squeeze(-1)
+        # Half floats would make steps of what is fed on as places.
+        with torch.autocast(tokens.geometric.device.type, enabled=False):
+            early = self.early(tokens.geometric[:, :, 1:].float())
+        return tokens, early.squeeze(-1)
 
     def upper(self, tokens: Tokens, places: Places | None, words_known: Tensor) -> Tokens:
         """The upper half, which knows where patches are."""

@@ -12,10 +12,7 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.reference.config import Config, config_from, known_configs, load_config
 from g2vlm_bench.reference.model import G2Vlm
 
-SHIPPED = {
-    "nano": (5e6, 10e6), "nano_continued": (5e6, 10e6),
-    "small": (80e6, 130e6), "base": (600e6, 900e6),
-}  # fmt: skip
+SHIPPED = {"nano": (5e6, 10e6), "small": (80e6, 130e6), "base": (600e6, 900e6)}
 
 
 def test_what_is_shipped() -> None:

@@ -121,9 +121,11 @@ def test_the_early_depth_is_compared_with_the_mean_of_its_patch(
     output = model(drawn.inputs)
     cells = drawn.depth.log().unflatten(-1, (4, 8)).unflatten(-3, (4, 8)).transpose(-3, -2)
     mean = cells.flatten(-2).nanmean(-1).flatten(2)
-    exact = replace(output, early_log_depth=mean + 0.7)
-    _, parts = total_loss(model, readouts, exact, drawn, structs.replace(NONE, depth=1.0))
-    assert float(parts["early"].detach()) == pytest.approx(0, abs=1e-5)
+    # Its scale counts, too: one that no loss sees drifts away without end.
+    for shift in (0.0, 0.7, -500.0):
+        shifted = replace(output, early_log_depth=mean + shift)
+        _, parts = total_loss(model, readouts, shifted, drawn, structs.replace(NONE, depth=1.0))
+        assert float(parts["early"].detach()) == pytest.approx(abs(shift), abs=1e-4)
 
 
 def test_scenes_given_depth_stay_out_of_the_contrast(make_model, readouts, drawn) -> None:
