@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from g2vlm_bench.data.known_hashes import hash_file
 from g2vlm_bench.data.pin import hash_files, hash_text
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.paths import safe_join
@@ -82,7 +83,12 @@ def fill(pattern: str, names: Mapping[str, object], where: object) -> str:
     return _NAME.sub(value, pattern)
 
 
-def hash_content(root: Path, files: Iterable[Path], facts: Iterable[str] = ()) -> str:
+def hash_content(
+    root: Path,
+    files: Iterable[Path],
+    facts: Iterable[str] = (),
+    hash_one: Callable[[Path], str] = hash_file,
+) -> str:
     """Hash files below a root, `sha256:<hex>`; a missing file changes the hash and is no error.
 
     So a data set that lacks one image can be scored without a pin, that sample failing alone; a
@@ -92,13 +98,14 @@ def hash_content(root: Path, files: Iterable[Path], facts: Iterable[str] = ()) -
         root: The folder that names are relative to.
         files: Every file that numbers depend on.
         facts: What else the numbers depend on.
+        hash_one: Gives one file's SHA-256.
     """
     root = root.resolve()
     every = set(files)
     present = {path for path in every if path.is_file()}
     return hash_text(
         [
-            hash_files(root, present),
+            hash_files(root, present, hash_one),
             *(f"missing {path.name}" for path in sorted(every - present)),
             *facts,
         ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from g2vlm_bench.data.known_hashes import hash_file
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.sample import Sample
@@ -221,8 +222,15 @@ def hash_text(parts: Iterable[str]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def hash_files(root: Path, paths: Iterable[Path]) -> str:
+def hash_files(
+    root: Path, paths: Iterable[Path], hash_one: Callable[[Path], str] = hash_file
+) -> str:
     """Hash the names and contents of files below a folder, as `sha256:<hex>`.
+
+    Args:
+        root: The folder.
+        paths: The files.
+        hash_one: Gives one file's SHA-256.
 
     Raises:
         BenchError: A file is missing.
@@ -230,8 +238,7 @@ def hash_files(root: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(set(paths)):
         try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            content = hash_one(path)
         except OSError as error:
             raise BenchError(
                 path, expected="a readable file", got=error.strerror or str(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from g2vlm_bench.data.hub import fetch_copy, revision_of, split_files
+from g2vlm_bench.data.known_hashes import KnownHashes
 from g2vlm_bench.data.layout import hash_content
 from g2vlm_bench.data.media import Media
 from g2vlm_bench.data.questions import QuestionRow
@@ -84,10 +85,17 @@ class QaHub(Reader):
         return self._samples
 
     def content_hash(self, split: str) -> str:
-        """Hash the rows, the archives, and every picture and video that a row names."""
+        """Hash the rows, the archives, and every picture and video that a row names.
+
+        A file that did not change is read once: its hash is kept in the folder (`KnownHashes`).
+        """
         named = {self.media.path(name) for row in self._rows for name in row.files}
         beside = {path for path in named if path.is_file() or not self.archives}
-        return hash_content(self.root, [*self.paths, *self.archives, *beside])
+        known = KnownHashes(self.root)
+        files = [*self.paths, *self.archives, *beside]
+        found = hash_content(self.root, files, hash_one=known.of)
+        known.keep()
+        return found
 
     @cached_property
     def _rows(self) -> list[QuestionRow]:
