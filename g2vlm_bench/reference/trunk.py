@@ -181,8 +181,9 @@ class Trunk(nn.Module):
             )
             for i in range(count)
         )  # fmt: skip
-        self.early = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
-        nn.init.constant_(self.early[1].bias, 0.7)  # two metres
+        out = nn.Linear(width, 1)
+        nn.init.constant_(out.bias, 0.7)  # two metres
+        self.early = nn.Sequential(nn.LayerNorm(width), out)
 
     def lower(self, tokens: Tokens, words_known: Tensor) -> tuple[Tokens, Tensor]:
         """The lower half, and the early log depth of the patches, `(B, V, N)`."""
