@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -111,6 +112,8 @@ def parse_camera_change(text: str) -> ParsedAnswer[dict[str, float]]:
         name = f"{verb}_{side}".lower()
         if name not in _KNOWN or found.setdefault(name, float(number)) != float(number):
             return ParsedAnswer(None, "unparsed", f"'{name}' is unknown or has two values")
+        if not math.isfinite(found[name]):
+            return ParsedAnswer(None, "unparsed", f"'{name}' is beyond all numbers")
     if not found:
         return ParsedAnswer(None, "unparsed", "no move or turn")
     return ParsedAnswer(found, "parsed", "moves and turns")

@@ -12,7 +12,7 @@ import numpy as np
 from g2vlm_bench.errors import nearest
 from g2vlm_bench.metrics.answer_text import ParsedAnswer
 from g2vlm_bench.metrics.places import Scale
-from g2vlm_bench.protocols.counted import Counted, Rule
+from g2vlm_bench.protocols.counted import Counted, Rule, unread
 from g2vlm_bench.protocols.letters import LETTER_RULES
 from g2vlm_bench.protocols.number_rules import CAMERA_CHANGE_RULES, NUMBER_RULES
 from g2vlm_bench.protocols.place_rules import POINT_RULES, YES_NO_RULES
@@ -171,7 +171,13 @@ class QaProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True
             kind = str(target.answer_type)
             rule = RULES[kind][self.rules[kind]]  # type: ignore[index]
             text = prediction.answer
-            return rule(without_thoughts(text) if self.thought == "lmms_eval" else text, target)
+            if self.thought == "lmms_eval":
+                text = without_thoughts(text)
+            try:
+                return rule(text, target)
+            except (OverflowError, RecursionError):
+                # Thousands of digits or brackets stop the published code; here they are wrong.
+                return unread(text, "more than a number or a nesting can hold")
         return self._strict(prediction.answer, target)
 
     def _strict(self, text: str, target: Target) -> Counted:

@@ -10,6 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from g2vlm_bench.protocols.counted import Counted, Rule, unread
 from g2vlm_bench.sample import Target
 
 Points = Sequence[tuple[float, float]]
+# Left, top, right, bottom in whole pixels, those at the right and the bottom not among its own.
+Box = tuple[int, int, int, int]
 _TUPLE = re.compile(r"\(([-+]?\d+\.?\d*(?:,\s*[-+]?\d+\.?\d*)*?)\)")
 
 
@@ -43,6 +46,10 @@ def inside_pixels(points: Points, region: NDArray[np.bool_]) -> list[bool]:
     return [bool(0 <= x < width and 0 <= y < height and region[int(y), int(x)]) for x, y in points]
 
 
+def _one_pixel(x: int, y: int) -> Box:
+    return (x, y, x + 1, y + 1)
+
+
 def _tuples(text: str) -> list[list[float | int]]:
     """All "(x, y)" and longer tuples; a number is whole where it is written without a point."""
     return [
@@ -66,7 +73,7 @@ def tuples_on_grid(text: str, width: int, height: int) -> Points:
     return [(int(x / 1000 * width), int(y / 1000 * height)) for x, y in pairs]
 
 
-def tuples_or_boxes(text: str, width: int, height: int) -> Points:
+def tuples_or_boxes(text: str, width: int, height: int) -> list[Box]:
     """RefSpatial: pairs with a decimal point are shares, whole ones pixels, a box all its pixels.
 
     So of "(1, 0.5)" both are shares, and "(0, 1)" is a pixel in the corner. A box turned inside
@@ -75,18 +82,19 @@ def tuples_or_boxes(text: str, width: int, height: int) -> Points:
     Raises:
         ValueError: A box has no size.
     """
-    points: list[tuple[float, float]] = []
+    boxes: list[Box] = []
     for vector in _tuples(text):
         shares = len(vector) == 4 or any(isinstance(n, float) for n in vector)
         scale = (width, height) if shares else (1, 1)
-        if len(vector) == 2:
-            points.append((int(vector[0] * scale[0]), int(vector[1] * scale[1])))
-        elif len(vector) == 4:
-            left, top, right, bottom = (int(n * scale[i % 2]) for i, n in enumerate(vector))
+        whole = [int(n * scale[i % 2]) for i, n in enumerate(vector)]
+        if len(whole) == 2:
+            boxes.append(_one_pixel(*whole))
+        elif len(whole) == 4:
+            left, top, right, bottom = whole
             if right < left or bottom < top:
                 raise ValueError(f"expected a box that is not inside out, got {vector}")
-            points += [(x, y) for y in range(top, bottom) for x in range(left, right)]
-    return points
+            boxes.append((left, top, right, bottom))
+    return boxes
 
 
 def pairs_in_json(text: str, width: int, height: int) -> Points:
@@ -102,7 +110,7 @@ def pairs_in_json(text: str, width: int, height: int) -> Points:
     return points
 
 
-def guessed_scale(text: str, width: int, height: int) -> Points:
+def guessed_scale(text: str, width: int, height: int) -> list[Box]:
     """RefSpatial in VLMEvalKit: the scale is guessed from each point's larger coordinate.
 
     Up to 1.5 it is a share, up to 1000 a grid (in JSON) or a pixel (in text), so that pixel 700 is
@@ -110,17 +118,22 @@ def guessed_scale(text: str, width: int, height: int) -> Points:
     "(x, y)" counts where there is no JSON list of `point_2d` or `point`
     (tools/utils.py: Point2DParser).
     """
-    shares = _guessed_shares(text, width, height)
     return [
-        (round(min(max(x * width, 0), width - 1)), round(min(max(y * height, 0), height - 1)))
-        for x, y in shares
+        (vector[0], vector[1], vector[2], vector[3])
+        if len(vector) == 4
+        else _one_pixel(
+            round(min(max(vector[0] * width, 0), width - 1)),
+            round(min(max(vector[1] * height, 0), height - 1)),
+        )
+        for vector in _guessed(text, width, height)
     ]
 
 
-def _guessed_shares(text: str, width: int, height: int) -> Points:
+def _guessed(text: str, width: int, height: int) -> list[tuple[Any, ...]]:
+    """Points as shares, (x, y), and boxes in whole pixels, (left, top, right, bottom)."""
     content = _json_or_literal(_unfenced(text))
     items = [content] if isinstance(content, dict) else content
-    found = []
+    found: list[tuple[Any, ...]] = []
     for item in items if isinstance(items, list) else []:
         pair = (item.get("point_2d") or item.get("point")) if isinstance(item, dict) else None
         if not (isinstance(pair, list | tuple) and len(pair) == 2):
@@ -135,8 +148,8 @@ def _guessed_shares(text: str, width: int, height: int) -> Points:
     return found or _guessed_tuples(text, width, height)
 
 
-def _guessed_tuples(text: str, width: int, height: int) -> Points:
-    found: list[tuple[float, float]] = []
+def _guessed_tuples(text: str, width: int, height: int) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = []
     for vector in _tuples(text):
         shares = max(map(abs, vector)) <= 1.5
         if len(vector) == 2:
@@ -144,11 +157,10 @@ def _guessed_tuples(text: str, width: int, height: int) -> Points:
             found.append((vector[0] / over[0], vector[1] / over[1]))
         elif len(vector) == 4:
             scale = (width, height) if shares else (1, 1)
-            across = sorted(
-                (round(float(vector[0] * scale[0])), round(float(vector[2] * scale[0])))
-            )
-            down = sorted((round(float(vector[1] * scale[1])), round(float(vector[3] * scale[1]))))
-            found += [(x / width, y / height) for y in range(*down) for x in range(*across)]
+            left, right = sorted(round(float(vector[i] * scale[0])) for i in (0, 2))
+            top, bottom = sorted(round(float(vector[i] * scale[1])) for i in (1, 3))
+            if left < right and top < bottom:
+                found.append((left, top, right, bottom))
     return found
 
 
@@ -218,6 +230,50 @@ def _share_inside(read: Callable[[str, int, int], Points], how: str) -> Rule:
     return rule
 
 
+def _share_of_boxes(
+    read: Callable[[str, int, int], Sequence[Box]], how: str, *, clipped: bool = False
+) -> Rule:
+    """The share of all pixels of all boxes that lie in the region, a point being one pixel."""
+
+    def rule(text: str, target: Target) -> Counted:
+        region = region_of(target)
+        try:
+            boxes = read(text, region.shape[1], region.shape[0])
+        except ValueError:
+            return unread(text, f"{how}: left out of the mean", None)
+        whole = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+        if not whole:
+            return unread(text, how)
+        inside = sum(_pixels_inside(box, region, clipped) for box in boxes)
+        return Counted(inside / whole, _shown(boxes), how, "parsed")
+
+    return rule
+
+
+def _pixels_inside(box: Box, region: NDArray[np.bool_], clipped: bool) -> int:
+    """Count a box's pixels in the region; one outside the image is moved to its edge or is out.
+
+    By rows and columns: (100, 200, 300, 400), meant in pixels and read as shares, has more pixels
+    than any memory.
+    """
+    left, top, right, bottom = box
+    height, width = region.shape
+    across = _times(left, right, width, clipped)
+    down = _times(top, bottom, height, clipped)
+    each = region.astype(np.float64) @ across
+    return int(down @ each)
+
+
+def _times(first: int, end: int, size: int, clipped: bool) -> NDArray[np.float64]:
+    """How often first ... end - 1 names each of `size` pixels."""
+    times = np.zeros(size)
+    times[max(first, 0) : max(min(end, size), 0)] = 1
+    if clipped:
+        times[0] += max(0, min(end, 0) - first)
+        times[-1] += max(0, end - max(first, size))
+    return times
+
+
 def any_fenced_point(text: str, target: Target) -> Counted:
     """RoboSpatial in lmms-eval: right where any of the points is (evaluate_pointing_with_mask)."""
     region = region_of(target)
@@ -261,11 +317,13 @@ def first_guessed_point_in_polygon(text: str, target: Target) -> Counted:
     (robospatialbench.py: point_in_polygon).
     """
     height, width = target.image_size or (1, 1)
-    points = _guessed_shares(text.strip(), width, height)
-    if not points:
+    found = _guessed(text.strip(), width, height)
+    if not found:
         return unread(text, "no point")
-    right = _vlmevalkit_inside(*points[0], _polygon(target))
-    return Counted(float(right), str(points[0]), "first point", "parsed")
+    x, y = found[0][:2]
+    point = (x / width, y / height) if len(found[0]) == 4 else (x, y)
+    right = _vlmevalkit_inside(*point, _polygon(target))
+    return Counted(float(right), str(point), "first point", "parsed")
 
 
 def _polygon(target: Target) -> list[tuple[float, float]]:
@@ -297,9 +355,10 @@ def _vlmevalkit_inside(x: float, y: float, corners: Points) -> bool:
     return inside
 
 
-def _shown(points: Points) -> str:
-    more = f" and {len(points) - 5} more" if len(points) > 5 else ""
-    return ", ".join(f"({x:g}, {y:g})" for x, y in points[:5]) + more
+def _shown(vectors: Sequence[Sequence[float]]) -> str:
+    more = f" and {len(vectors) - 5} more" if len(vectors) > 5 else ""
+    said = (", ".join(f"{number:g}" for number in vector) for vector in vectors[:5])
+    return ", ".join(f"({numbers})" for numbers in said) + more
 
 
 def last_line_yes_no(text: str, target: Target) -> Counted:
@@ -326,9 +385,11 @@ def starts_with_yes_no(text: str, target: Target) -> Counted:
 POINT_RULES: dict[str, Rule] = {
     "tuples_as_shares": _share_inside(tuples_as_shares, "share of the points"),
     "tuples_on_grid": _share_inside(tuples_on_grid, "share of the points"),
-    "tuples_or_boxes": _share_inside(tuples_or_boxes, "share of the points"),
+    "tuples_or_boxes": _share_of_boxes(tuples_or_boxes, "share of the points"),
     "pairs_in_json": _share_inside(pairs_in_json, "share of the points"),
-    "guessed_scale": _share_inside(guessed_scale, "share of the points, scale guessed"),
+    "guessed_scale": _share_of_boxes(
+        guessed_scale, "share of the points, scale guessed", clipped=True
+    ),
     "any_fenced_point": any_fenced_point,
     "first_fenced_point": first_fenced_point,
     "first_pair_in_polygon": first_pair_in_polygon,

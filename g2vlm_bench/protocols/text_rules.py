@@ -28,7 +28,8 @@ def answer_key_or_all(text: str, target: Target) -> Counted:
     if not said:
         return unread(text, "empty")
     right = said == true or any(said in same and true in same for same in _SAME)
-    right |= said.isdigit() and true.isdigit() and int(said) == int(true)
+    # Not `isdigit`, which has "\u00b2" for a digit; int() reads neither that nor 5,000 digits.
+    right |= said.isdecimal() and true.isdecimal() and len(said) < 99 and int(said) == int(true)
     return Counted(float(right), found.strip(), "key 'Answer', else all", "parsed")
 
 

@@ -241,3 +241,48 @@ def test_a_mean_of_means_says_each_share() -> None:
     assert dict(vsi.shares)["object_counting"] == pytest.approx(1 / 8)
     assert dict(vsi.shares)["object_rel_direction_easy"] == pytest.approx(1 / 24)
     assert sum(dict(vsi.shares).values()) == pytest.approx(1)
+
+
+# Where a model goes on without end: each stopped a run once, or kept one busy for minutes.
+ENDLESS = {
+    "blanks behind a phrase": "The answer is" + "\n" * 4000 + " left",
+    "a word for a number": "hundred " * 400,
+    "brackets": "[" * 4_000,
+    "brackets in a code fence": "```json\n" + "[" * 4_000,
+    "digits": "9" * 4000,
+    "a point of many digits": f"({'9' * 4000}, 0.5)",
+    "a pair of shares of many digits": f"[{'9' * 4000}, {'9' * 400}.5]",
+    "a point in JSON": '[{"point_2d": [' + "9" * 4000 + ", 1]}]",
+    "a point in fenced JSON": '```json\n[{"point_2d": [' + "9" * 4000 + ", 1]}]\n```",
+    "a box": "(0.1, 0.1, 9999999999.5, 99999999.5)",
+    "a fraction": "1/" + "9" * 4000,
+    "a box in pixels that is read as shares": "(100, 200, 30000, 40000)",
+    "a small number that int() cannot read": "\u00b2",
+    "a list": "[" + "9" * 4000 + "]",
+    "a move": "move_right:" + "9" * 4000,
+    "an answer line": "answer: " + "9" * 4000 + ", reason: none",
+    "a JSON number": '{"answer": ' + "9" * 5000 + "}",
+}
+
+
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
+def test_every_rule_reads_a_text_without_end(text: str) -> None:
+    targets = [A, FIRST, number(3, kind=COUNT), number(3.0, kind=ESTIMATE), change("move_left:1")]
+    targets += [Target(answer="yes", answer_type="yes_no"), Target(answer="3", answer_type="text")]
+    for target in [*targets, place()]:
+        for name, profile in PROFILES.items():
+            if profile.applies(target):
+                counted = profile.count(target, Prediction(answer=text))
+                assert counted.score is None or 0 <= counted.score <= 1, name
+
+
+def test_a_box_counts_as_all_its_pixels_within_the_image_and_beyond_it() -> None:
+    """RefSpatial: those outside are wrong; VLMEvalKit moves each of them to the edge first."""
+    region = np.random.default_rng(0).random((20, 30)) < 0.4
+    target = Target(answer="", answer_type="points", region=region, image_size=(20, 30))
+    pixels = [(x, y) for y in range(-2, 23) for x in range(24, 36)]
+    inside = [0 <= x < 30 and 0 <= y < 20 and region[y, x] for x, y in pixels]
+    said = Prediction(answer=f"({24 / 30:.3f}, -0.1, 1.2, 1.15)")
+    assert PROFILES["official.refspatial"].count(target, said).score == np.mean(inside)
+    moved = [region[min(max(y, 0), 19), min(max(x, 0), 29)] for x, y in pixels]
+    assert PROFILES["vlmevalkit.refspatial"].count(target, said).score == np.mean(moved)
