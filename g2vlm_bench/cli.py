@@ -359,13 +359,14 @@ def _run(
     )
     for line in done.skipped:
         typer.echo(f"skipped: {line}", err=True)
+    survivals = done.survivals()
     if suite is None:
-        _print_results(done.runs, json)
-        if not json:
-            _print_survivals(done.survivals())
+        _print_results(done.runs, json, survivals)
     else:
         folders = [run.path for run in done.runs]
         _leaderboard(suite, folders, out, options.get("data_root"), plugins, json)
+    if not json:
+        _print_survivals(survivals)
     _exit_on_failures(done.runs)
 
 
@@ -395,11 +396,18 @@ def _print_progress(run: Run) -> None:
     typer.echo(f"{record.adapter.label:<20} {record.task.name} {name} {value} ({counts})", err=True)
 
 
-def _print_results(runs: Any, json: bool) -> None:
+def _print_results(runs: Sequence[Run], json: bool, survivals: Sequence[Survival] = ()) -> None:
+    """Print runs; in JSON each with what its floors reach of it, those without floors with none."""
     import msgspec
 
     if json:
-        print_json([{"run": str(run.path), **msgspec.to_builtins(run.record)} for run in runs])
+        found = []
+        for run in runs:
+            own = (run.record.adapter.label, run.record.task.name)
+            survived = [one for one in survivals if (one.model, one.task) == own]
+            more = {"run": str(run.path), "survivals": survived}
+            found.append(msgspec.to_builtins(more) | msgspec.to_builtins(run.record))
+        print_json(found)
         return
     for run in runs:
         record = run.record

@@ -183,6 +183,34 @@ def test_the_command_line(place: Path) -> None:
     assert "blind " in told[2]
 
 
+def test_the_command_line_in_json(place: Path) -> None:
+    arguments = ["run", "--model", "seer", "--task", "toys/corners", "--floors", "--json"]
+    arguments += ["--data-root", str(place), "--tasks-dir", str(place / "tasks")]
+    arguments += ["--adapters-dir", str(place / "adapters"), "--out", str(place / "runs")]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    runs = {one["adapter"]["spec"]: one for one in json.loads(shown.stdout)}
+    found = {one["floor"]: one for one in runs.pop("seer")["survivals"]}
+    survived = {one.floor: one for one in run(place, floors=True).survivals()}
+    assert set(found) == set(survived) == {"blind", "shuffled", "chance"}
+    for floor, one in found.items():
+        assert one["share"]["value"] == survived[floor].share.value
+        assert one["reached"] == survived[floor].reached
+    assert all(one["survivals"] == [] for one in runs.values())
+
+
+def test_a_suite_says_it_below_its_table(place: Path) -> None:
+    (place / "tasks/leaderboards").mkdir()
+    (place / "tasks/leaderboards/corners.yaml").write_text(
+        "title: Corners\nversion: 1\ncolumns: [{task: toys/corners}]\nmodels: [seer]\n"
+    )
+    arguments = ["run", "--suite", "corners", "--floors", "--out", str(place / "runs")]
+    arguments += ["--data-root", str(place), "--tasks-dir", str(place / "tasks")]
+    shown = CliRunner().invoke(app, [*arguments, "--adapters-dir", str(place / "adapters")])
+    assert shown.exit_code == 0, shown.output
+    assert "what survives without looking" in shown.output
+
+
 def test_a_ratio_by_its_definition() -> None:
     """Replicates are paired: what both share leaves no spread."""
     rng = np.random.default_rng(0)
