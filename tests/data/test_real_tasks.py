@@ -37,8 +37,9 @@ def test_pins_hold_and_the_truth_is_best(realdata: Path, name: str) -> None:
     assert inputs.id == sample.id
     truth = task.family.truth(target)
     values = task.family.score(target, truth, Ambiguity.METRIC).values
-    assert set(values) == set(specs)
-    for metric, value in values.items():
+    assert set(values) >= set(specs)
+    for metric in specs:
+        value = values[metric]
         if not metric.startswith("chance_corrected"):
             assert value == pytest.approx(specs[metric].best, abs=1e-9), metric
 
