@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one go: the GPU tests; the speed of the renderer, of nearest neighbours
-# and of depth measured on the device; the quick suite.
+# and of depth measured on the device; what the reference model costs there; the quick suite.
+#   bash scripts/gpu_check.sh
+#   bash scripts/gpu_check.sh train     # MINUTES (9) of nano_long; again to go on, while the machine is kept
 # Writes benchmarks/results/gpu.md with the device's name. PYTHON names the interpreter; on a
 # machine without the project's environment it needs torch, transformers, msgspec, typer, filelock,
 # pytest, and neither Open3D, lm-eval nor datasets.
@@ -10,6 +12,13 @@ export PYTHONPATH=$PWD
 python=${PYTHON:-.venv/bin/python}
 out=${OUT:-benchmarks/results}
 mkdir -p "$out"
+if [ "${1:-}" = train ]; then
+  # The state stays in runs/, which the machine keeps between calls; what is of use comes back.
+  "$python" run_eval.py train --config nano_long --device cuda --workers "$(($(nproc) - 2))" \
+    --minutes "${MINUTES:-9}" --half --out runs/nano_long
+  cp runs/nano_long/{model.safetensors,config.json,tokenizer.json,log.jsonl,log.png} "$out/"
+  exit
+fi
 report="$out/gpu.md"
 {
   echo "# GPU check"
@@ -31,6 +40,8 @@ PY
   "$python" benchmarks/renderer.py
   "$python" benchmarks/geometry.py cuda_neighbours
   "$python" benchmarks/depth.py batch
+  "$python" benchmarks/reference.py --device cuda
+  "$python" benchmarks/reference.py --device cuda --config base --views 1 4 --backward
   echo '```'
 } | tee "$report"
 "$python" run_eval.py run --suite quick --out "${OUT:-runs}/gpu_quick"

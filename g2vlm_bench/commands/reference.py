@@ -27,6 +27,9 @@ def train(
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the weights and of what is drawn.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so many; the same command goes on.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that render ahead.")] = 0,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 500,
     public_vit: Annotated[
@@ -52,7 +55,7 @@ def train(
 
     folder = out or Path("runs") / f"train-{Path(config).stem}"
     plan = training.make_plan(
-        device, precision, seed=seed, steps=steps, workers=workers,
+        device, precision, seed=seed, steps=steps, minutes=minutes, workers=workers,
         validate_every=validate_every, half=half,
     )  # fmt: skip
 

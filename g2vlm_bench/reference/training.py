@@ -74,6 +74,7 @@ class Plan(NamedTuple):
         precision: Of what the matrices multiply.
         seed: Of the weights and of what is drawn.
         steps: Stop after this many; all stages where None.
+        minutes: Stop after so many of this call, with a state to go on from and a model to use.
         workers: Processes that render ahead.
         validate_every: Steps between two measurements.
         save_every_s: Seconds between two states.
@@ -84,6 +85,7 @@ class Plan(NamedTuple):
     precision: Precision = "float32"
     seed: int = 0
     steps: int | None = None
+    minutes: float | None = None
     workers: int = 0
     validate_every: int = 500
     save_every_s: float = 180.0
@@ -259,6 +261,7 @@ class Run:
         if self.step >= self.last:
             return
         saved = began = time.monotonic()
+        most_s = math.inf if self.plan.minutes is None else 60 * self.plan.minutes
         with (
             progress("train", self.last, self.step) as advance,
             closing(self.source.batches(self.step)) as batches,
@@ -271,10 +274,12 @@ class Run:
                     self._log(parts | {"minutes": (time.monotonic() - began) / 60})
                 if self.step % self.plan.validate_every == 0 or self.step == self.last:
                     self._validate()
-                if time.monotonic() - saved > self.plan.save_every_s or self.step == self.last:
+                now = time.monotonic()
+                ends = self.step == self.last or now - began >= most_s
+                if ends or now - saved > self.plan.save_every_s:
                     self.save()
-                    saved = time.monotonic()
-                if self.step == self.last:
+                    saved = now
+                if ends:
                     return
 
     def take(self, drawn: Drawn) -> dict[str, float]:

@@ -86,6 +86,15 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     assert [line["step"] for line in _log(tmp_path / "whole")] == [1, 2, 2, 3, 4, 4]
 
 
+def test_stopped_by_the_clock_it_is_of_use_and_goes_on(tmp_path: Path) -> None:
+    train(CONFIG, tmp_path / "whole", PLAN)
+    for _ in range(STEPS):
+        train(CONFIG, tmp_path / "parts", PLAN._replace(minutes=0.0))
+        load_reference(tmp_path / "parts")
+    whole, parts = (tmp_path / name / "model.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+
+
 def test_another_seed_is_another_model_and_no_resumption(tmp_path: Path) -> None:
     plan = PLAN._replace(steps=1)
     train(CONFIG, tmp_path / "a", plan)
