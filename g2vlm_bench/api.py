@@ -109,7 +109,7 @@ def evaluate(
 
     Args:
         models: Names of adapters, `wrapper:model`, or none to run a suite's own.
-        tasks: Names or files of tasks.
+        tasks: Names or files of tasks; `lm_eval:GROUP` stands for all tasks of that group.
         suite: A leaderboard whose tasks are run, beside those named.
         model_args: Arguments of the adapter; `model.key` goes to one of several models.
         out: Folder of run folders.
@@ -147,9 +147,8 @@ def evaluate(
         batch_size=batch_size,
         limit=limit,
     )
-    loaded = [
-        Task.load(plugins, plugins.task(name), options.data_root) for name in dict.fromkeys(tasks)
-    ]
+    names = dict.fromkeys(one for name in tasks for one in plugins.members(name))
+    loaded = [Task.load(plugins, plugins.task(name), options.data_root) for name in names]
     arguments = _arguments_by_model(models, model_args or {})
     arguments |= {floor: {} for floor in ALONE if floors and floor not in arguments}
     runs: list[Run] = []

@@ -112,6 +112,18 @@ class Plugins:
         definition = load_definition(path)
         return self.written_out(self._prompted(definition, prompt) if prompt else definition)
 
+    def members(self, name: str) -> list[str]:
+        """List the tasks that a name stands for: `FAMILY:GROUP` for those of the group, else one.
+
+        Raises:
+            BenchError: The family knows no such group.
+        """
+        family, colon, rest = name.partition(":")
+        if not colon or family not in self._index("family"):
+            return [name]
+        names = load_class(self.path("family", family), Family).members(rest)
+        return [f"{family}:{one}" for one in names]
+
     def _prompted(self, definition: TaskDefinition, prompt: str) -> TaskDefinition:
         own = definition.options.get("prompt")
         if not isinstance(own, str):

@@ -174,6 +174,11 @@ class Family(ABC):
             fix="Name a task as FOLDER/FILE, or the path of a task file.",
         )
 
+    @classmethod
+    def members(cls, name: str) -> list[str]:
+        """List what `FAMILY:NAME` stands for: one task, or those of a group."""
+        return [name]
+
     def read_protocols(self, kind: type[P]) -> tuple[P, ...]:
         """Read the task's protocols as the family's own struct, each under a label of its own.
 

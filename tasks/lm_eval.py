@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.lm_eval_bridge.finding import members
 from g2vlm_bench.lm_eval_bridge.harness import load, pseudo_values
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
@@ -111,6 +112,11 @@ class LmEval(Family):
             metrics=metrics,
             headline=f"{metrics[0]}@{LmEvalProtocol(**protocols[0]).label}",
         )
+
+    @classmethod
+    def members(cls, name: str) -> list[str]:
+        """List the tasks of a group or a tag of lm-eval; a task alone stands for itself."""
+        return members(name)
 
     def headline(self) -> MetricSpec:
         """Its first metric, even one without a bound: a board refuses that, a run need not."""

@@ -78,6 +78,7 @@ ARROWS: dict[str, set[str]] = {
     "protocols": {"sample", "task", "geometry", "metrics"},
     "tasks": {
         "sample", "task", "prompts", "data", "world", "geometry", "metrics", "protocols",
+        "lm_eval_bridge.finding",
         "lm_eval_bridge.harness",
     },
     "model_adapters": {
