@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import posixpath
 import zipfile
 import zlib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from g2vlm_bench.paths import safe_join
 # The largest videos of the benchmarks are some hundred megabytes.
 MAX_MEMBER_BYTES = 2 << 30
 _SMALL = 1 << 20
+_ARCHIVES_OPEN = 16
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
@@ -117,6 +119,15 @@ def embedded_bytes(cell: Any, where: str) -> bytes:
     return cell
 
 
+@lru_cache(maxsize=_ARCHIVES_OPEN)
+def _archive(path: Path, modified_ns: int, size: int, process: int) -> zipfile.ZipFile:
+    """Open an archive, and keep it open: its list of members is read once, not for each of them.
+
+    Once in each process, since those that were forked share a place in the file.
+    """
+    return zipfile.ZipFile(path)
+
+
 def _read(path: Path, info: zipfile.ZipInfo) -> bytes:
     where = f"{path}:{info.filename}"
     swells = info.file_size > _SMALL and info.file_size > MAX_RATIO * max(info.compress_size, 1)
@@ -127,7 +138,9 @@ def _read(path: Path, info: zipfile.ZipInfo) -> bytes:
             got=f"{info.file_size} bytes from {info.compress_size}",
         )
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(info) as file:
+        stat = path.stat()
+        archive = _archive(path, stat.st_mtime_ns, stat.st_size, os.getpid())
+        with archive.open(info) as file:
             # What is declared is what is read: a member that holds more fails by its checksum.
             content = file.read(info.file_size + 1)
     except _DAMAGE as error:

@@ -105,3 +105,28 @@ def test_pictures_in_rows() -> None:
         embedded_bytes("not base64!", "here")
     with pytest.raises(BenchError, match="got int"):
         embedded_bytes(7, "here")
+
+
+def test_an_archive_s_list_is_not_read_again_for_each_of_its_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{i}.png" for i in range(40)]
+    path = archive(tmp_path / "1.zip", **{name: name.encode() for name in names})
+    lists: list[object] = []
+
+    class Counted(zipfile.ZipFile):
+        def _RealGetContents(self) -> None:
+            lists.append(self)
+            super()._RealGetContents()  # type: ignore[misc]
+
+    monkeypatch.setattr(zipfile, "ZipFile", Counted)
+    media = Media(tmp_path, [path])
+    assert [media.bytes_of(name) for name in names] == [name.encode() for name in names]
+    assert len(lists) <= 2
+
+
+def test_an_archive_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
+    path = archive(tmp_path / "1.zip", **{"x.png": b"old"})
+    assert Media(tmp_path, [path]).bytes_of("x.png") == b"old"
+    archive(tmp_path / "2.zip", **{"y.png": b"", "x.png": b"newer"}).replace(path)
+    assert Media(tmp_path, [path]).bytes_of("x.png") == b"newer"
