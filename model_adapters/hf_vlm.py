@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ class _Asked:
         max_new_tokens: How long an answer may be.
         stop: Texts that end an answer.
         seed: Of this question's own randomness.
+        prefix: The text's one token where nothing but it stands before the options, which are then
+            whole texts of their own; None of a question.
     """
 
     text: str
@@ -55,6 +57,7 @@ class _Asked:
     max_new_tokens: int
     stop: tuple[str, ...]
     seed: int
+    prefix: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class HfVlm(Adapter):
     is the sum over its tokens of log p(token | prompt, tokens before): no division by its length,
     no end-of-sequence token behind it. Its tokens are those that prompt and option have together
     less those of the prompt alone (lm-eval's rule). One forward pass gives all options that differ
-    in their last token only, such as letters.
+    in their last token only, such as letters. A text behind an empty prompt (perplexity) may be
+    longer than the model can read; it is then weighed in windows, as lm-eval does.
 
     Questions share a batch where they have as many images each; they are padded on the left, and
     neither text nor likelihoods depend on it beyond the last digits of the arithmetic.
@@ -147,8 +151,11 @@ class HfVlm(Adapter):
         """Answer each question, weigh its options, or both.
 
         Returns:
-            A prediction for each of the inputs; a `ValueError` in place of one without a prompt,
-            whose marks are not as many as its images, or which is longer than the model can read.
+            A prediction for each of the inputs; a `ValueError` in place of one without a prompt, or
+            whose marks are not as many as its images.
+
+        Raises:
+            ValueError: One is longer than the model can read, its images and options included.
         """
         asked = [self._ask(inputs) for inputs in batch]
         usable = [one for one in asked if isinstance(one, _Asked)]
@@ -175,20 +182,23 @@ class HfVlm(Adapter):
         except ValueError as error:
             return error
         options = inputs.continuations or inputs.choices
+        bare = text
         if not self._chat:
             # A word's token begins with the space before it.
             bare = text.rstrip()
             options = tuple(text[len(bare) :] + option for option in options)
             # With nothing before it, a text is conditioned on the token that begins one.
             text = bare or self._tokenizer.bos_token or self._tokenizer.eos_token
-        before = len(self._ids(text))
+        ids = self._ids(text)
+        is_prefix = not self._chat and not bare and not images and len(ids) == 1
         return _Asked(
             text=text,
             images=images,
-            options=tuple(tuple(self._ids(text + option)[before:]) for option in options),
+            options=tuple(tuple(self._ids(text + option)[len(ids) :]) for option in options),
             max_new_tokens=self._max_new_tokens or inputs.max_new_tokens or _MAX_NEW_TOKENS,
             stop=inputs.stop,
             seed=_seed_of(self._seed, inputs.id),
+            prefix=ids[0] if is_prefix else None,
         )
 
     def _written(self, inputs: Inputs) -> tuple[str, tuple[Image.Image, ...]]:
@@ -247,12 +257,14 @@ class HfVlm(Adapter):
             text=[one.text for one in asked], padding=True, return_tensors="pt", **more
         ).to(self._device, dtype=self._model.dtype)
         tensors = dict(made)
-        length = int(tensors["attention_mask"].sum(dim=1).max())
+        self._check_length(int(tensors["attention_mask"].sum(dim=1).max()))
+        return tensors
+
+    def _check_length(self, length: int) -> None:
         if self._longest is not None and length > self._longest:
             raise ValueError(
                 f"expected {self._longest} tokens at most, images included, got {length}"
             )
-        return tensors
 
     def _answer(self, asked: Sequence[_Asked]) -> list[str]:
         answers: dict[int, str] = {}
@@ -295,13 +307,20 @@ class HfVlm(Adapter):
 
     def _weigh(self, asked: Sequence[_Asked], at_once: int) -> list[_Weighed]:
         """Sum the log-probabilities of each option's tokens."""
+        found: dict[tuple[int, tuple[int, ...]], tuple[float, bool]] = {
+            (index, option): self._in_windows(one.prefix, option)
+            for index, one in enumerate(asked)
+            for option in one.options
+            if one.prefix is not None and self._longest and len(option) > self._longest
+        }
         # Options that differ in their last token only are read off one row.
         rows = [
             (index, prefix)
             for index, one in enumerate(asked)
-            for prefix in dict.fromkeys(option[:-1] for option in one.options)
+            for prefix in dict.fromkeys(
+                option[:-1] for option in one.options if (index, option) not in found
+            )
         ]
-        found: dict[tuple[int, tuple[int, ...]], tuple[float, bool]] = {}
 
         def alike(row: tuple[int, tuple[int, ...]]) -> tuple[Any, ...]:
             one = asked[row[0]]
@@ -330,6 +349,7 @@ class HfVlm(Adapter):
             [prefix for _, prefix in rows],
             self._tokenizer.pad_token_id,
         )
+        self._check_length(int(inputs["attention_mask"].sum(dim=1).max()))
         tail = max(len(prefix) for _, prefix in rows)
         keep = {"logits_to_keep": tail + 1} if self._keeps_logits else {}
         with torch.inference_mode():
@@ -345,6 +365,40 @@ class HfVlm(Adapter):
                     greedy = bool((best[row, : len(option)] == ids).all())
                     found[index, option] = (float(steps.sum()), greedy)
         return found
+
+    def _in_windows(self, prefix: int, text: tuple[int, ...]) -> tuple[float, bool]:
+        """Weigh a text that is longer than the model can read, each of its tokens once."""
+        import torch
+
+        total, is_greedy = 0.0, True
+        for before, weighed in _windows(prefix, text, self._longest or len(text)):
+            ids = torch.tensor([before], device=self._device)
+            with torch.inference_mode():
+                logits = self._model(
+                    input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
+                ).logits
+                logs = torch.log_softmax(logits[0, -len(weighed) :].float(), dim=-1)
+            said = torch.tensor(weighed, device=self._device)
+            total += float(logs.gather(1, said[:, None]).double().sum())
+            is_greedy &= bool((logs.argmax(dim=-1) == said).all())
+        return total, is_greedy
+
+
+def _windows(
+    prefix: int, text: Sequence[int], longest: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Part a text into windows of as much context as a model can read; lm-eval's rule.
+
+    Yields:
+        What the model reads, and its last tokens' followers, which are weighed.
+
+    >>> [*_windows(0, [1, 2, 3, 4, 5], 3)]
+    [([0, 1, 2], [1, 2, 3]), ([2, 3, 4], [4, 5])]
+    """
+    for start in range(0, len(text), longest):
+        end = min(start + longest, len(text))
+        before = [prefix, *text][max(0, end - longest) : end]
+        yield before, list(text[start:end])
 
 
 def _prediction(answer: str | None, weighed: _Weighed | None) -> Prediction:

@@ -353,6 +353,47 @@ def test_a_prompt_longer_than_the_model_can_read(load: Callable[..., Any]) -> No
         load().predict([ask(prompt="chair " * 5000)], BOTH)
 
 
+def test_an_option_that_leads_beyond_what_the_model_can_read(load: Callable[..., Any]) -> None:
+    """Beyond it nothing was learnt: the numbers would be wrong without a word."""
+    asked = ask(prompt="chair", choices=("a table", "chair " * 5000))
+    with pytest.raises(ValueError, match=r"expected 4096 tokens at most, images included, got \d+"):
+        load().predict([asked], frozenset({Want.CHOICE_LOGLIKELIHOODS}))
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("longest", [1, 7, 11, 40])
+def test_a_text_longer_than_the_model_is_weighed_in_windows(
+    family: str, longest: int, load: Callable[..., Any], checkpoint: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Windows are lm-eval's, from its own function; a text of another length is beside it."""
+    utils = pytest.importorskip("lm_eval.utils")
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    tokenizer = AutoProcessor.from_pretrained(checkpoint(family)).tokenizer
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint(family)).eval()
+    begin = tokenizer.bos_token_id
+    begin = tokenizer.eos_token_id if begin is None else begin
+
+    def by_hand(text: str) -> float:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        total = 0.0
+        for before, weighed in utils.get_rolling_token_windows(ids, begin, longest, 1):
+            with torch.inference_mode():
+                logs = model(input_ids=torch.tensor([before])).logits[0].float().log_softmax(-1)
+            rows = logs[-len(weighed) :]
+            total += sum(float(row[token]) for row, token in zip(rows, weighed, strict=True))
+        return total
+
+    adapter = load(family, chat=False)
+    monkeypatch.setattr(adapter, "_longest", longest)
+    texts = ["The chair stands left of the table, and the lamp behind it.", "chair"]
+    asked = [Inputs(id=text, prompt="", continuations=(text,)) for text in texts]
+    for text, said in zip(texts, adapter.predict(asked, BOTH - {Want.ANSWER}), strict=True):
+        assert said.choice_loglikelihoods[0] == pytest.approx(by_hand(text), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
