@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -57,7 +58,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if not video_fps > 0:
                 raise ValueError(f"expected the video's frames a second, got {video_fps}")
             wanted = max(1, int(count / video_fps * self.fps))
-            chosen = [int(i * video_fps / self.fps) for i in range(wanted)]
+            chosen = [int(i * (video_fps / self.fps)) for i in range(wanted)]
         elif self.rule == "stride":
             chosen = list(range(0, count, max(1, count // self.frames)))[: self.frames]
         elif self.rule == "chunk_center":
@@ -118,7 +119,7 @@ def _length(source: Path | bytes) -> tuple[int, float]:
     """Count the frames; where the container does not say how many, its packets do."""
     import av
 
-    with av.open(_file(source)) as container:
+    with av.open(_file(source), "r") as container:
         stream = container.streams.video[0]
         fps = float(stream.average_rate or 0)
         if stream.frames:
@@ -127,11 +128,17 @@ def _length(source: Path | bytes) -> tuple[int, float]:
 
 
 def _decode(source: Path | bytes, chosen: Sequence[int]) -> tuple[NDArray[np.uint8], ...]:
+    found = _by_seeking(source, chosen)
+    return _from_the_start(source, chosen) if found is None else found
+
+
+def _from_the_start(source: Path | bytes, chosen: Sequence[int]) -> tuple[NDArray[np.uint8], ...]:
+    """Decode every frame up to the last that is chosen: what a frame's number means."""
     import av
 
     wanted, found = set(chosen), []
     last = max(wanted)
-    with av.open(_file(source)) as container:
+    with av.open(_file(source), "r") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         for index, frame in enumerate(container.decode(stream)):
@@ -140,6 +147,102 @@ def _decode(source: Path | bytes, chosen: Sequence[int]) -> tuple[NDArray[np.uin
             if index >= last:
                 break
     return tuple(found)
+
+
+def _by_seeking(
+    source: Path | bytes, chosen: Sequence[int]
+) -> tuple[NDArray[np.uint8], ...] | None:
+    """Decode from the key frame before each chosen frame, where that surely gives the same frames.
+
+    Returns:
+        None where the container does not tell when each frame is shown, where a decoder that
+        starts at a key frame gives others than these, or where little would be saved.
+    """
+    import av
+
+    plan = _plan(source, chosen)
+    if plan is None:
+        return None
+    times, runs = plan
+    found: list[NDArray[np.uint8]] = []
+    try:
+        with av.open(_file(source), "r") as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for key, wanted in runs:
+                container.seek(times[key], stream=stream)
+                shown = _shown_from(container.decode(stream), key, times)
+                for index, frame in zip(range(key, wanted[-1] + 1), shown, strict=False):
+                    if index in wanted:
+                        found.append(_upright(frame))
+    except (av.FFmpegError, _UnsureError):
+        return None  # decoding from the start says what is wrong, if anything is
+    return tuple(found) if len(found) == len(chosen) else None
+
+
+class _UnsureError(Exception):
+    """What a decoder gives behind a key frame may not be what it gives from the start."""
+
+
+def _shown_from(frames: Iterator[Any], key: int, times: Sequence[int]) -> Iterator[Any]:
+    """Give a key frame and those behind it, one for each of their times.
+
+    Raises:
+        _UnsureError: One is missing or has another time, or the key frame is no whole picture.
+    """
+    import av
+
+    due = key
+    for frame in frames:
+        if due == key and frame.pts is not None and frame.pts < times[key]:
+            continue  # of the group before, perhaps without its references
+        # Some encoders mark a picture as key that is only whole after some more.
+        is_whole = due > key or frame.pict_type == av.video.frame.PictureType.I
+        if due >= len(times) or frame.pts != times[due] or not is_whole:
+            raise _UnsureError
+        yield frame
+        due += 1
+
+
+def _plan(
+    source: Path | bytes, chosen: Sequence[int]
+) -> tuple[list[int], list[tuple[int, list[int]]]] | None:
+    """Say when each frame is shown, and which key frame to decode from for which frames.
+
+    Returns:
+        The frames' times in the order in which they are shown, and runs of a key frame with the
+        chosen frames that are decoded from it; None where seeking is not sure or does not pay.
+    """
+    import av
+
+    with av.open(_file(source), "r") as container:
+        stream = container.streams.video[0]
+        shown: list[tuple[int, bool]] = []
+        for packet in container.demux(stream):
+            if packet.size > 0:
+                if packet.pts is None or packet.is_discard or packet.is_corrupt:
+                    return None
+                shown.append((packet.pts, packet.is_keyframe))
+        if stream.frames not in (0, len(shown)) or len(dict(shown)) < len(shown):
+            return None
+    shown.sort()
+    keys = [index for index, (_, is_key) in enumerate(shown) if is_key]
+    if not keys or keys[0] != 0 or chosen[-1] >= len(shown):
+        return None
+    runs: list[tuple[int, list[int]]] = []
+    decoded = 0
+    for index in chosen:
+        key = keys[bisect_right(keys, index) - 1]
+        # Going on costs less than seeking to where the decoder already is.
+        if not runs or key > runs[-1][1][-1]:
+            runs.append((key, []))
+            decoded += index - key
+        else:
+            decoded += index - runs[-1][1][-1]
+        runs[-1][1].append(index)
+    if decoded > 0.8 * chosen[-1]:
+        return None
+    return [time for time, _ in shown], runs
 
 
 def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:  # type: ignore[name-defined]  # noqa: F821

@@ -53,6 +53,15 @@ def test_strides_are_sti_bench_s() -> None:
         assert Sampling(rule="stride", frames=30).rate(count, 25.0) == 25.0 / step
 
 
+def test_frames_a_second_are_divided_as_there() -> None:
+    """17 / 10 * 3 and 17 / (10 / 3) are other floats on other sides of a frame, now and then."""
+    for rate in (10.0, 12.0, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 60.0):
+        for fps in (0.3, 0.7, 1.1, 3.0, 7.0):
+            ours = Sampling(rule="fps", fps=fps).indices(3000, rate)
+            theirs = of_vlmevalkit("fps", 3000, rate, 0, fps)
+            assert list(ours) == list(dict.fromkeys(theirs))
+
+
 def test_no_frames_and_no_rate() -> None:
     with pytest.raises(ValueError, match="expected a video with frames, got 0"):
         Sampling().indices(0, 1.0)
@@ -86,6 +95,94 @@ def test_without_the_package(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(BenchError, match=r"expected the package av.*g2vlm-bench\[video\]"):
         load_frames(tmp_path / "v.mp4", Sampling())
+
+
+def noisy(path: Path, codec: str, frames: int = 90, **options: str) -> Path:
+    """A moving pattern in noise, so that no two frames are alike and references matter."""
+    import av
+
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as file:
+        try:
+            stream = file.add_stream(codec, rate=25)
+        except (ValueError, av.FFmpegError):
+            pytest.skip(f"this build has no {codec}")
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        # No key frames but those that are asked for.
+        stream.options = options | ({"sc_threshold": "0"} if codec == "libx264" else {})
+        if codec == "mjpeg":
+            stream.pix_fmt = "yuvj420p"
+        if "g" in options:
+            stream.gop_size = int(options["g"])
+        for index in range(frames):
+            picture = rng.integers(0, 60, (48, 64, 3), np.uint8)
+            picture[:, (index * 2) % 56 : (index * 2) % 56 + 8] += 150
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())
+    return path
+
+
+ENCODED = {
+    "h264 with frames between": ("v.mp4", "libx264", {"g": "12", "bf": "3"}),
+    "h264 open": ("v.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1"}),
+    "h264 in Matroska": ("v.mkv", "libx264", {"g": "10"}),
+    "h264 in a stream": ("v.ts", "libx264", {"g": "10", "bf": "2"}),
+    "h264 without whole pictures": (
+        "v.mp4",
+        "libx264",
+        {"g": "12", "x264-params": "intra-refresh=1"},
+    ),
+    "h265 open": ("v.mp4", "libx265", {"g": "12", "x265-params": "log-level=none"}),
+    "vp9": ("v.webm", "libvpx-vp9", {"g": "10", "cpu-used": "8", "deadline": "realtime"}),
+    "vp8 with hidden frames": (
+        "v.webm",
+        "vp8",
+        {"g": "10", "auto-alt-ref": "1", "lag-in-frames": "5"},
+    ),
+    "mpeg4": ("v.mp4", "mpeg4", {"g": "10"}),
+    "mpeg4 in AVI": ("v.avi", "mpeg4", {"g": "10", "bf": "2"}),
+    "mpeg2": ("v.ts", "mpeg2video", {"g": "10", "bf": "2"}),
+    "mjpeg": ("v.mkv", "mjpeg", {}),
+    "one key frame": ("v.mp4", "libx264", {"g": "1000"}),
+}
+SEEKABLE = {
+    "h264 with frames between",
+    "h264 open",
+    "h264 in Matroska",
+    "h265 open",
+    "vp9",
+    "mpeg4",
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize(
+    "chosen", [(0, 89), (5, 6, 40, 88), (47,), (11, 12, 13), (23, 24, 35, 36, 37, 60), (84,)]
+)
+def test_seeking_gives_the_very_frames_of_decoding_all(
+    name: str, chosen: tuple[int, ...], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pytest.importorskip("av")
+    file, codec, options = ENCODED[name]
+    path = tmp_path_factory.getbasetemp() / f"{name.replace(' ', '_')}_{file}"
+    if not path.exists():
+        noisy(path, codec, **options)
+    everything = video._from_the_start(path, range(90))
+    if len(everything) < 90:
+        pytest.skip("this encoder left frames out")
+    for source in (path, path.read_bytes()):
+        found = video._decode(source, chosen)
+        assert len(found) == len(chosen)
+        for index, frame in zip(chosen, found, strict=True):
+            assert np.array_equal(frame, everything[index])
+    if name in SEEKABLE and chosen in ((47,), (84,), (0, 89)):
+        assert video._by_seeking(path, chosen) is not None, "it went all the way from the start"
+
+
+def test_a_video_without_whole_pictures_is_decoded_from_the_start(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    path = noisy(tmp_path / "v.mp4", "libx264", **{"g": "12", "x264-params": "intra-refresh=1"})
+    assert video._by_seeking(path, (84,)) is None
 
 
 class Watching(Adapter):
