@@ -24,7 +24,7 @@ from g2vlm_bench.world.shapes import KINDS
 
 BLOCK = 16
 # Questions and phrases of a scene at most.
-QUESTIONS, PHRASES = 12, 4
+QUESTIONS, PHRASES = 20, 4
 # Names of what a patch shows: 0 is the place.
 COLOR_NUMBERS = {name: number for number, name in enumerate(COLORS, start=1)}
 KIND_NUMBERS = {name: number for number, name in enumerate(KINDS, start=1)}
@@ -101,7 +101,7 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
         raise ValueError(f"expected scenes to train on, got the split {split!r}")
     scenes = [_scene(seed, stage, split) for seed in range(number * BLOCK, (number + 1) * BLOCK)]
     sights = look(scenes, stage.views)
-    asked = ask(scenes, sights, QUESTIONS, stage.families or FAMILIES)
+    asked = ask(scenes, sights, QUESTIONS, stage.families or FAMILIES, gated=split != "train")
     told = captions(scenes, sights, seed=number)
     shots = [scene.shot(view) for scene in scenes for view in range(stage.views)]
     views = render(shots, stage.side, stage.side)

@@ -72,6 +72,7 @@ def ask(
     per_scene: int,
     families: Sequence[str] = FAMILIES,
     aspect: float = 1.0,
+    gated: bool = True,
 ) -> list[tuple[Question, ...]]:
     """Ask up to `per_scene` questions of each scene, balanced over all of them together.
 
@@ -84,6 +85,9 @@ def ask(
         per_scene: How many questions a scene gets at most; fewer where no more are plain to see.
         families: Which of `FAMILIES` to ask.
         aspect: Width over height of the pictures, as in `renderer.look`.
+        gated: Whether a question waits until its answer's turn has come, so that words alone give
+            nothing away; most questions of a few scenes wait in vain. Else answers only lean to
+            balance, and a scene is asked all that is plain to see: for training.
 
     Raises:
         BenchError: A family is unknown, or the number is negative.
@@ -104,7 +108,7 @@ def ask(
         key = (WORLD_VERSION, SPLITS.index(scene.split), _QUESTIONS_STREAM)
         rng = np.random.default_rng(np.random.SeedSequence(scene.seed, spawn_key=key))
         looks = {family: _look(scene, sight, family, rng, aspect) for family in families}
-        asked.append(tuple(_ask_scene(looks, per_scene, balance, rng)))
+        asked.append(tuple(_ask_scene(looks, per_scene, balance, rng, gated)))
     return asked
 
 
@@ -120,6 +124,7 @@ def _ask_scene(
     per_scene: int,
     balance: defaultdict[str, float],
     rng: np.random.Generator,
+    gated: bool,
 ) -> Iterator[Question]:
     """Pick questions one by one and book each in `balance`."""
     possible = {
@@ -134,7 +139,7 @@ def _ask_scene(
     for _ in range(per_scene):
         # Families that are seldom possible must not fill a scene: all others come first.
         order = sorted(looks, key=lambda f: (here[f], balance[f"asked {f}"], rng.random()))
-        able = ((family, _open(possible[family], facts, balance)) for family in order)
+        able = ((family, _open(possible[family], facts, balance, gated)) for family in order)
         family, found = next(((f, open_) for f, open_ in able if open_), ("", []))
         if not found:
             return
@@ -148,13 +153,17 @@ def _ask_scene(
 
 
 def _open(
-    candidates: Sequence[Candidate], facts: set[Hashable], balance: Mapping[str, float]
+    candidates: Sequence[Candidate],
+    facts: set[Hashable],
+    balance: Mapping[str, float],
+    gated: bool,
 ) -> list[Candidate]:
-    """Those whose fact is new and whose answer's turn it is everywhere."""
+    """Those whose fact is new and, where it is gated, whose answer's turn it is everywhere."""
     return [
         candidate
         for candidate in candidates
-        if candidate.fact not in facts and all(_lets(gate, balance) for gate in candidate.gates)
+        if candidate.fact not in facts
+        and (not gated or all(_lets(gate, balance) for gate in candidate.gates))
     ]
 
 
