@@ -15,6 +15,7 @@ from g2vlm_bench.metrics.places import Scale
 from g2vlm_bench.protocols.counted import Counted, Rule, unread
 from g2vlm_bench.protocols.letters import LETTER_RULES
 from g2vlm_bench.protocols.number_rules import CAMERA_CHANGE_RULES, NUMBER_RULES
+from g2vlm_bench.protocols.ost_rules import OST_LETTER_RULES, OST_NUMBER_RULES
 from g2vlm_bench.protocols.place_rules import POINT_RULES, YES_NO_RULES
 from g2vlm_bench.protocols.strict_rules import (
     PointsCount,
@@ -34,9 +35,9 @@ from g2vlm_bench.task import Protocol, label_number
 
 YES_NO = ("yes", "no")
 RULES: dict[str, dict[str, Rule]] = {
-    "choice": LETTER_RULES | BOXED_RULES,
+    "choice": LETTER_RULES | OST_LETTER_RULES | BOXED_RULES,
     "yes_no": YES_NO_RULES | TEXT_RULES,
-    "number": NUMBER_RULES | TEXT_RULES,
+    "number": NUMBER_RULES | OST_NUMBER_RULES | TEXT_RULES,
     "text": TEXT_RULES,
     "points": POINT_RULES,
     "camera_change": CAMERA_CHANGE_RULES,

@@ -3,7 +3,7 @@ r"""How published scorers read the letter of an option, each with its quirks.
 A function takes the answer and the question's truth and gives the letter it reads, or None. Written
 from what the code named does, at these commits, and held to it by `scripts/conformance_answers.py`:
 lmms-eval 75571cfe, VLMEvalKit e8e78f05, thinking-in-space 51e089c3, SPAR 1cc04758,
-MindCube 6d8fd9ac, OmniSpatial 208bac25, ViewSpatial-Bench 2e85a5e4, OST-Bench d393d393.
+MindCube 6d8fd9ac, OmniSpatial 208bac25, ViewSpatial-Bench 2e85a5e4.
 """
 
 from __future__ import annotations
@@ -328,55 +328,6 @@ def inferred_letter(text: str, target: Target) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
-def _longest_common_subsequence(one: str, two: str) -> int:
-    """The length of the longest common subsequence, by Hyyro's bit vectors."""
-    places: dict[str, int] = {}
-    for index, character in enumerate(one):
-        places[character] = places.get(character, 0) | 1 << index
-    open_places = all_places = (1 << len(one)) - 1
-    for character in two:
-        here = open_places & places.get(character, 0)
-        open_places = (open_places + here | open_places - here) & all_places
-    return len(one) - open_places.bit_count()
-
-
-def ost_judgement(text: str, target: Target) -> Counted:
-    """OST-Bench: the option that shares the longest subsequence of characters, the first of equals.
-
-    So " " gets full marks where the first option is right, and a longer option attracts answers. An
-    empty answer leaves the mean (evaluation/OST_evaluator.py: Judgement_evalution).
-    """
-    if not text:
-        return unread(text, "left out of the mean", None)
-    said = ost_answer(text).strip().lower()
-    shared = [_longest_common_subsequence(said, name.strip().lower()) for name in target.choices]
-    chosen = target.choices[shared.index(max(shared))]
-    how = "longest common subsequence"
-    return Counted(float(chosen == target.answer), chosen, how, _status(text))
-
-
-def ost_judgement_unless_failed(text: str, target: Target) -> Counted:
-    """OST-Bench in VLMEvalKit: the same, but answers that hold "Failed" leave the mean, too."""
-    if "Failed" in text:
-        return unread(text, "left out of the mean", None)
-    return ost_judgement(text, target)
-
-
-def ost_answer(text: str) -> str:
-    """What OST-Bench takes for the answer in "answer: ..., reason: ..."; all where one is missing.
-
-    Source: evaluation/OST_evaluator.py: process_answer.
-    """
-    plain = text.replace("'", '"')
-    if "reason" not in plain or "answer" not in plain:
-        return plain.strip('"')
-    for key, end in (('"answer":', '"reason"'), ("answer:", "reason")):
-        if key in plain:
-            said = plain.split(key)[1].split(end)[0].split("\n")[0]
-            return said.strip().strip(",").strip().strip('"')
-    return ""
-
-
 def _status(text: str, otherwise: Status = "parsed") -> Status:
     return otherwise if text.strip() else "empty"
 
@@ -403,6 +354,4 @@ LETTER_RULES: dict[str, Rule] = {
     "sat_letter": sat_letter,
     "inferred_letter": by_letter(inferred_letter, "can_infer"),
     "tail_letter": by_letter(tail_letter, "can_match_option"),
-    "ost_judgement": ost_judgement,
-    "ost_judgement_unless_failed": ost_judgement_unless_failed,
 }

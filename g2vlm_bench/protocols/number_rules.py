@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 
 from g2vlm_bench.protocols.counted import Counted, Rule, relative_accuracy, unread
-from g2vlm_bench.protocols.letters import ost_answer
 from g2vlm_bench.protocols.tail_letter import behind_thought
 from g2vlm_bench.sample import Target
 
@@ -143,43 +142,6 @@ def _true(target: Target) -> float:
     return float(target.answer) if target.answer is not None else float("nan")
 
 
-_OST_WORDS = _SMALL[:11]
-
-
-def _ost_number(whole: Callable[[str], int], left_out: str = "") -> Rule:
-    """OST-Bench: estimates by `<`, counts and places in time by equality of whole numbers.
-
-    An estimate must be a bare number. In a count any of "zero" ... "ten" is found first, in the
-    order of their values and inside words, too: "someone" is 1. An empty answer leaves the mean.
-    """
-
-    def rule(text: str, target: Target) -> Counted:
-        if not text or (left_out and left_out in text):
-            return unread(text, "left out of the mean", None)
-        said = ost_answer(text)
-        if "Estimation" in target.question_type or "float" in target.question_type:
-            return _ost_estimate(said, _true(target))
-        word = next((word for word in _OST_WORDS if word in said.lower()), None)
-        try:
-            count = _WORDS[word] if word is not None else whole(said)
-        except (ValueError, OverflowError):
-            return unread(text, "whole number")
-        return Counted(float(count == int(_true(target))), count, "whole number", "parsed")
-
-    return rule
-
-
-def _ost_estimate(said: str, true: float) -> Counted:
-    try:
-        number = float(said)
-    except ValueError:
-        return unread(said, "bare number")
-    # Thresholds and tenths are the sums of that code: 0.1 + 0.1 + 0.1 is above 0.3.
-    error = abs(true - number) / abs(true)
-    met = sum(int(error < 1 - (0.5 + 0.05 * step)) for step in range(10))
-    return Counted(0.1 * met, number, "bare number, by <", "parsed")
-
-
 AXES = (
     ("move_right", "move_left"),
     ("move_up", "move_down"),
@@ -254,8 +216,6 @@ NUMBER_RULES: dict[str, Rule] = {
         lambda text, _: last_number(text), error_or_distance, "last number"
     ),
     "spar_number": _by_relative_accuracy(spar_number, error_or_distance, "SPAR's number"),
-    "ost_number": _ost_number(lambda said: int(float(said))),
-    "ost_number_unless_failed": _ost_number(int, left_out="Failed"),
 }
 CAMERA_CHANGE_RULES: dict[str, Rule] = {
     "camera_change_swapped": camera_change_swapped,

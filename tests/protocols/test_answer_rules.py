@@ -191,6 +191,14 @@ def test_a_negative_truth_makes_every_answer_right_in_vsi_bench() -> None:
     assert PROFILES["strict"].count(number(-2.0), Prediction(answer="9")).score == 0
 
 
+@pytest.mark.parametrize("profile", ["official.ost_bench", "vlmevalkit.ost_bench"])
+def test_an_estimate_of_0_has_no_value_in_ost_bench_and_one_in_the_strict_reading(profile) -> None:
+    zero = number(0, kind=ESTIMATE)
+    with pytest.raises(ValueError, match="expected a truth other than 0"):
+        PROFILES[profile].count(zero, Prediction(answer="0"))
+    assert PROFILES["strict"].count(zero, Prediction(answer="0")).score == 1
+
+
 def test_a_profile_leaves_out_kinds_that_it_has_no_rule_for() -> None:
     assert not PROFILES["official.mindcube"].applies(number(1))
     assert PROFILES["official.mindcube"].applies(A)
