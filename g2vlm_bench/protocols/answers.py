@@ -16,7 +16,7 @@ from g2vlm_bench.protocols.counted import Counted, Rule, unread
 from g2vlm_bench.protocols.letters import LETTER_RULES
 from g2vlm_bench.protocols.number_rules import CAMERA_CHANGE_RULES, NUMBER_RULES
 from g2vlm_bench.protocols.ost_rules import OST_LETTER_RULES, OST_NUMBER_RULES
-from g2vlm_bench.protocols.place_rules import POINT_RULES, YES_NO_RULES
+from g2vlm_bench.protocols.place_rules import POINT_RULES
 from g2vlm_bench.protocols.strict_rules import (
     PointsCount,
     count_choice,
@@ -29,7 +29,7 @@ from g2vlm_bench.protocols.strict_rules import (
     strict_text,
     strict_yes_no,
 )
-from g2vlm_bench.protocols.text_rules import BOXED_RULES, TEXT_RULES
+from g2vlm_bench.protocols.text_rules import BOXED_RULES, TEXT_RULES, YES_NO_RULES
 from g2vlm_bench.sample import AnswerType, Prediction, Target
 from g2vlm_bench.task import Protocol, label_number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,6 +49,17 @@ def right_letter(target: Target) -> str:
 def letters_of(target: Target) -> str:
     """The letters of all options."""
     return LETTERS[: len(target.choices)]
+
+
+def final_answer(text: str) -> str:
+    """What stands behind the thought, and of that what `<answer>` holds.
+
+    As lmms-eval's RoboSpatial (remove_think) and its second OmniSpatial have it.
+    """
+    for tag in ("think", "thought"):
+        text = re.sub(rf"^.*?</{tag}>", "", text, flags=re.S)
+    tagged = re.search(r"<answer>(.*?)</answer>", text, re.S | re.I)
+    return (tagged[1] if tagged else text).strip()
 
 
 def by_letter(read: Callable[[str, Target], str | None], how: str) -> Rule:

@@ -16,6 +16,7 @@ from g2vlm_bench.protocols.counted import (
     Counted,
     Rule,
     by_letter,
+    final_answer,
     letters_of,
     right_letter,
     unread,
@@ -129,10 +130,7 @@ def first_character(text: str, target: Target) -> str | None:
 
 def first_character_after_thought(text: str, target: Target) -> str | None:
     """lmms-eval's second OmniSpatial: the same behind `</think>`, or of what `<answer>` holds."""
-    for tag in ("think", "thought"):
-        text = re.sub(rf"^.*?</{tag}>", "", text, flags=re.S)
-    tagged = re.search(r"<answer>(.*?)</answer>", text, re.S | re.I)
-    return first_character(tagged[1] if tagged else text, target)
+    return first_character(final_answer(text), target)
 
 
 def last_line_letter(text: str, target: Target) -> str | None:

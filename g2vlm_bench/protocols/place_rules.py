@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.protocols.counted import Counted, Rule, unread
+from g2vlm_bench.protocols.counted import Counted, Rule, final_answer, unread
 from g2vlm_bench.sample import Target
 
 Points = Sequence[tuple[float, float]]
@@ -206,13 +206,6 @@ def fenced_json_points(text: str, width: int, height: int) -> Points:
     ]
 
 
-def _thought_and_tag_removed(text: str) -> str:
-    for tag in ("think", "thought"):
-        text = re.sub(rf"^.*?</{tag}>", "", text, flags=re.S)
-    tagged = re.search(r"<answer>(.*?)</answer>", text, re.S | re.I)
-    return (tagged[1] if tagged else text).strip()
-
-
 def _share_inside(read: Callable[[str, int, int], Points], how: str) -> Rule:
     """The share of all points that lie in the region."""
 
@@ -277,7 +270,7 @@ def _times(first: int, end: int, size: int, clipped: bool) -> NDArray[np.float64
 def any_fenced_point(text: str, target: Target) -> Counted:
     """RoboSpatial in lmms-eval: right where any of the points is (evaluate_pointing_with_mask)."""
     region = region_of(target)
-    points = fenced_json_points(_thought_and_tag_removed(text), region.shape[1], region.shape[0])
+    points = fenced_json_points(final_answer(text), region.shape[1], region.shape[0])
     if not points:
         return unread(text, "no point in fenced JSON")
     right = any(inside_pixels(points, region))
@@ -287,7 +280,7 @@ def any_fenced_point(text: str, target: Target) -> Counted:
 def first_fenced_point(text: str, target: Target) -> Counted:
     """RoboSpatial's stricter variant in lmms-eval: the first point alone."""
     region = region_of(target)
-    points = fenced_json_points(_thought_and_tag_removed(text), region.shape[1], region.shape[0])
+    points = fenced_json_points(final_answer(text), region.shape[1], region.shape[0])
     if not points:
         return unread(text, "no point in fenced JSON")
     right = inside_pixels(points[:1], region)[0]
@@ -361,27 +354,6 @@ def _shown(vectors: Sequence[Sequence[float]]) -> str:
     return ", ".join(f"({numbers})" for numbers in said) + more
 
 
-def last_line_yes_no(text: str, target: Target) -> Counted:
-    """RoboSpatial in lmms-eval: the last line holds the right word and not the other.
-
-    Inside words, too: "I know: yes" holds a no and is wrong (evaluate_binary_answer).
-    """
-    line = _thought_and_tag_removed(text).lower().split("\n")[-1]
-    right, wrong = ("yes", "no") if target.answer == "yes" else ("no", "yes")
-    if right not in line and wrong not in line:
-        return unread(text, "neither yes nor no in the last line")
-    score = float(right in line and wrong not in line)
-    return Counted(score, line, "substrings of the last line", "parsed")
-
-
-def starts_with_yes_no(text: str, target: Target) -> Counted:
-    """RoboSpatial and VLMEvalKit: what starts with the word is right; "Nothing" is a no."""
-    said = text.strip().lower()
-    if not said.startswith(("yes", "no")):
-        return unread(text, "neither yes nor no at the start")
-    return Counted(float(said.startswith(str(target.answer))), said[:3], "start", "parsed")
-
-
 POINT_RULES: dict[str, Rule] = {
     "tuples_as_shares": _share_inside(tuples_as_shares, "share of the points"),
     "tuples_on_grid": _share_inside(tuples_on_grid, "share of the points"),
@@ -394,8 +366,4 @@ POINT_RULES: dict[str, Rule] = {
     "first_fenced_point": first_fenced_point,
     "first_pair_in_polygon": first_pair_in_polygon,
     "first_guessed_point_in_polygon": first_guessed_point_in_polygon,
-}
-YES_NO_RULES: dict[str, Rule] = {
-    "last_line_yes_no": last_line_yes_no,
-    "starts_with_yes_no": starts_with_yes_no,
 }

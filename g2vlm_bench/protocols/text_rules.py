@@ -1,13 +1,13 @@
-r"""How published scorers read and count short texts, each with its quirks.
+r"""How published scorers read and count short texts and a yes or no, each with its quirks.
 
-Commits as in `letters`.
+Commits as in `letters`; RoboSpatial-Eval 19f04a5d.
 """
 
 from __future__ import annotations
 
 import re
 
-from g2vlm_bench.protocols.counted import Counted, Rule, right_letter, unread
+from g2vlm_bench.protocols.counted import Counted, Rule, final_answer, right_letter, unread
 from g2vlm_bench.sample import Target
 
 _ANSWER_KEYS = (
@@ -110,6 +110,27 @@ def _boxes(text: str) -> list[str]:
     return found
 
 
+def last_line_yes_no(text: str, target: Target) -> Counted:
+    """RoboSpatial in lmms-eval: the last line holds the right word and not the other.
+
+    Inside words, too: "I know: yes" holds a no and is wrong (evaluate_binary_answer).
+    """
+    line = final_answer(text).lower().split("\n")[-1]
+    right, wrong = ("yes", "no") if target.answer == "yes" else ("no", "yes")
+    if right not in line and wrong not in line:
+        return unread(text, "neither yes nor no in the last line")
+    score = float(right in line and wrong not in line)
+    return Counted(score, line, "substrings of the last line", "parsed")
+
+
+def starts_with_yes_no(text: str, target: Target) -> Counted:
+    """RoboSpatial and VLMEvalKit: what starts with the word is right; "Nothing" is a no."""
+    said = text.strip().lower()
+    if not said.startswith(("yes", "no")):
+        return unread(text, "neither yes nor no at the start")
+    return Counted(float(said.startswith(str(target.answer))), said[:3], "start", "parsed")
+
+
 def _true(target: Target) -> str:
     """The answer as the benchmark's data spell it."""
     if target.answer_type == "number":
@@ -122,3 +143,7 @@ TEXT_RULES: dict[str, Rule] = {
     "answer_key_or_kind": answer_key_or_kind,
 }
 BOXED_RULES: dict[str, Rule] = {"boxed_or_phrase": boxed_or_phrase}
+YES_NO_RULES: dict[str, Rule] = {
+    "last_line_yes_no": last_line_yes_no,
+    "starts_with_yes_no": starts_with_yes_no,
+}
