@@ -195,6 +195,19 @@ def test_families_asked_alone(test_set: Asked) -> None:
     assert {q.family for questions in asked for q in questions} == {"depth", "support"}
 
 
+def test_without_gates_all_that_is_plain_to_see_is_asked(train_set: Asked) -> None:
+    scenes, sights = train_set.scenes[:12], train_set.sights[:12]
+    waiting, open_ = (
+        ask(scenes, sights, PER_SCENE, ["direction"], gated=gated) for gated in (True, False)
+    )
+    assert sum(map(len, open_)) > 2 * sum(map(len, waiting))
+    for asked in open_:
+        assert len({question.text for question in asked}) == len(asked)
+    # What words lean to is still held near balance.
+    answers = Counter(q.answer for asked in open_ for q in asked if q.answer_type == "yes_no")
+    assert 0.3 < answers["yes"] / answers.total() < 0.7
+
+
 def test_the_larger_thing_is_nearer_as_often_as_not() -> None:
     agree: list[bool] = []
     for split in ("train", "test"):
