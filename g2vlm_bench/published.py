@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,11 +61,12 @@ def load_published(path: Path) -> list[PublishedNumber]:
             one = msgspec.convert(row, PublishedNumber, strict=False)
         except msgspec.ValidationError as error:
             raise BenchError(where, got=error, fix="Mend the line.") from None
-        if one.unit not in _SCALES or not one.model or not one.source:
+        is_number = math.isfinite(one.value)
+        if one.unit not in _SCALES or not one.model or not one.source or not is_number:
             raise BenchError(
                 where,
-                expected=f"a model, a source, and a unit ({', '.join(_SCALES)})",
-                got=f"'{one.model}', '{one.source}', '{one.unit}'",
+                expected=f"a model, a source, a finite value and a unit ({', '.join(_SCALES)})",
+                got=f"'{one.model}', '{one.source}', {one.value}, '{one.unit}'",
             )
         found.append(one)
     return found

@@ -154,6 +154,7 @@ def test_easi_s_printed_differences_that_do_not_fit_are_marked() -> None:
         ("m,c,x,%,,s,,src", "line 2: got Expected `float`"),
         ("m,c,1,mm,,s,,src", r"a unit \(%, 1, m\)"),
         ("m,c,1,%,,s,,", "expected a model, a source"),
+        ("m,c,nan,%,,s,,src", "a finite value .* got 'm', 'src', nan"),
         ("m,c,1", "line 2"),
     ],
 )
