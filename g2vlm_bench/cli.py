@@ -396,16 +396,19 @@ def _print_progress(run: Run) -> None:
     typer.echo(f"{record.adapter.label:<20} {record.task.name} {name} {value} ({counts})", err=True)
 
 
-def _print_results(runs: Sequence[Run], json: bool, survivals: Sequence[Survival] = ()) -> None:
-    """Print runs; in JSON each with what its floors reach of it, those without floors with none."""
+def _print_results(
+    runs: Sequence[Run], json: bool, survivals: Sequence[Survival] | None = None
+) -> None:
+    """Print runs; in JSON, where survivals are given, each with what its floors reach of it."""
     import msgspec
 
     if json:
         found = []
         for run in runs:
             own = (run.record.adapter.label, run.record.task.name)
-            survived = [one for one in survivals if (one.model, one.task) == own]
-            more = {"run": str(run.path), "survivals": survived}
+            more: dict[str, Any] = {"run": str(run.path)}
+            if survivals is not None:
+                more["survivals"] = [one for one in survivals if (one.model, one.task) == own]
             found.append(msgspec.to_builtins(more) | msgspec.to_builtins(run.record))
         print_json(found)
         return

@@ -156,3 +156,15 @@ def test_a_benchmark_s_pictures_are_read_once_and_hashed_alike(
     assert content() == first, "what is kept does not count as content"
     (tmp_path / "a.png").write_bytes(b"A picture")
     assert content() != first
+
+
+def test_what_is_kept_beside_the_rows_is_not_taken_for_rows(
+    tmp_path: Path, read: list[str]
+) -> None:
+    (tmp_path / "rows.json").write_text('[{"q": "Where?", "a": "here"}]')
+    asks = RowMap(question="{q}", answer="{a}", answer_type="text")
+    for _ in range(2):
+        reader = QaHub(tmp_path, asks=asks, files=["*.json"])
+        reader.content_hash("test")
+        assert [path.name for path in reader.paths] == ["rows.json"]
+    assert (tmp_path / HASHES_FILE).exists()

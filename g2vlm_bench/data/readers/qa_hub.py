@@ -133,8 +133,11 @@ def _find(root: Path, patterns: Sequence[str], needed: bool = True) -> list[Path
     found: list[Path] = []
     for pattern in patterns:
         safe_join(root, pattern.replace("*", "_"))
-        # Not resolved: the Hub's cache holds links to where its contents lie.
-        hits = sorted(path for path in root.glob(pattern) if path.is_file())
+        # Not resolved: the Hub's cache holds links to where its contents lie. Our own notes of pins
+        # and hashes, which '*.json' would find, too, are hidden.
+        hits = sorted(
+            path for path in root.glob(pattern) if path.is_file() and path.name[:1] != "."
+        )
         if needed and not hits:
             raise BenchError(
                 root,
