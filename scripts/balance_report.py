@@ -226,13 +226,15 @@ def pinned(family: str) -> str:
     return str(pins["content_hash"]).removeprefix("sha256:")[:12]
 
 
-def page(rows: Sequence[Row]) -> str:
-    """The table as a document, with what was measured."""
+def page(rows: Iterable[Row], before: str = "") -> str:
+    """The table as a document; families that were not measured keep their rows of a page before."""
     assert __doc__ is not None
-    cells = [[*_cells(row), pinned(row.name)] for row in rows]
+    cells = {family: list(row.values()) for family, row in read_page(before).items()}
+    cells |= {row.name: [*_cells(row), pinned(row.name)] for row in rows}
+    listed = [cells[family] for family in FAMILIES if family in cells]
     return f"""# What the words alone give away
 
-Made by the command below; `tests/world/test_balance.py` holds it to the present tasks.
+Made by the command below. A row stands until its family is measured again.
 
 {__doc__.strip()}
 
@@ -240,7 +242,7 @@ All in percent; seeds are 0, 1, 2, ... of the splits `train` and `test`. n: ques
 models; options: their mean number, 0 of numbers; excess: of the model that was best on the other
 half of the scenes, over chance; task: how the content hash begins that its task pins.
 
-{_markdown((*HEADS, "task"), cells)}
+{_markdown((*HEADS, "task"), listed)}
 """
 
 
@@ -255,7 +257,7 @@ def read_page(text: str) -> dict[str, dict[str, str]]:
 
 
 def main() -> None:
-    """Print the rows of each family as it is done; write the page where one is named."""
+    """Print the rows of each family as it is done, and write them into the page that is named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--questions", type=int, default=1500, help="questions of a family")
     parser.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES)
@@ -275,9 +277,9 @@ def main() -> None:
         found = list(report(train, test, options.by_kind))
         print("\n".join(table(found).splitlines()[2 if rows else 0 :]), flush=True)
         rows += found
-    if options.write:
-        rows = [row for row in rows if row.name in FAMILIES]
-        options.write.write_text(page(sorted(rows, key=lambda row: FAMILIES.index(row.name))))
+        if options.write:
+            before = options.write.read_text() if options.write.is_file() else ""
+            options.write.write_text(page(found[:1], before))
 
 
 if __name__ == "__main__":
