@@ -140,7 +140,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         stages: The curriculum, in order.
         learning_rate: Of AdamW at its highest.
-        warm_up: Steps until then; cosine decay to a hundredth after it.
+        warm_up: Steps until then.
+        falls: Share of the later steps, the last ones, in which it falls to a hundredth.
+        averaging: What the average of the weights keeps of itself at a step; the average is what is
+            measured and shipped.
         weight_decay: Of matrices.
         clip: Largest norm of the gradient.
         pool: Scenes rendered ahead and drawn from; the oldest are replaced.
@@ -154,6 +157,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     stages: tuple[Stage, ...]
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
     warm_up: _Count = 200
+    falls: _Share = 1.0
+    averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.998
     weight_decay: _Weight = 0.05
     clip: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     pool: _Count = 512

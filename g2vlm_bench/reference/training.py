@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.progress import progress
@@ -161,7 +162,7 @@ def train(
     run = Run(config, plan, learner, source, out, said, begun)
     run.resume()
     run.go()
-    save_reference(out, learner.model, words, config, plan.half)
+    save_reference(out, run.smoothed, words, config, plan.half)
 
 
 def _trained(folder: Path, config: Config) -> Reference:
@@ -224,6 +225,7 @@ class Run:
         )  # fmt: skip
         self.all_steps = sum(stage.steps for stage in training.stages)
         self.last = min(plan.steps or self.all_steps, self.all_steps)
+        self.average = averaged(learner.model, training.averaging)
         self.step = 0
         self.skipped = 0
         self._in_a_row = 0
@@ -250,7 +252,7 @@ class Run:
                         path, expected=f"a training of the same {name}", got="another",
                         fix="Give --out a new folder, or remove this one.",
                     )  # fmt: skip
-            load_state(path, self.learner, self.optimizer)
+            load_state(path, self._learnt, self.optimizer)
             self.step, self.skipped = int(facts["step"]), int(facts["skipped"])
             lines = (self.out / LOG).read_bytes().splitlines()
             kept = [line for line in lines if msgspec.json.decode(line)["step"] <= self.step]
@@ -299,6 +301,7 @@ class Run:
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.config.training.clip)
         if bool(torch.isfinite(loss) & torch.isfinite(norm)):
             self.optimizer.step()
+            self.average.update_parameters(model)
             self._in_a_row = 0
         else:
             self.skipped += 1
@@ -316,7 +319,18 @@ class Run:
     def save(self) -> None:
         """Write the state."""
         facts = self._identity | {"step": str(self.step), "skipped": str(self.skipped)}
-        save_state(self.out / STATE, self.learner, self.optimizer, facts)
+        save_state(self.out / STATE, self._learnt, self.optimizer, facts)
+
+    @property
+    def smoothed(self) -> G2Vlm:
+        """The model of averaged weights, which is measured and shipped."""
+        model = self.average.module
+        assert isinstance(model, G2Vlm)
+        return model
+
+    @property
+    def _learnt(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"learner": self.learner, "average": self.average})
 
     def _precision(self) -> torch.autocast:
         half = self.plan.precision == "bfloat16"
@@ -327,7 +341,7 @@ class Run:
             on_device(drawn, self.plan.device) for drawn in self.source.validation(self.step - 1)
         )
         with self._precision():
-            figures = measure(self.learner.model, batches)
+            figures = measure(self.smoothed, batches)
         self._log({"validation": figures})
         told = "  ".join(f"{n} {v:.3f}" for n, v in figures.items() if "/" not in n)
         self.said(f"step {self.step}  {told}")
@@ -339,7 +353,9 @@ class Run:
 
 
 def learning_rate(step: int, steps: int, training: TrainingConfig) -> float:
-    """Linear to the highest, then a cosine down to a hundredth of it.
+    """Linear to the highest, which is held, then a cosine down to a hundredth of it.
+
+    What is held can be stopped, judged and gone on with at any step (Hu et al. 2024, MiniCPM).
 
     >>> from g2vlm_bench.reference.config import Stage
     >>> plain = TrainingConfig(stages=(Stage(steps=100, side=64, scenes=1),), warm_up=10)
@@ -348,9 +364,25 @@ def learning_rate(step: int, steps: int, training: TrainingConfig) -> float:
     """
     if step < training.warm_up:
         return training.learning_rate * (step + 1) / training.warm_up
-    done = (step - training.warm_up) / max(steps - training.warm_up, 1)
-    falling = (1 + math.cos(math.pi * min(done, 1))) / 2
+    fall = max(training.falls * (steps - training.warm_up), 1)
+    done = 1 - (steps - step) / fall
+    falling = (1 + math.cos(math.pi * min(max(done, 0), 1))) / 2
     return training.learning_rate * (_LOWEST_RATE + (1 - _LOWEST_RATE) * falling)
+
+
+def averaged(model: G2Vlm, most: float) -> AveragedModel:
+    """A model whose weights are a moving average of those of the steps, as if the rate had fallen.
+
+    Args:
+        model: Which is trained.
+        most: Share that the average keeps of itself at a step; less at first, when it knows little.
+    """
+
+    def move(average: Any, current: Any, seen: Any) -> None:
+        kept = min(most, (1 + int(seen)) / (10 + int(seen)))
+        torch._foreach_lerp_(average, current, 1 - kept)
+
+    return AveragedModel(model, multi_avg_fn=move)
 
 
 def parameter_groups(learner: nn.Module, decay: float) -> list[dict[str, Any]]:

@@ -23,7 +23,17 @@ from g2vlm_bench.reference.examples import training_texts
 from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.model import Batch, G2Vlm
 from g2vlm_bench.reference.tokenizer import Words
-from g2vlm_bench.reference.training import LOG, STATE, Learner, Plan, Run, parameter_groups, train
+from g2vlm_bench.reference.training import (
+    LOG,
+    STATE,
+    Learner,
+    Plan,
+    Run,
+    averaged,
+    learning_rate,
+    parameter_groups,
+    train,
+)
 from tests.reference.conftest import TINY
 
 STEPS = 4
@@ -132,7 +142,7 @@ def test_what_is_trained_loads_and_answers_alike(tmp_path: Path) -> None:
     run = Run(CONFIG, PLAN, learner, Feeder(CONFIG, loaded.words, 5), tmp_path, print)
     run.resume()
     batch = Batch(images=torch.rand(1, 2, 3, 16, 16))
-    first, second = (m.eval()(batch).geometry.log_depth for m in (learner.model, loaded.model))
+    first, second = (m.eval()(batch).geometry.log_depth for m in (run.smoothed, loaded.model))
     torch.testing.assert_close(first, second, atol=0, rtol=0)
 
 
@@ -325,3 +335,29 @@ def test_a_training_that_started_elsewhere_is_another(tmp_path: Path) -> None:
     wider = structs.replace(CONFIG, model=structs.replace(CONFIG.model, hidden=2.0))
     with pytest.raises(BenchError, match="a model of the configuration's sizes"):
         train(wider, tmp_path / "third", PLAN, start=first)
+
+
+def test_the_rate_is_held_until_it_falls() -> None:
+    plain = TrainingConfig(stages=CONFIG.training.stages, warm_up=10, falls=0.2)
+    rates = [learning_rate(step, 110, plain) for step in range(111)]
+    assert rates[9:91] == pytest.approx([plain.learning_rate] * 82)
+    assert all(before > after for before, after in pairwise(rates[90:]))
+    assert rates[100] == pytest.approx(0.505 * plain.learning_rate)
+    assert rates[110] == pytest.approx(0.01 * plain.learning_rate)
+
+
+def test_shipped_weights_are_the_moving_average_of_those_of_the_steps() -> None:
+    model = G2Vlm(CONFIG.model)
+    average = averaged(model, 0.25)
+    expected = None
+    for step in range(4):
+        with torch.no_grad():
+            model.camera.fill_(float(step))
+        average.update_parameters(model)
+        # The first is taken as it is; 2 of 11, then a quarter is kept.
+        kept = min(0.25, (1 + step) / (10 + step))
+        expected = step if expected is None else kept * expected + (1 - kept) * step
+    assert isinstance(average.module, G2Vlm)
+    torch.testing.assert_close(
+        average.module.camera, torch.full_like(model.camera, float(expected or 0))
+    )
