@@ -13,13 +13,17 @@ import argparse
 import json
 import os
 import random
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.runner import Model, Options, Task, rescore, run
-from g2vlm_bench.scorers import compare_scorers
+PROJECT = Path(__file__).parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from g2vlm_bench.plugins import Plugins  # noqa: E402
+from g2vlm_bench.runner import Model, Options, Task, rescore, run  # noqa: E402
+from g2vlm_bench.scorers import compare_scorers  # noqa: E402
 
 TASK = """
 version: 1

@@ -120,7 +120,8 @@ def moge_depth(options: argparse.Namespace) -> Iterator[Race]:
 def _ours(families: list[Family], predicted: Map, true: Map) -> Callable[[], dict[str, float]]:
     def ours() -> dict[str, float]:
         # A new target each time: nothing is remembered from the last.
-        target, found = Target(depth_m=(true.copy(),)), {}
+        target = Target(depth_m=(true.copy(),))
+        found: dict[str, float] = {}
         for one in families:
             one.weights(target)
             prediction = Prediction(depth=(predicted,), ambiguity=Ambiguity.METRIC)

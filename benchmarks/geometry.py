@@ -257,10 +257,10 @@ def tensor_nearest(points: Array, cloud: Array) -> Array:
     """Distances by Open3D's tensor search, which is of float64 where its points are."""
     import open3d
 
-    search = open3d.core.nns.NearestNeighborSearch(open3d.core.Tensor(cloud))
+    search = open3d.core.nns.NearestNeighborSearch(open3d.core.Tensor.from_numpy(cloud))
     search.knn_index()
-    _, squares = search.knn_search(open3d.core.Tensor(points), 1)
-    return np.sqrt(squares.numpy().ravel())
+    _, squares = search.knn_search(open3d.core.Tensor.from_numpy(points), 1)
+    return np.asarray(np.sqrt(squares.numpy().ravel()))
 
 
 def plain_nearest(points: Array, cloud: Array) -> tuple[Array, NDArray[np.int64]]:

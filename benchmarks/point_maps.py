@@ -119,7 +119,8 @@ def moge_race(peers: Path | None, depth: bool, title: str) -> Race:
 
     def ours() -> dict[str, float]:
         # A new target each time: nothing is remembered from the last.
-        target, found = Target(depth_m=(true.copy(),), intrinsics=(CAMERA,)), {}
+        target = Target(depth_m=(true.copy(),), intrinsics=(CAMERA,))
+        found: dict[str, float] = {}
         prediction = Prediction(depth=(predicted[..., 2],), point_maps=(predicted,))
         for one in families:
             one.weights(target)

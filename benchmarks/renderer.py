@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(f"{options.views} views of {parts} parts, best of {REPEATS} calls, load {load:.1f}")
     for size in options.sizes:
-        report(f"{size}x{size} ours, cpu", len(shots), cpu_s(lambda n=size: render(shots, n, n)))
+        report(f"{size}x{size} ours, cpu", len(shots), cpu_s(partial(render, shots, size, size)))
         together, each = worker_rates(options.workers, len(shots), size)
         print_rate(f"{size}x{size} ours, {options.workers} workers, by the clock", together)
         print_rate(f"{size}x{size} ours, {options.workers} workers, sum of own cores", each)
@@ -78,11 +79,16 @@ def main() -> None:
             cast = open3d_caster(shots, size)
             report(f"{size}x{size} Open3D, casting alone, cpu", len(shots), cpu_s(cast))
         if torch.cuda.is_available():
-            seconds = wall_s(lambda n=size: render(shots, n, n, "cuda").rgb.cpu())
+            seconds = wall_s(partial(from_gpu, shots, size))
             report(f"{size}x{size} ours, {torch.cuda.get_device_name()}", len(shots), seconds)
     scenes = [scene for scene, _ in shots]
     report("64x64 look, cpu", len(shots), cpu_s(lambda: look(scenes, 1)))
     report("packing, cpu", len(shots), cpu_s(lambda: pack_shots(shots, 96, 96, "cpu")))
+
+
+def from_gpu(shots: Sequence[Shot], size: int) -> torch.Tensor:
+    """Pictures of a GPU, copied to the host: the clock shall wait for them."""
+    return render(shots, size, size, "cuda").rgb.cpu()
 
 
 def report(name: str, views: int, seconds: float) -> None:
@@ -168,7 +174,7 @@ def open3d_caster(shots: list[Shot], size: int) -> Callable[[], object]:
         pixels = np.hstack([grid, np.ones((len(grid), 1))])
         ahead = pixels @ np.linalg.inv(intrinsics).T @ pose[:3, :3].T
         rays = np.hstack([np.broadcast_to(pose[:3, 3], ahead.shape), ahead]).astype(np.float32)
-        ready.append((caster, open3d.core.Tensor(rays)))
+        ready.append((caster, open3d.core.Tensor.from_numpy(rays)))
     return lambda: [caster.cast_rays(rays, nthreads=1)["t_hit"].numpy() for caster, rays in ready]
 
 

@@ -95,7 +95,7 @@ def family_questions(family: str, split: str, count: int) -> Asked:
 
 def _sets(family: str, count: int) -> int:
     pins, _ = _task(family)
-    return max(round(count / pins["rows"]), 1)
+    return max(round(count / int(pins["rows"])), 1)
 
 
 @dataclass
@@ -192,8 +192,8 @@ def honest_excess(above: Sequence[Array], scenes: Any) -> tuple[float, float]:
     half = (np.random.default_rng(0).permutation(len(numbers)) % 2)[cluster].astype(bool)
     chosen = np.zeros(len(cluster))
     for part in (half, ~half):
-        best = max(above, key=lambda values, part=part: values[~part].sum())
-        chosen[part] = best[part]
+        elsewhere = [values[~part].sum() for values in above]
+        chosen[part] = above[int(np.argmax(elsewhere))][part]
     mean = float(chosen.mean())
     by_scene = np.bincount(cluster, chosen - mean)
     return mean, float(np.sqrt((by_scene**2).sum())) / len(chosen)

@@ -58,7 +58,7 @@ class Case:
     @property
     def mask(self) -> np.ndarray:
         """The valid pixels."""
-        return np.isfinite(self.depth)
+        return np.asarray(np.isfinite(self.depth))
 
 
 def random_case(seed: int, size: tuple[int, int] = SIZE, ties: bool = False) -> Case:
@@ -293,7 +293,8 @@ def fit_rows(arguments: argparse.Namespace) -> None:
     print(f"\n{'fit':28}{'commit':9}cases  largest   double     loss   where")
     for name in FITS:
         gaps: list[tuple[float, str]] = []
-        doubles, losses = [], []
+        doubles: list[float] = []
+        losses: list[float] = []
         try:
             for case in cases(arguments.seeds, arguments.frame, arguments.unit):
                 scale, shift = our_fit(name, case)

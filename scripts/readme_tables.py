@@ -47,14 +47,11 @@ def main() -> None:
     readme = PROJECT / "README.md"
     text = readme.read_text(encoding="utf-8")
     for board in ("quick", "real"):
-        text, found = re.subn(
-            rf"(<!-- table: {board} -->\n).*?(<!-- end -->)",
-            lambda match, board=board: f"{match[1]}\n{table(board)}\n\n{match[2]}",
-            text,
-            flags=re.DOTALL,
-        )
-        if found != 1:
-            raise SystemExit(f"README.md: expected one mark '<!-- table: {board} -->', got {found}")
+        mark = f"<!-- table: {board} -->"
+        found = re.search(f"(?<={mark}\n).*?(?=<!-- end -->)", text, re.DOTALL)
+        if found is None or text.count(mark) != 1:
+            raise SystemExit(f"README.md: expected one '{mark}', got {text.count(mark)}")
+        text = f"{text[: found.start()]}\n{table(board)}\n\n{text[found.end() :]}"
     readme.write_text(text, encoding="utf-8")
 
 

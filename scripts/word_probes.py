@@ -78,10 +78,8 @@ def _options_scores(train: list[Question], test: list[Question]) -> dict[str, Ar
     chance = [1 / len(options_of(q)) for q in test]
     is_count = [q.answer_type == "number" for q in test]
     places = Counter((q.kind, len(q.choices), options_of(q).index(_answer(q))) for q in train)
-    placed = [
-        max(range(len(options_of(q))), key=lambda i, q=q: places[q.kind, len(q.choices), i])
-        for q in test
-    ]
+    often = [[places[q.kind, len(q.choices), i] for i in range(len(options_of(q)))] for q in test]
+    placed = [int(np.argmax(times)) for times in often]
     by_place = np.array([options_of(q)[i] == _answer(q) for q, i in zip(test, placed, strict=True)])
     return {
         # Nobody would guess a count evenly.
@@ -244,7 +242,7 @@ def _estimate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(rows(train), bins)
-    best = tried[np.argmax(model.predict_proba(rows(test)) @ by_bin, axis=1)]
+    best: Array = tried[np.argmax(model.predict_proba(rows(test)) @ by_bin, axis=1)]
     return np.array([constant[q.kind] for q in test]) * best
 
 
