@@ -117,6 +117,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         easy: Share of scenes that are rooms with few plain bodies.
         families: Families of question, empty for all.
         finds: Kinds of phrase, empty for all.
+        longest: Questions have so many words at most, answers and options included.
         describes: Share of the batches in which a description is told; these have long texts.
         refinements: K is 0 to this many, chosen batch by batch.
     """
@@ -130,6 +131,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     easy: _Share = 0.0
     families: tuple[str, ...] = ()
     finds: tuple[str, ...] = ()
+    longest: _Count = 128
     describes: _Share = 0.1
     refinements: _Whole = 1
 

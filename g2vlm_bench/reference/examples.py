@@ -25,10 +25,12 @@ from g2vlm_bench.world.shapes import KINDS
 BLOCK = 16
 # Questions and phrases of a scene at most.
 QUESTIONS, PHRASES = 20, 4
+# A fact turned round or denied has another answer: that teaches which word is bound to what.
+_WAYS = 4
 # Names of what a patch shows: 0 is the place.
 COLOR_NUMBERS = {name: number for number, name in enumerate(COLORS, start=1)}
 KIND_NUMBERS = {name: number for number, name in enumerate(KINDS, start=1)}
-_EASY = Recipe(bodies=(2, 4), kinds=("box", "sphere", "cylinder", "cone"))
+_EASY = Recipe(bodies=(3, 4), kinds=("box", "sphere", "cylinder", "cone"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
         raise ValueError(f"expected scenes to train on, got the split {split!r}")
     scenes = [_scene(seed, stage, split) for seed in range(number * BLOCK, (number + 1) * BLOCK)]
     sights = look(scenes, stage.views)
-    asked = ask(scenes, sights, QUESTIONS, stage.families or FAMILIES, gated=split != "train")
+    taught = split == "train"
+    families = stage.families or FAMILIES
+    asked = ask(scenes, sights, QUESTIONS, families, gated=not taught, ways=_WAYS if taught else 1)
     told = captions(scenes, sights, seed=number)
     shots = [scene.shot(view) for scene in scenes for view in range(stage.views)]
     views = render(shots, stage.side, stage.side)
@@ -123,13 +127,17 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
                 colors=np.array([0, *(COLOR_NUMBERS[b.color] for b in still.bodies)]),
                 kinds=np.array([0, *(KIND_NUMBERS[b.kind] for b in still.bodies)]),
                 middles=np.concatenate([np.full((1, 3), np.nan), middles]).astype(np.float32),
-                questions=tuple(_question(q, words) for q in asked[index]),
+                questions=_short([_question(q, words) for q in asked[index]], stage),
                 phrases=tuple(phrases),
                 description=_description(text, words),
                 caption=tuple(words.encode(told[index] or text)),
             )
         )
     return examples
+
+
+def _short(texts: list[Text], stage: Stage) -> tuple[Text, ...]:
+    return tuple(text for text in texts if len(text.words) <= stage.longest)
 
 
 def training_texts(scenes: int) -> Iterator[str]:

@@ -73,6 +73,7 @@ def ask(
     families: Sequence[str] = FAMILIES,
     aspect: float = 1.0,
     gated: bool = True,
+    ways: int = 1,
 ) -> list[tuple[Question, ...]]:
     """Ask up to `per_scene` questions of each scene, balanced over all of them together.
 
@@ -88,6 +89,8 @@ def ask(
         gated: Whether a question waits until its answer's turn has come, so that words alone give
             nothing away; most questions of a few scenes wait in vain. Else answers only lean to
             balance, and a scene is asked all that is plain to see: for training.
+        ways: How many questions may rest on one fact, such as whether the box is left of the ball,
+            the ball of the box, the box not of the ball: more than one is for training.
 
     Raises:
         BenchError: A family is unknown, or the number is negative.
@@ -108,7 +111,7 @@ def ask(
         key = (WORLD_VERSION, SPLITS.index(scene.split), _QUESTIONS_STREAM)
         rng = np.random.default_rng(np.random.SeedSequence(scene.seed, spawn_key=key))
         looks = {family: _look(scene, sight, family, rng, aspect) for family in families}
-        asked.append(tuple(_ask_scene(looks, per_scene, balance, rng, gated)))
+        asked.append(tuple(_ask_scene(looks, per_scene, balance, rng, gated, ways)))
     return asked
 
 
@@ -125,6 +128,7 @@ def _ask_scene(
     balance: defaultdict[str, float],
     rng: np.random.Generator,
     gated: bool,
+    ways: int,
 ) -> Iterator[Question]:
     """Pick questions one by one and book each in `balance`."""
     possible = {
@@ -134,12 +138,12 @@ def _ask_scene(
     for found in possible.values():
         for key in possible_keys(found):
             balance[f"possible {key}"] += 1
-    facts: set[Hashable] = set()
+    facts: Counter[Hashable] = Counter()
     here: Counter[str] = Counter()
     for _ in range(per_scene):
         # Families that are seldom possible must not fill a scene: all others come first.
         order = sorted(looks, key=lambda f: (here[f], balance[f"asked {f}"], rng.random()))
-        able = ((family, _open(possible[family], facts, balance, gated)) for family in order)
+        able = ((f, _open(possible[f], facts, balance, gated, ways)) for f in order)
         family, found = next(((f, open_) for f, open_ in able if open_), ("", []))
         if not found:
             return
@@ -148,21 +152,23 @@ def _ask_scene(
         here[family] += 1
         for key, tip in chosen.lean.items():
             balance[key] += tip
-        facts.add(chosen.fact)
+        facts[chosen.fact] += 1
+        possible[family].remove(chosen)
         yield _worded(family, chosen, looks[family], balance, rng)
 
 
 def _open(
     candidates: Sequence[Candidate],
-    facts: set[Hashable],
+    facts: Mapping[Hashable, int],
     balance: Mapping[str, float],
     gated: bool,
+    ways: int,
 ) -> list[Candidate]:
-    """Those whose fact is new and, where it is gated, whose answer's turn it is everywhere."""
+    """Those whose fact is not worn out and, where gated, whose answer's turn it is everywhere."""
     return [
         candidate
         for candidate in candidates
-        if candidate.fact not in facts
+        if facts.get(candidate.fact, 0) < ways
         and (not gated or all(_lets(gate, balance) for gate in candidate.gates))
     ]
 

@@ -208,6 +208,21 @@ def test_families_and_kinds_of_phrase_can_be_chosen(words) -> None:
     assert {text.family for e in examples for text in e.questions} <= {"direction"}
 
 
+def test_questions_are_no_longer_than_asked_for(words) -> None:
+    both = [
+        sum(
+            (
+                e.questions
+                for e in make_block(2, structs.replace(STAGE, longest=most), "train", words)
+            ),
+            (),
+        )
+        for most in (20, 128)
+    ]
+    assert max(len(text.words) for text in both[0]) <= 20
+    assert {text.words for text in both[0]} == {t.words for t in both[1] if len(t.words) <= 20}
+
+
 def test_every_word_of_other_training_scenes_is_known(words) -> None:
     """A description of a scene that the tokenizer was not learnt from."""
     scene = make_scene(40, "train", "room")

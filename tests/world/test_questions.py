@@ -208,6 +208,25 @@ def test_without_gates_all_that_is_plain_to_see_is_asked(train_set: Asked) -> No
     assert 0.3 < answers["yes"] / answers.total() < 0.7
 
 
+def test_a_fact_is_asked_in_several_ways_where_it_may_be(train_set: Asked) -> None:
+    scenes, sights = train_set.scenes[:12], train_set.sights[:12]
+    once, often = (
+        ask(scenes, sights, 40, ["direction"], gated=False, ways=ways) for ways in (1, 3)
+    )
+    assert sum(map(len, often)) > 2 * sum(map(len, once))
+    turned = 0
+    for asked in often:
+        pairs = Counter(frozenset(q.bodies) for q in asked)
+        # Left and right, in front and behind, above and below: three facts of a pair at most.
+        assert max(pairs.values(), default=0) <= 9
+        answers: dict[frozenset[int], set[str | float]] = {}
+        for question in asked:
+            if question.answer_type == "yes_no":
+                answers.setdefault(frozenset(question.bodies), set()).add(question.answer)
+        turned += sum(found == {"yes", "no"} for found in answers.values())
+    assert turned > 10
+
+
 def test_the_larger_thing_is_nearer_as_often_as_not() -> None:
     agree: list[bool] = []
     for split in ("train", "test"):
