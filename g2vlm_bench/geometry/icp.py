@@ -51,12 +51,13 @@ def icp_point_to_point(
         raise ValueError(f"ICP: expected a distance above 0, got {max_correspondence_m}")
     pairing = _Pairing(as_index(source, "source"), as_index(target, "target"), max_correspondence_m)
     rotation, translation = np.eye(3), np.zeros(3)
-    pairs = pairing.after(rotation, translation)
+    previous: _Pairs | None = None
     for _ in range(max_iterations):
-        rotation, translation = pairs.best_motion()
-        previous, pairs = pairs, pairing.after(rotation, translation)
-        if pairs.resembles(previous):
+        pairs = pairing.after(rotation, translation)
+        if previous is not None and pairs.resembles(previous):
             break
+        rotation, translation = pairs.best_motion()
+        previous = pairs
     centre = pairing.centre
     return Similarity(1.0, rotation, translation + centre - rotation @ centre)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from g2vlm_bench.geometry.curve import Array, Indices
 from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, in_chunks
 
-# Neighbours of so many points are known at once: some hundred megabytes.
-STRIDE = 1 << 18
+# Neighbours of so many points are known at once: enough for all cores, and few enough that the
+# allocator has the memory back at once. Fresh pages for four times as many cost a third more.
+STRIDE = 1 << 16
 # Neighbours of so many points are gathered at once: they fit into a core's cache.
 BLOCK = 1 << 10
 # Where two eigenvalues are closer than this share of the trace, the closed form loses digits.
