@@ -3,10 +3,14 @@ r"""The reference model beside every floor, and which of its targets are met.
 python scripts/reference_board.py
 python scripts/reference_board.py --weights runs/train-nano --out runs/reference-mine \
     --limit 16 --only depth,chamfer,camera_pose,spatial_qa/world_support
+python scripts/reference_board.py --data-root data --write docs/REFERENCE.md \
+    --card g2vlm_bench/reference/weights/nano/README.md
 
 Runs the suite `reference` (an interrupted one goes on), writes the report, and prints two tables:
 every row with its 95 % interval, and the targets. A limited run is quick and proves nothing; the
-questions of a task are made before it starts, so that leaving tasks out saves more.
+questions of a task are made before it starts, so that leaving tasks out saves more; so does
+`--data-root data` once `data prepare world --split test` has written them. `--write` writes both
+tables as a page, `--card` the second between the marks of a card.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ CLOUDS = (
     "chamfer/world_rooms", "chamfer/world_rooms_2_views", "chamfer/world_rooms_4_views",
     "chamfer/world_rooms_8_views",
 )  # fmt: skip
+MARK, END = "<!-- targets -->", "<!-- end -->"
 # Every metric that the issue names, besides the headlines of the board.
 SHOWN = {
     "depth": ("abs_rel@median_scale", "delta1@median_scale", "abs_rel@metric", "delta1@metric"),
@@ -225,6 +230,40 @@ def targets(found: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def page(rows: Rows, found: Sequence[Verdict], command: str) -> str:
+    """Both tables, with what they are of and the command that made them."""
+    of = {r.adapter.weights_hash for (_, model), r in rows.records.items() if model == MODEL}
+    weights = ", ".join(sorted((each or "none")[:19] for each in of))
+    return f"""# What the reference model can do
+
+Test split of the procedural world, 95 % intervals, weights {weights}. Made by
+
+    {command}
+
+## Targets
+
+{targets(found)}
+
+## Every row
+
+{table(rows, [MODEL, BLIND, SHUFFLED, *FLOORS])}
+"""
+
+
+def put_into_card(card: Path, text: str) -> None:
+    """Replace what stands between a card's marks.
+
+    Raises:
+        BenchError: The marks are not there, once each.
+    """
+    whole = card.read_text(encoding="utf-8")
+    before, mark, rest = whole.partition(MARK)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise BenchError(card, expected=f"'{MARK}' and '{END}' after it", got="no such marks")
+    card.write_text(f"{before}{MARK}\n{text}\n{END}{after}", encoding="utf-8")
+
+
 def chosen(board: BoardDefinition, only: str) -> BoardDefinition:
     """The columns whose tasks' names begin in one of these ways, all where none is named."""
     beginnings = tuple(part.strip() for part in only.split(",") if part.strip()) or ("",)
@@ -245,6 +284,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="beginnings of tasks' names, by comma")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch-size", type=int, default=None)
+    parser.add_argument("--data-root", type=Path, help="folder that holds `world`, if exported")
+    parser.add_argument("--write", type=Path, help="page that both tables are written to")
+    parser.add_argument("--card", type=Path, help="card whose table of targets is replaced")
     given = parser.parse_args()
     plugins = Plugins.find()
     board = chosen(load_board(plugins.path("leaderboard", "reference")), given.only)
@@ -252,15 +294,19 @@ def main() -> None:
     done = api.evaluate(
         board.models, board.tasks, out=given.out, device=given.device, limit=given.limit,
         model_args={f"{model}.weights": given.weights for model in (MODEL, BLIND, SHUFFLED)},
-        batch_size=given.batch_size or "auto", plugins=plugins,
+        batch_size=given.batch_size or "auto", data_root=given.data_root, plugins=plugins,
     )  # fmt: skip
     for run in done.runs:
         rows.records[run.record.task.name, run.record.adapter.spec] = run.record
     api.leaderboard(board, [run.path for run in done.runs], out=given.out, plugins=plugins)
     found = list(verdicts(rows))
-    text = "\n\n".join([table(rows, [MODEL, BLIND, SHUFFLED, *FLOORS]), targets(found)])
-    (given.out / "targets.md").write_text(f"{text}\n", encoding="utf-8")
-    print(f"\n{text}\n\nreport: {given.out / 'index.html'}")
+    text = page(rows, found, f"python scripts/reference_board.py {' '.join(sys.argv[1:])}")
+    (given.out / "targets.md").write_text(text, encoding="utf-8")
+    if given.write:
+        given.write.write_text(text, encoding="utf-8")
+    if given.card:
+        put_into_card(given.card, targets(found))
+    print(f"\n{text}\nreport: {given.out / 'index.html'}")
 
 
 if __name__ == "__main__":

@@ -130,3 +130,24 @@ def test_the_board_is_one_and_can_be_cut() -> None:
     assert cut.tasks == ["depth/world_roads", *board.CLOUDS]
     with pytest.raises(BenchError, match="--only"):
         board.chosen(whole, "nothing")
+
+
+def test_a_card_keeps_all_but_what_stands_between_its_marks(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(f"before\n{board.MARK}\nold\n{board.END}\nafter <!-- end -->\n")
+    board.put_into_card(card, "| new |")
+    assert card.read_text() == f"before\n{board.MARK}\n| new |\n{board.END}\nafter <!-- end -->\n"
+    card.write_text("no marks")
+    with pytest.raises(BenchError, match="no such marks"):
+        board.put_into_card(card, "| new |")
+
+
+def test_a_page_names_its_weights_and_its_command() -> None:
+    given = rows()
+    for record in given.records.values():
+        record.adapter = SimpleNamespace(weights_hash="sha256:0123456789abcdef")
+    text = board.page(given, list(board.verdicts(given)), "python me --too")
+    assert "weights sha256:0123456789ab." in text
+    assert "    python me --too\n" in text
+    assert "| depth/world_rooms | `abs_rel@median_scale` | 0.050 |" in text
+    assert "| depth/world_rooms abs_rel@median_scale <= 0.05 | 0.050 | met |" in text
