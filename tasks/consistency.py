@@ -17,7 +17,6 @@ from g2vlm_bench.geometry.relations import (
     answer_from_geometry,
 )
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.metrics.choices import parse_yes_no
 from g2vlm_bench.metrics.consistency import (
     AgreementPool,
     ConcordancePool,
@@ -26,6 +25,7 @@ from g2vlm_bench.metrics.consistency import (
     WrongAlike,
 )
 from g2vlm_bench.metrics.numbers import in_unit, parse_number
+from g2vlm_bench.metrics.yes_no import parse_yes_no
 from g2vlm_bench.protocols.serving import served_specs
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition

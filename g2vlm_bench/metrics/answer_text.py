@@ -7,10 +7,10 @@ The rules, shared by all parsers:
 - Where the text marks its answer (`Answer: ...`, `the answer is ...`, `<answer>...</answer>`,
   `\boxed{...}`), only what is marked counts.
 - Two clear statements that differ make the text unparsed, and so does an answer taken back ("A.
-  Wait, ..."). There is no default answer.
+  Wait, ..."), unless an answer is marked behind that. There is no default answer.
 
-The parsers stand here, in `choices.py` and in `numbers.py`. Profiles that reproduce a benchmark's
-own parser, quirks included, belong beside them.
+The parsers stand here, in `choices.py`, `yes_no.py` and `numbers.py`. Profiles that reproduce a
+benchmark's own parser, quirks included, belong beside them.
 """
 
 from __future__ import annotations
@@ -75,21 +75,38 @@ _BLOCK_START = re.compile(rf"<(?:{_REASONING})>", re.I)
 _TAGGED = re.compile(
     r"<(answer|ans)>(?P<tag>(?:(?!<\1>).)*?)</\1>|\\boxed\{(?P<box>(?:[^{}]|\{[^{}]*\})*)\}"
     r"|[{,]\s{0,40}(?P<quote>[\"'])(?:final[_ ]?)?answer(?P=quote)\s{0,9}:\s{0,9}"
-    r"(?P<json>\"[^\"\n]*\"|'[^'\n]*'|[^\"',}\]\n]+)",
+    r"(?:\[\s{0,9}(?P<only>\"[^\"\n]*\"|'[^'\n]*')\s{0,9}\]|\{(?P<object>[^{}]{1,200})\}"
+    r"|(?P<list>\[[^\"'{}\n]{1,400}\])"
+    r"|(?P<json>\"[^\"\n]*\"|'[^'\n]*'|[^\"',}\]\n]+))",
     re.I | re.S,
+)
+_JSON_KEY = re.compile(r"[\"']\w{1,40}[\"']\s{0,9}:")
+# What a tokenizer's own signs look like where they were decoded, and signs without a width.
+_UNSEEN = re.compile(
+    r"<\|[^|<>]{1,40}\|>|</?s>|<(?:eos|bos|pad|(?:start|end)_of_turn)>|\[/?INST\]"
+    r"|[\u00ad\u200b-\u200f\u2060\ufeff]"
 )
 # What LaTeX writes around and between the letters and digits that it shows.
 _LATEX = (
     (re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit)\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\[dt]?frac\{(\d+)\}\{(\d+)\}"), r"\1/\2"),
     (re.compile(r"(?<=\d)\{,\}(?=\d)"), ","),
-    (re.compile(r"\\[,;:! ]|~(?=\d)"), " "),
+    (re.compile(r"\^\{?\\circ\}?|\\degree\b"), "\u00b0"),
+    (re.compile(r"\\(?:times|cdot)\b"), "\u00d7"),
+    (re.compile(r"\\pm\b"), "\u00b1"),
+    (re.compile(r"\\(?:approx|simeq|sim)\b"), "\u2248"),
+    (re.compile(r"\\[,;:! ]|\\q?quad\b|~(?=\d)"), " "),
     (re.compile(r"\\(?=[%$])|\\[()\[\]]|\$"), ""),
 )
 _MARKER = re.compile(
     r"(?:\b(?:answer|ans|(?:correct|right|best)\s+(?:option|choice))\W{0,4}"
     r"(?:(?:is|would be|should be|must be)(?!\w)|[:=])|^\W{0,4}(?:option|choice)\s?[:=]"
-    r"|\u7b54\u6848(?:\u662f|\u4e3a|:))"
+    # In Chinese "the answer is", "choose"; in French, Spanish, Portuguese, Italian, German, Russian
+    # "the answer is".
+    r"|\u7b54\u6848\W{0,4}(?:\u662f|\u4e3a|\u9009\u62e9?|:)"
+    r"|\u9009\u62e9?:?(?=\W{0,4}[A-Z](?![\w\u4e00-\u9fff]))"
+    r"|\b(?:r\u00e9ponse|respuesta|resposta|risposta|antwort|lautet|\u043e\u0442\u0432\u0435\u0442)"
+    r"(?:\s(?:correcte?|correct[ao]|corretta|final|finale))?\s?(?::|(?:est|es|ist|\u00e8|\u00e9)\b|-))"
     r"[\s:*_`\"']*(?:(?:clearly|definitely|probably|most likely|therefore|thus|indeed)\s)?[*_`\s]*",
     re.I | re.M,
 )
@@ -125,8 +142,9 @@ def after_reasoning(text: str) -> str:
     """Return what follows the last reasoning block, stripped; "" where that block never ends.
 
     A closing tag without an opening one counts too: chat templates often write the opening tag.
+    A tokenizer's own signs ("<|im_end|>") and signs without a width are no text.
     """
-    rest = _BLOCK_END.split(text)[-1]
+    rest = _BLOCK_END.split(_UNSEEN.sub("", text))[-1]
     return "" if _BLOCK_START.search(rest) else rest.strip()
 
 
@@ -160,6 +178,9 @@ def without_questions(text: str) -> str:
     return "".join(sentence for sentence in sentences if not sentence.endswith("?"))
 
 
+_BODIES = ("tag", "box", "only", "object", "list", "json")
+
+
 def _marked_fragments(text: str) -> tuple[list[str], str]:
     """Return what the text marks as its answer, and the text from the last such place on.
 
@@ -167,10 +188,9 @@ def _marked_fragments(text: str) -> tuple[list[str], str]:
     """
     tagged = list(_TAGGED.finditer(text))
     if tagged:
-        bodies = [match["tag"] or match["box"] or match["json"] or "" for match in tagged]
-        last = tagged[-1]
-        start = max(last.start(group) for group in ("tag", "box", "json"))
-        return [body.strip(" \n\"'") for body in bodies], text[start:]
+        bodies = [next((match[group] for group in _BODIES if match[group]), "") for match in tagged]
+        start = max(tagged[-1].start(group) for group in _BODIES)
+        return [_JSON_KEY.sub("", body).strip(" \n\"'") for body in bodies], text[start:]
     markers = list(_MARKER.finditer(text))
     ends = [marker.start() for marker in markers[1:]] + [len(text)]
     fragments = [
@@ -200,6 +220,8 @@ def decide(
     fragments, counted = _marked_fragments(rest)
     if correction.search(counted):
         return ParsedAnswer(None, "unparsed", "an answer is taken back")
+    if len(fragments) > 1 and (taken_back := list(correction.finditer(rest))):
+        fragments, _ = _marked_fragments(rest[taken_back[-1].end() :])
     if fragments:
         found = set().union(*(read_marked(fragment) for fragment in fragments))
         how = "marked answer"

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from g2vlm_bench.metrics.answer_text import ParsedAnswer, normalise_text, parse_text
-from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
+from g2vlm_bench.metrics.choices import parse_choice
 from g2vlm_bench.metrics.numbers import parse_number
 from g2vlm_bench.metrics.places import parse_box, parse_camera_change, parse_points
+from g2vlm_bench.metrics.yes_no import parse_yes_no
 
 __all__ = [
     "ParsedAnswer",

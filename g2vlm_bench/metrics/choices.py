@@ -1,9 +1,8 @@
-"""Reading a multiple choice or a yes / no out of an answer, by the rules of `answer_text`."""
+"""Reading a multiple choice out of an answer, by the rules of `answer_text`."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,29 +16,53 @@ from g2vlm_bench.metrics.answer_text import (
     decide,
     is_denied,
     normalise_text,
-    without_questions,
 )
+from g2vlm_bench.metrics.numbers import parse_number
+from g2vlm_bench.metrics.yes_no import folded, free_yes_no
 
-_LETTER_ONLY = re.compile(r"(?:(?:option|choice)\s+)?[(\[{]?([A-Za-z])[)\]}]?\s*[.:,]?", re.I)
+_LETTER_ONLY = re.compile(
+    r"(?:(?:option|choice)\s+)?[(\[{]{0,2}([A-Za-z])[)\]}]{0,2}\s*[.:,!]?", re.I
+)
+# Where options speak of an A or a B, a thing's name alone is an option's.
+_NAMED_THING = re.compile(
+    r"(?:(?:the )?(?:point|object|item|marker|one|box|option|choice) ?)?"
+    r"(?:(?:marked|labell?ed|named) )?\(?([A-Z])\)?(?:\W*|,\s(?:as|because|since)\b.*)",
+    re.I | re.S,
+)
 # "A red box" has no delimiter behind its A, and "A, B" no answer before its comma.
 _LEADING_LETTER = re.compile(
     r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-Za-z])\)|\[([A-Za-z])\]"
     r"|([A-Z])(?:[).:](?=[\s*]|$)|,(?!\s*[A-Z]\b)|\s+[-\u2013\u2014]\s"
-    r"|\s+(?=(?:because|since|as)\b)|$))"
+    r"|\s+(?=(?:because|since|as)\b|\()|!|$))"
     r"[\s*:.,\u2013\u2014-]*(.*)"
 )
 _MENTIONED_LETTER = re.compile(
     r"\(([A-Za-z])\)"
     r"|\b(?:[Oo]ption|[Cc]hoice|OPTION|CHOICE)\s+[(\[*]*([A-Z])\b"
     r"|(?<![\w'])([A-Z])(?=\)? is (?:the )?(?:correct|right)\b)"
-    r"|(?:\b(?:is|[Cc]hoose|[Pp]ick|[Ss]elect|say|think|[Ss]o|go (?:for|with)|[Aa]nswer)|\b[Ii]t's)"
-    r"\s+[*]*([A-Z])[*]*(?=\s*(?:[.!\n]|$))"
+    r"|(?:\b(?:is|[Cc]hoose|[Pp]ick|[Ss]elect|say|think|[Ss]o|go (?:for|with)|[Aa]nswer"
+    r"|[Ll]ikely|[Pp]robably|[Gg]uess(?:ing)?[,:]?)|\b[Ii]t's)"
+    r"\s+[*]*([A-Z])[*]*(?=\s*(?:[.!\n]|$|,\s(?!(?:or|and)\b|\(?[A-Z]\b)))"
+    # ", B" at the very end, where no list of letters leads up to it.
+    r"|(?<![A-Z)][,:])(?<=[,:])\s+[(*]*([A-Z])[)*]*[.!]?\s*\Z"
+)
+_ORDINAL = re.compile(
+    r"(?:(?<=is )|(?<=: )|\A)(?:the )?(first|second|third|fourth|fifth|sixth) (?:option|choice)"
+    r"(?=\W*\Z)",
+    re.I,
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+_NOT_BUT = re.compile(
+    r"\bnot\s+(?:option\s)?\(?[A-Z]\)?,?\s+but\s+(?:rather\s+)?(?=(?:option\s)?\(?[A-Z]\b)"
 )
 _REASON = re.compile(r"\b(?:because|since|as)\b|;")
 _STANDALONE_LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])")
 _ARTICLE_OR_PRONOUN = re.compile(r"[AI]\s+(?!(?:or|and|because|since|as|is)\b|[-\u2013\u2014,/&])")
 # "B is too far" speaks of B, where "B", "B." and "B or C" choose it.
-_SUBJECT = re.compile(r"[A-Z]\s+(?!(?:or|and|is (?:the )?(?:correct|right))\b)[a-z]")
+_SUBJECT = re.compile(
+    r"[A-Z]\s+(?!(?:or|and|is (?:the )?(?:correct|right))\b)[a-z]"
+    r"|[A-Z]\)\s+(?:would|could|might|may|can|does|did|was|seems?|looks?)\b"
+)
 _RIVAL_LETTER = re.compile(r"(?<![\w'])([A-Z])(?![\w'])|\(([a-z])\)")
 # What an option behind it is not chosen by: "I don't think", "everything but".
 _DOUBT = re.compile(
@@ -49,8 +72,9 @@ _DOUBT = re.compile(
     r"|not (?:(?:the )?case|true|correct)"
     r"|(?:do|does|did|would|could|can)(?:nt| not) "
     r"(?:think|believe|say|choose|pick|select|look|seem|appear)"
-    r"|(?:cant|cannot) be|(?:you are|youre|thats|all) right)\b"
+    r"|(?:cant|cannot) be)\b"
 )
+_AGREES = re.compile(r"\b(?:you are|youre|thats|all) right\b")  # names no side
 # "It does not move left": up to four words of the same clause between.
 _DENIED_CLAUSE = re.compile(
     r"\b(?:not|never|cannot|(?:is|are|was|were|do|does|did|ca|could|would|should)nt)"
@@ -64,9 +88,13 @@ _EXPLAINS = re.compile(
     r"|can be (?:seen|determined|observed|inferred))"
     r"|(?:In|From) the (?:first|second|left|right) (?:image|frame|view|picture))"
 )
+_BECAUSE = re.compile(r"\b(?:because|since)\b[^.!?\n]*", re.I)
 _CONCLUDES = re.compile(
     r"(?:This (?:indicates|means|suggests|shows|implies)|Therefore|Thus|Hence|So)\b"
 )
+# What stands between the things of an order and says no more than that it is one.
+_OF_ORDERS = frozenset(("first", "then", "next", "and", "finally", "lastly", "followed", "by"))
+_LIST_NUMBER = re.compile(r"(?:^|(?<=\s))\d[.)]\s|\bafter that\b")
 _NOT_RIGHT = re.compile(r"\bnot right\b")
 _NAMED = re.compile(r"\b(?:than|over|image|view|frame|point|object|marker|camera)\s+[(\[]?$", re.I)
 _DENIED_OR_NOT_ALONE = re.compile(
@@ -102,7 +130,7 @@ def parse_choice(text: str, choices: Sequence[str]) -> ParsedAnswer[int]:
         raise ValueError(
             f"choices: expected 2 to 26 options that differ in words, got {list(choices)!r}"
         )
-    options = _Options(names, articles)
+    options = _Options(names, articles, _values(choices), _items(choices))
     readers = (options.marked, options.free)
     if any(re.match(r"(?:yes|no)\b", name) for name in names):
         return decide(_fold(text), *readers, CORRECTION_OF_YES_NO)
@@ -110,16 +138,43 @@ def parse_choice(text: str, choices: Sequence[str]) -> ParsedAnswer[int]:
 
 
 def _fold(text: str) -> str:
-    """Return the text with full-width and circled letters as plain ones."""
-    return unicodedata.normalize("NFKC", text).replace("\u3002", ".")
+    """Return the text folded, with "not A but B" as B and "the second option" as its letter."""
+    plain = folded(text)
+    plain = _ORDINAL.sub(lambda m: f"option {'ABCDEF'[_ORDINALS.index(m[1].lower())]}", plain)
+    return _NOT_BUT.sub("", plain)
+
+
+def _values(choices: Sequence[str]) -> list[float | None]:
+    """Return the numbers that the options are, or nothing where one of them is none."""
+    read = [parse_number(choice) if len(choice) <= 40 else None for choice in choices]
+    bare = [
+        one.value if one and not one.unit and re.fullmatch(r"[\W\d]+|[A-Za-z-]+", choice) else None
+        for one, choice in zip(read, choices, strict=True)
+    ]
+    return bare if None not in bare and len(set(bare)) == len(bare) else []
+
+
+def _items(choices: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the things that the options list, where all list the same ones in another order."""
+    lists = [
+        tuple(normalise_text(item) for item in re.split(r",|;|->|\u2192", choice) if item.strip())
+        for choice in choices
+    ]
+    same = len({tuple(sorted(items)) for items in lists}) == 1
+    return lists if same and len(set(lists[0])) == len(lists[0]) > 1 else []
 
 
 @dataclass(frozen=True)
 class _Options:
-    """The options' normalised texts, and the articles that were left out of them."""
+    """The options' normalised texts, and the articles that were left out of them.
+
+    Where all options are numbers, or orders of the same things, these stand in `values`, `orders`.
+    """
 
     names: list[str]
     articles: frozenset[str]
+    values: list[float | None]
+    orders: list[tuple[str, ...]]
 
     @property
     def labelled(self) -> bool:
@@ -158,12 +213,32 @@ class _Options:
             named |= self._exact(_MENTIONED_LETTER.sub("", plain))
             return mentioned | named, "letter in the text"
         if set(self.names) == {"yes", "no"}:
-            found, how = _free_yes_no(plain)
+            found, how = free_yes_no(plain)
             return {self.names.index("yes" if answer else "no") for answer in found}, how
+        if self.labelled and (thing := _NAMED_THING.fullmatch(plain)):
+            return self._letters(thing[1]), "letter of what is named"
         named = self._contained(plain)
         if len(named) > 1 and len(stated := self._contained(_without_reasons(plain))) == 1:
             return stated, "option text beside reasons"
+        if not named and self.values:
+            return self._by_number(plain), "number of an option"
+        if not named and self.orders:
+            return self._by_order(plain), "order of an option's things"
         return named, "option text in the text"
+
+    def _by_number(self, text: str) -> set[int]:
+        value = parse_number(text).value
+        return {index for index, own in enumerate(self.values) if own == value}
+
+    def _by_order(self, text: str) -> set[int]:
+        """Return the option whose things stand in the text, with nothing but an order between."""
+        words = f" {normalise_text(_LIST_NUMBER.sub('', text))} "
+        things = sorted(self.orders[0], key=len, reverse=True)
+        for index, thing in enumerate(things):
+            words = words.replace(f" {thing} ", f" |{index}| ")
+        order = tuple(things[int(place)] for place in re.findall(r"\|(\d+)\|", words))
+        others = set(re.sub(r"\|\d+\|", "", words).split()) - _OF_ORDERS
+        return {i for i, own in enumerate(self.orders) if not others and own == order}
 
     def _letters(self, *letters: str) -> set[int]:
         indices = {ord(letter.upper()) - ord("A") for letter in letters}
@@ -187,10 +262,11 @@ class _Options:
             return found | exact
         if is_denied(line, match.start(), match.start(len(match.groups()))):
             return set()
-        for part in re.split(r",|\b(?:or|and)\b", beside):
+        stated = _REASON.split(beside)[0]
+        for part in re.split(r",|\b(?:or|and)\b", stated):
             second = _LETTER_ONLY.fullmatch(part.strip())
             found |= self._exact(part) | self._letters(*(second.groups() if second else ()))
-        return found | self._rivals(_REASON.split(beside)[0])
+        return found | self._rivals(stated)
 
     def _rivals(self, beside: str) -> set[int]:
         """Return the options that the text beside a letter chooses by letters of their own."""
@@ -223,7 +299,7 @@ class _Options:
         """Return the options whose words stand in the text, not inside a longer one or negated."""
         words = f" {normalise_text(text, self.articles)} "
         found: set[int] = set()
-        if self._in_doubt(words):
+        if self._in_doubt(words) or _AGREES.search(words):
             return found
         for index in sorted(range(len(self.names)), key=lambda index: -len(self.names[index])):
             words = words.replace(f" {self.names[index]} ", f" |{index}| ")
@@ -240,65 +316,5 @@ def _without_reasons(text: str) -> str:
     """Return what is stated before reasons are given, and what is concluded from them."""
     stated, *reasons = _EXPLAINS.split(text)
     sentences = re.split(r"(?<=[.!\n])\s+", " ".join(reasons))
-    return " ".join([stated, *(each for each in sentences if _CONCLUDES.match(each))])
-
-
-_YES_NO = {"yes": True, "true": True, "no": False, "false": False}
-_ALONE = re.compile(r"\W*(yes|no|true|false)\W*", re.I)
-_LEADING_YES_NO = re.compile(
-    r"(yes|no|true|false)(?:\s*(?:[,;:!\n(\u2013\u2014]|\.(?!\s*\d)|$)|\s+-\s"
-    r"|\s+(?:the|it|there|they|this|that|these|those|he|she|i|we|you|its|because|since)\b)",
-    re.I,
-)
-_CLOSING_YES_NO = re.compile(r"\b(yes|no|true|false)\b(?!\.\s*\d)(?=\W*(?:[.!;\n]|$))", re.I)
-_EITHER = re.compile(
-    r"\b(?:(?:yes|true)\s{0,2}(?:or|and|[/&])\s{0,2}(?:no|false)"
-    r"|(?:no|false)\s{0,2}(?:or|and|[/&])\s{0,2}(?:yes|true))\b",
-    re.I,
-)
-_CLAUSE = re.compile(r"[.!?;:,\n]")
-_NOT = re.compile(r"\b(?:not|isn['\u2019]?t|wasn['\u2019]?t)\s+$", re.I)
-_UNSURE = re.compile(
-    r"\b(?:not|no|never|neither|nor|nothing|none|hardly|cannot|doubt|unlikely|wrong|incorrect"
-    r"|false|untrue|if|whether|either)\b|n['\u2019]t\b",
-    re.I,
-)
-
-
-def parse_yes_no(text: str) -> ParsedAnswer[bool]:
-    """Read a yes or no (or true or false).
-
-    It counts at the start of the text, alone on a line, or at the end of a sentence, where "not
-    true" means no. "No idea" and "there is no chair" are no answers.
-
-    Returns:
-        True for yes.
-    """
-    return decide(
-        _fold(text), lambda fragment: _free_yes_no(fragment)[0], _free_yes_no, CORRECTION_OF_YES_NO
-    )
-
-
-def _free_yes_no(text: str) -> tuple[set[bool], str]:
-    plain = without_questions(text).strip(DECORATION)
-    leading = _LEADING_YES_NO.match(plain)
-    alone = [match[1] for line in plain.splitlines() if (match := _ALONE.fullmatch(line))]
-    found = {_YES_NO[word.lower()] for word in ([leading[1]] if leading else []) + alone}
-    how = f"yes or no at the {'start of a line' if found else 'end of a sentence'}"
-    for match in _CLOSING_YES_NO.finditer(plain):
-        found |= _closing(plain, match)
-    # "No" is often a determiner, but a "yes" beside it is always a second answer.
-    yes = (match.start() for match in re.finditer(r"\byes\b", plain, re.I))
-    if found and not all(_NOT.search(plain[max(0, start - 20) : start]) for start in yes):
-        found |= {True}
-    return ({False, True} if _EITHER.search(plain) else found), how
-
-
-def _closing(text: str, match: re.Match[str]) -> set[bool]:
-    """Return what a yes or no at the end of its clause says; both where it is hedged."""
-    value = _YES_NO[match[1].lower()]
-    clause = _CLAUSE.split(text[max(0, match.start() - 80) : match.start()])[-1]
-    negated = _NOT.search(clause)
-    if _UNSURE.search(clause[: negated.start()] if negated else clause):
-        return {False, True}
-    return {not value if negated else value}
+    concluded = [each for each in sentences if _CONCLUDES.match(each)]
+    return _BECAUSE.sub("", " ".join([stated, *concluded]))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from fractions import Fraction
 
 from g2vlm_bench.metrics.answer_text import ParsedAnswer, asserted, decide, is_denied
+from g2vlm_bench.metrics.number_words import in_digits
 
 _UNITS = {
     symbol: names.split()
     for symbol, names in {
-        "m": "m meter meters metre metres",
-        "cm": "cm centimeter centimeters centimetre centimetres",
-        "mm": "mm millimeter millimeters millimetre millimetres",
-        "km": "km kilometer kilometers kilometre kilometres",
+        "m": "m meter meters metre metres \u7c73",
+        "cm": "cm centimeter centimeters centimetre centimetres \u5398\u7c73",
+        "mm": "mm millimeter millimeters millimetre millimetres \u6beb\u7c73",
+        "km": "km kilometer kilometers kilometre kilometres \u516c\u91cc",
         "ft": "ft foot feet",
+        "yd": "yd yard yards",
         "in": "inch inches",
         "m^2": "m^2 m2 m\u00b2 sqm",
         "deg": "\u00b0 deg degree degrees",
@@ -24,17 +25,27 @@ _UNITS = {
         "s": "s sec second seconds",
         "%": "% percent",
         "px": "px pixel pixels",
+        "kg": "kg kilogram kilograms",
     }.items()
 }
 # What one of a unit is in the first unit of its kind.
 _FACTORS = (
-    {"m": "1", "cm": "0.01", "mm": "0.001", "km": "1000", "ft": "0.3048", "in": "0.0254"},
+    {
+        "m": "1",
+        "cm": "0.01",
+        "mm": "0.001",
+        "km": "1000",
+        "ft": "0.3048",
+        "in": "0.0254",
+        "yd": "0.9144",
+    },
     {"deg": "1", "rad": repr(180 / math.pi)},
 )
 _SYMBOLS = {name: symbol for symbol, names in _UNITS.items() for name in names}
 _UNIT = "|".join(sorted(map(re.escape, _SYMBOLS), key=len, reverse=True))
 _SQUARE = r"square (?:meters?|metres?)"
-_MAGNITUDE = r"(?:and a half|half|hundred|thousands?|millions?|thirds?|quarters?|point|k)\b"
+_TIMES = {"hundred": 100, "thousand": 1000, "thousands": 1000, "k": 1000, "million": 1_000_000}
+_MAGNITUDE = rf"(?:and a half|half|thirds?|quarters?|point|{'|'.join(_TIMES)})\b"
 _DIGITS = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+"
 _NUMBER = re.compile(
     # A sign only where a number can start; no number inside a word, a version or a date.
@@ -44,49 +55,36 @@ _NUMBER = re.compile(
     rf"(?:\s?(?P<unit>{_SQUARE}|(?:{_UNIT})(?![\w^/])))?(?P<glued>\w*)",
     re.I,
 )
-_ONES = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-]  # fmt: skip
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_WORD_VALUES: dict[str, int] = (
-    {word: value for value, word in enumerate(_ONES)}
-    | {ten: 20 + 10 * place for place, ten in enumerate(_TENS)}
-    | {
-        f"{ten} {_ONES[one]}": 20 + 10 * place + one
-        for place, ten in enumerate(_TENS)
-        for one in range(1, 10)
-    }
-    | {"hundred": 100, "one hundred": 100, "a hundred": 100}
-)
-_WORD = "|".join([*_ONES, *_TENS, "hundred"])
-_NUMBER_WORDS = re.compile(
-    rf"\b(?:(?P<minus>minus|negative)\s+)?(?P<words>(?:a\s+(?=hundred))?(?:{_WORD})"
-    rf"(?:[\s-]+(?:and\s+)?(?:{_WORD})\b)*)\b(?P<rest>[\s-]+{_MAGNITUDE})?"
-    rf"(?:\s?(?P<unit>{_SQUARE}|(?:{_UNIT})(?![\w^/])))?",
+# "0,5" and "2,5 m", where "1,2" may be two numbers.
+_COMMA_DECIMALS = re.compile(r"(?:0,\d{1,3}|\d+,\d{1,2} m)")
+# A bound tells no number: "more than 2", but not "slightly more than 2".
+_BOUND = re.compile(
+    r"(?<!slightly )(?<!just )(?<!a little )(?<!a bit )\b(?:(?:more|less|fewer|greater|larger"
+    r"|smaller|longer|shorter|higher|lower|farther|further) than|at (?:least|most)|up to)\s*"
+    r"(?:about )?$|[<>\u2264\u2265]\s*$",
     re.I,
 )
-# "the one on the left", "one of them": a pronoun, not a count.
-_PRONOUN_BEFORE = re.compile(r"\b(?:the|this|that|which|each|every|any|no|other|another)\s+$", re.I)
-_PRONOUN_AFTER = re.compile(r"\s+(?:of|another|who|which|that)\b", re.I)
+_CONCLUSION = re.compile(
+    r"\b(?:so(?! far| that| many| much)|therefore|thus|hence|(?:a |in )?total(?: of| is|:)"
+    r"|in total(?=,))\b|[^,.;:]{1,40}(?=\bin total\b|\baltogether\b)",
+    re.I,
+)
 
 
 def parse_number(text: str) -> ParsedAnswer[float]:
-    """Read one number, in digits or in words from zero to one hundred.
+    """Read one number, in digits or in words.
 
     Understood are signs, thousands separators ("1,234.5"), decimals, exponents and fractions
-    ("3/4", "1 1/2"). The unit written behind it is kept and not converted. Several different
-    numbers leave the answer unparsed unless it is marked ("Answer: 3"); so does what looks like a
-    number and is none of these ("1,5", "10:30", "2 million").
+    ("3/4", "1 1/2"), and what `in_digits` brings into that form. A comma before decimals is one
+    where it can be nothing else ("0,5", "2,5 m"). The unit written behind it is kept and not
+    converted; the same length in two units is the first one. Several different numbers leave the
+    answer unparsed unless it is marked ("Answer: 3") or concluded ("so there are 3"); so do a bound
+    ("more than 2") and what looks like a number and is none of these ("1,5", "10:30").
 
     Returns:
         The number as written, in its unit.
     """
-    parsed = decide(
-        text,
-        _numbers,
-        lambda rest: (asserted(_numbers, rest), "number in the text"),
-    )
+    parsed = decide(text, _numbers, _stated_or_concluded)
     if parsed.value is None:
         return ParsedAnswer(None, parsed.status, parsed.how)
     value, unit = parsed.value
@@ -124,28 +122,39 @@ def in_unit(parsed: ParsedAnswer[float], unit: str) -> ParsedAnswer[float]:
     return ParsedAnswer(value, "parsed", f"{parsed.how}, from {parsed.unit}", unit)
 
 
+def _stated_or_concluded(text: str) -> tuple[set[tuple[float, str]], str]:
+    found = asserted(_numbers, text)
+    if len(found) > 1 and (conclusions := list(_CONCLUSION.finditer(text))):
+        concluded = text[conclusions[-1].start() :]
+        if len(last := asserted(_numbers, concluded)) == 1:
+            return last, "number concluded"
+    return found, "number in the text"
+
+
 def _numbers(text: str) -> set[tuple[float, str]]:
     """Return the different (number, unit)s of a text; NaN stands for a form not understood."""
-    plain = unicodedata.normalize("NFKC", text.replace("\u00b2", "^2")).replace("\u2212", "-")
-    plain = plain.replace("\u2044", "/").replace("\u2013", "-")
-    plain = re.sub(r"\b(?:minus|negative) (?=[\d.])", "-", plain, flags=re.I)
-    found = {
-        _stated(match, _digit_value(match))
-        for match in _NUMBER.finditer(plain)
-        if not match["glued"]
-    }
-    found |= {
-        _stated(match, _word_value(match))
-        for match in _NUMBER_WORDS.finditer(plain)
-        if not _is_pronoun(match, plain)
-    }
+    matches = [match for match in _NUMBER.finditer(in_digits(text)) if not match["glued"]]
+    found = list(dict.fromkeys(_stated(match, _digit_value(match)) for match in matches))
     with_unit = {value for value, unit in found if unit}
-    return {(value, unit) for value, unit in found if unit or value not in with_unit}
+    found = [(value, unit) for value, unit in found if unit or value not in with_unit]
+    return set(found[:1] if _are_one_length(found) else found)
+
+
+def _are_one_length(found: list[tuple[float, str]]) -> bool:
+    """Say whether all are the same length in different units, as far as it was rounded."""
+    lengths = _FACTORS[0]
+    units = [unit for _, unit in found]
+    if len(found) < 2 or len(set(units)) < len(units) or not set(units) <= set(lengths):
+        return False
+    metres = [value * float(lengths[unit]) for value, unit in found]
+    return max(metres) - min(metres) <= _ROUNDED * abs(max(metres))
 
 
 def _stated(match: re.Match[str], number: tuple[float, str]) -> tuple[float, str]:
-    """Return the number, or none where it is negated ("not 3")."""
-    return (_NOT_UNDERSTOOD, "") if is_denied(match.string, *match.span()) else number
+    """Return the number, or none where it is negated ("not 3") or a bound ("more than 3")."""
+    before = match.string[max(0, match.start() - 40) : match.start()]
+    unclear = _BOUND.search(before) or is_denied(match.string, *match.span())
+    return (_NOT_UNDERSTOOD, "") if unclear else number
 
 
 def _digit_value(match: re.Match[str]) -> tuple[float, str]:
@@ -155,28 +164,23 @@ def _digit_value(match: re.Match[str]) -> tuple[float, str]:
         divisor = float(match["divisor"])
         value = value / divisor if 0 < divisor < math.inf else _NOT_UNDERSTOOD
     value += float(match["whole"] or 0)
+    rest = (match["rest"] or "").strip(" \n-").lower()
+    if rest in _TIMES:
+        value *= _TIMES[rest]
+    elif rest == "and a half":
+        value += 0.5
+    elif _COMMA_DECIMALS.fullmatch(f"{match['number']}{rest}{' m' if match['unit'] else ''}"):
+        value = float(f"{match['number']}.{rest[1:]}")
+    elif rest:
+        value = _NOT_UNDERSTOOD
     value = -value if match["sign"] == "-" else value
-    if match["rest"] or value in (float("inf"), float("-inf")):
+    if value in (float("inf"), float("-inf")):
         value = _NOT_UNDERSTOOD
     return value, _unit_symbol(match["unit"])
 
 
-def _word_value(match: re.Match[str]) -> tuple[float, str]:
-    words = " ".join(re.split(r"[\s-]+", match["words"].lower()))
-    value = float(_WORD_VALUES.get(words, _NOT_UNDERSTOOD))
-    if match["rest"]:
-        value = _NOT_UNDERSTOOD
-    return (-value if match["minus"] else value), _unit_symbol(match["unit"])
-
-
 _NOT_UNDERSTOOD = float("nan")
-
-
-def _is_pronoun(match: re.Match[str], text: str) -> bool:
-    before = text[max(0, match.start() - 20) : match.start()]
-    return match["words"].lower() == "one" and bool(
-        _PRONOUN_BEFORE.search(before) or _PRONOUN_AFTER.match(text, match.end())
-    )
+_ROUNDED = 0.02  # "2.5 m (8.2 feet)"
 
 
 def _unit_symbol(unit: str | None) -> str:

@@ -62,8 +62,9 @@ def strict_text(text: str, target: Target) -> Counted:
     accepted = (str(target.answer), *target.accepted)
     score = answers.text_match(parsed.value, accepted)
     if parsed.value is not None and not score:
-        # "The object is an SUV."
-        score = answers.text_match(parsed.value.rpartition(" is ")[2], accepted)
+        # "The object is an SUV.", "It's an SUV."
+        said = parsed.value.removeprefix("its ").rpartition(" is ")[2]
+        score = answers.text_match(said, accepted)
     return _counted(parsed, score, parsed.value)
 
 

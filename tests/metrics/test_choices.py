@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from g2vlm_bench.metrics.choices import parse_choice, parse_yes_no
+from g2vlm_bench.metrics.choices import parse_choice
+from g2vlm_bench.metrics.yes_no import parse_yes_no
 
 COLOURS = ["red box", "blue ball", "green cone"]
 POINTS = ["A is closer", "B is closer"]
@@ -73,6 +74,7 @@ ANSWERS = ["yes", "no"]
         ("(B) no\n\nThe car is not beneath the cat.", ANSWERS, 1),
         ("Yes, there is no car in front.", ANSWERS, 0),
         ("No, it is not.", ANSWERS, 1),
+        ("Answer: B. Wait, the answer is C", COLOURS, 2),  # taken back, and marked anew
     ],
 )
 def test_clear_answers_are_read(text, choices, expected) -> None:
@@ -94,7 +96,6 @@ def test_clear_answers_are_read(text, choices, expected) -> None:
         ("(A) blue ball", COLOURS),  # letter and text contradict each other
         ("Answer: A. blue ball", COLOURS),
         ("A: B", COLOURS),
-        ("Answer: B. Wait, the answer is C", COLOURS),
         ("Answer: A\nAnswer: B", COLOURS),
         ("The answer is not B", COLOURS),
         ("Not (B).", COLOURS),
@@ -259,7 +260,7 @@ MISLEADING_CHOICES = [
     ("red box (B)", "-"),
     ("red box (A)", "A"),
     # negations
-    ("not A but B", "-"),
+    ("not A but B", "B"),
     ("A, not B", "A"),
     ("B, not A", "B"),
     ("The correct answer is B, not A", "B"),
@@ -392,7 +393,7 @@ MISLEADING_YES_NO = [
     ("No-one", None),
     ("no. 1", None),
     ("\uff39\uff45\uff53", True),  # full width
-    ("\u041d\u0435\u0442", None),  # Russian
+    ("\u041d\u0435\u0442", False),  # Russian
     ("<think></think>No", False),
 ]
 

@@ -58,6 +58,20 @@ from g2vlm_bench.metrics.numbers import parse_number
         ("<think>2 or 3</think> 4", 4, ""),
         ("$\\boxed{4}$", 4, ""),
         ("<answer>4.5 m</answer>", 4.5, "m"),
+        ("2 m (200 cm)", 2, "m"),
+        ("2 m and 50 cm", 250, "cm"),
+        ("6 feet 2 inches", 74, "in"),
+        ("5k", 5000, ""),
+        ("two hundred", 200, ""),
+        ("three million two hundred thousand and one", 3_200_001, ""),
+        ("one and a half", 1.5, ""),
+        ("two thirds", 2 / 3, ""),
+        ("2 and a half", 2.5, ""),
+        ("2\u00bd m", 2.5, "m"),
+        ("2.5 x 10^2 cm", 250, "cm"),
+        ("3 m \u00b1 0.2 m", 3, "m"),
+        ("1.5 + 2 = 3.5", 3.5, ""),
+        ("2 near, 1 far, so 3.", 3, ""),
     ],
 )
 def test_numbers_are_read(text, value, unit) -> None:
@@ -69,9 +83,10 @@ def test_numbers_are_read(text, value, unit) -> None:
     "text",
     [
         "2-3", "between 2 and 3", "3 of 5", "Answer: 3 of 5", "Answer: 3. Answer: 4", "3 4",
-        "2 m (200 cm)", "3m x 4m", "1 / 2", "5'11",  # several numbers
-        "1,5", "1,234,5", "10:30", "3/4/2020", "2.5.1", "1/0", "1e999", "5k", "2 million",
-        "two hundred", "one and a half", "two thirds", "2 and a half",  # forms not understood
+        "2 m (300 cm)", "3m x 4m", "1 / 2", "5'11",  # several numbers
+        "1,5", "1,234,5", "10:30", "3/4/2020", "2.5.1", "1/0", "1e999", "twenty eleven",
+        "two three", "nineteen eighty",  # forms not understood
+        "more than 2", "at least two", "<3",  # bounds
         "3D", "H100", "2nd", "a1", "inf", "nan", "many", "The one on the left", "no one",
         "one of them", "none", "?",  # no number
     ],
@@ -121,7 +136,7 @@ def test_any_text_gives_a_finite_number_or_none(text) -> None:
         ("Answer: not 3", None),
         ("3 is wrong", None),
         ("not three", None),
-        ("not 3 but 4", None),
+        ("not 3 but 4", 4),
         ("3 or 4", None),
         ("3? No.", None),
         ("3... wait, 4", None),

@@ -105,7 +105,7 @@ QUIRKS = {
         "official.vsi_bench": 0, "lmms_eval.vsi_bench": 1, "vlmevalkit.vsi_bench": 0.1, "strict": 0,
     }),
     "two units": (number(3.5), "3.5 meters (11.5 feet)", {
-        "official.vsi_bench": 1, "lmms_eval.vsi_bench": 1, "vlmevalkit.vsi_bench": 0, "strict": 0,
+        "official.vsi_bench": 1, "lmms_eval.vsi_bench": 1, "vlmevalkit.vsi_bench": 0, "strict": 1,
     }),
     "an exponent": (number(150), "1.5e2", {
         "official.vsi_bench": 1, "lmms_eval.vsi_bench": 0, "vlmevalkit.vsi_bench": 1, "strict": 1,
