@@ -45,6 +45,19 @@ def test_agreement_with_a_loop_over_pixels(radius, every_threshold) -> None:
     assert found == pytest.approx(slowly(*pair, radius, every_threshold), rel=1e-12)
 
 
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_few_edges_count_as_many_do(radius) -> None:
+    # Some pixels are deeper than all others, two of them beside the border and in a corner.
+    rng = np.random.default_rng(0)
+    target = np.ones((18, 24))
+    target[[4, 9, 9, 0, 17], [5, 11, 20, 12, 23]] = [1.06, 1.3, 1.15, 2.0, 2.0]
+    for prediction in (np.sqrt(target), target * rng.uniform(0.8, 1.2, target.shape)):
+        mask = rng.random(target.shape) < 0.9
+        found = boundary_f1(prediction, target, mask, radius=radius)
+        expected = slowly(prediction, target, mask, radius, every_threshold=False)
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("step", [0.05, 0.1, 0.25])
 def test_steps_of_just_an_edges_height_fall_where_single_precision_puts_them(step) -> None:
     # Depth in steps, as files hold it: many ratios are 1 + t but for the rounding.
