@@ -29,6 +29,8 @@ class Adapter(ABC):
         looks: Whether its answers come of what it is shown. Not so for guesses and for answers
             made elsewhere: no blindfold changes them, so none is put on.
         sees_another_scene: Whether the runner shows it another sample's scene, as a floor.
+        is_floor: Whether its answers owe nothing to what is in the images it is asked about: boards
+            hold every other model against it.
     """
 
     predicts: frozenset[Want]
@@ -39,6 +41,7 @@ class Adapter(ABC):
     needs_images: bool = True
     looks: bool = True
     sees_another_scene: ClassVar[bool] = False
+    is_floor: ClassVar[bool] = False
 
     @abstractmethod
     def predict(
@@ -60,6 +63,8 @@ class Adapter(ABC):
 
 class FittedAdapter(Adapter):
     """A floor that is fitted on the training split of a task before it predicts the test split."""
+
+    is_floor = True
 
     @abstractmethod
     def fit(self, training: Iterable[tuple[Inputs, Target]]) -> None:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 # What a record of a published number leaves empty, in the order of a measured one's.
 _RECORD = (
-    *("kind", "board", "board_version", "model", "rank", "tied", "score", "score_low"),
-    *("score_high", "survives_blind", "task", "metric", "unit", "value", "low", "high"),
-    *("column_rank", "n_scored", "n_failed", "n_unscored", "n_clusters", "note", "provisional"),
+    *("kind", "board", "board_version", "model", "is_floor", "rank", "tied", "score", "score_low"),
+    *("score_high", "score_floor", "score_above_floor", "survives_blind", "task", "metric", "unit"),
+    *("value", "low", "high", "floor", "floor_model", "above_floor", "column_rank", "n_scored"),
+    *("n_failed", "n_unscored", "n_clusters", "note", "provisional"),
     *("setting", "caveat", "source"),
 )
 
@@ -79,11 +80,31 @@ class Cell:
         result: None where the model has no run of the task, or its prediction was refused.
         rank: Among the ranked models of the column; equal where the difference is not significant.
         note: Why there is no number.
+        above_floor: Whether the number is significantly better than each floor's of the column;
+            None for what is no model's or a floor's, and where the column has no floor.
     """
 
     result: MetricResult | None
     rank: int | None = None
     note: str = ""
+    above_floor: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The best number of models that do not look at what they are asked about.
+
+    Attributes:
+        model: Which of them has it; empty for a score, in which each column's best stand together.
+        value: In the unit of the column, or a score.
+        low: Lower end of its 95 % interval, None where it is undefined.
+        high: Upper end.
+    """
+
+    model: str
+    value: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +121,9 @@ class Row:
         provisional: Why a published board would not accept this row; empty if it would.
         survives_blind: What part of its score the same model reaches blind, where that is a row,
             too, and the score is significantly above 0.
+        is_floor: Whether the model does not look at what it is asked about.
+        above_floor: Whether the score is significantly better than that of the best floors
+            together; None as in a cell.
     """
 
     model: str
@@ -111,14 +135,24 @@ class Row:
     tied: bool
     provisional: tuple[str, ...]
     survives_blind: Share | None = None
+    is_floor: bool = False
+    above_floor: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A rendered leaderboard: columns, rows in their order, and the runs behind them."""
+    """A rendered leaderboard: columns, rows in their order, and the runs behind them.
+
+    Attributes:
+        specs: The metric of each column, None where no model has a number.
+        floors: The best floor of each column, None where it has none.
+        score_floor: The score of the best floor of every column, None where a column has none.
+    """
 
     definition: BoardDefinition
     specs: tuple[MetricSpec | None, ...]
+    floors: tuple[Floor | None, ...]
+    score_floor: Floor | None
     rows: tuple[Row, ...]
     runs: tuple[tuple[Path, RunRecord], ...] = field(default=(), repr=False)
 
@@ -131,8 +165,8 @@ class Board:
     def records(self) -> Iterable[dict[str, Any]]:
         """Give a flat mapping per model and column, for csv and json."""
         for row in self.rows:
-            for column, spec, cell in zip(
-                self.definition.columns, self.specs, row.cells, strict=True
+            for column, spec, floor, cell in zip(
+                self.definition.columns, self.specs, self.floors, row.cells, strict=True
             ):
                 result = cell.result
                 yield {
@@ -140,11 +174,14 @@ class Board:
                     "board": self.definition.name,
                     "board_version": self.definition.version,
                     "model": row.model,
+                    "is_floor": row.is_floor,
                     "rank": row.rank,
                     "tied": row.tied,
                     "score": row.score,
                     "score_low": row.low,
                     "score_high": row.high,
+                    "score_floor": self.score_floor.value if self.score_floor else None,
+                    "score_above_floor": row.above_floor,
                     "survives_blind": row.survives_blind.value if row.survives_blind else None,
                     "task": column.task,
                     "metric": spec.name if spec else column.metric,
@@ -152,6 +189,9 @@ class Board:
                     "value": result.value if result else None,
                     "low": result.low if result else None,
                     "high": result.high if result else None,
+                    "floor": floor.value if floor else None,
+                    "floor_model": floor.model if floor else None,
+                    "above_floor": cell.above_floor,
                     "column_rank": cell.rank,
                     "n_scored": result.n_scored if result else 0,
                     "n_failed": result.n_failed if result else 0,

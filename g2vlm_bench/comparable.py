@@ -49,6 +49,59 @@ def check_comparable(base: tuple[Path, RunRecord], other: tuple[Path, RunRecord]
             )
 
 
+def check_rows(runs: Sequence[tuple[Path, RunRecord]]) -> None:
+    """Check that runs make rows of one board: complete, comparable, one a model and task.
+
+    Raises:
+        NotComparableError: Two runs of one task differ in definition, data, samples or scorer, or
+            two runs of one model in its weights, the adapter's source or the dtype.
+        BenchError: A run is not complete, or a model has two runs of one task.
+    """
+    first: dict[str, tuple[Path, RunRecord]] = {}
+    seen: dict[tuple[str, str], Path] = {}
+    models: dict[str, tuple[Path, RunRecord]] = {}
+    for path, record in runs:
+        if record.status != "complete":
+            raise BenchError(
+                path,
+                expected="a complete run",
+                got=f"one that is {record.status}",
+                fix="Run it again: it goes on where it stopped.",
+            )
+        key = (record.task.name, record.adapter.label)
+        if key in seen:
+            raise BenchError(
+                f"{record.adapter.label} on {record.task.name}",
+                expected="one run",
+                got=f"{seen[key]} and {path}",
+                fix="Name the runs that are meant.",
+            )
+        seen[key] = path
+        _check_one_model(models.setdefault(record.adapter.label, (path, record)), (path, record))
+        check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
+
+
+def _check_one_model(first: tuple[Path, RunRecord], other: tuple[Path, RunRecord]) -> None:
+    """Check that a row is one model: an adapter that was edited between tasks is two."""
+    (first_path, one), (path, two) = first, other
+    for what, expected, got in (
+        (
+            "weights",
+            one.adapter.weights_hash or one.adapter.checkpoint,
+            two.adapter.weights_hash or two.adapter.checkpoint,
+        ),
+        ("source", one.adapter.source_hash, two.adapter.source_hash),
+        ("dtype", one.adapter.dtype, two.adapter.dtype),
+    ):
+        if expected != got:
+            raise NotComparableError(
+                f"{what} of {one.adapter.label}",
+                expected=f"{expected} as in {first_path}",
+                got=f"{got} in {path}",
+                fix="A row is one model: make a board of each.",
+            )
+
+
 def gather(specs: Sequence[MetricSpec], run: tuple[Path, RunRecord]) -> dict[str, Column]:
     """Read a run's samples into columns.
 

@@ -9,6 +9,9 @@ behind a model without being shown to be worse than another one. Significance is
 noisy model may share the first rank with one that beats a steadier model between them. Where a
 column has fewer than two scenes its uncertainty is unknown, and then so is that of every score: all
 are tied.
+
+Whether a model beats the floors is no ranking: it is asked of the model alone, floor by floor, so
+that who else stands on the board makes no difference.
 """
 
 from __future__ import annotations
@@ -21,18 +24,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.aggregate import Column
-from g2vlm_bench.board import Board, BoardColumn, BoardDefinition, Cell, Row
-from g2vlm_bench.comparable import check_comparable, check_paired, gather
-from g2vlm_bench.errors import BenchError, NotComparableError, nearest
+from g2vlm_bench.board import Board, BoardColumn, BoardDefinition, Cell, Floor, Row
+from g2vlm_bench.comparable import check_paired, check_rows, gather
+from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import (
     REPLICATES,
     Bootstrap,
     confidence_interval,
+    direction,
     simultaneous_directions,
 )
 from g2vlm_bench.store import MetricResult, RunFolder, RunRecord
 from g2vlm_bench.survival import Share, surviving_share
+
+# A number brought to 0 ... 1, and its replicates.
+Skill = tuple[float, NDArray[np.float64]]
 
 
 @dataclass(slots=True)
@@ -45,15 +52,15 @@ class _Entry:
     bootstrap: Bootstrap | None
     all_failed: Bootstrap | None
 
-    def skill(self) -> tuple[float, NDArray[np.float64]]:
+    def skill(self) -> Skill:
         """Bring the number to 0 ... 1, and its replicates with it."""
         return self._skill(self.bootstrap)
 
-    def skill_of_none(self) -> tuple[float, NDArray[np.float64]]:
+    def skill_of_none(self) -> Skill:
         """What a model gets that has no run here: that of one which fails on every sample."""
         return self._skill(self.all_failed)
 
-    def _skill(self, boot: Bootstrap | None) -> tuple[float, NDArray[np.float64]]:
+    def _skill(self, boot: Bootstrap | None) -> Skill:
         base = self.spec.worst if self.spec.chance is None else self.spec.chance
         if boot is None or base is None:
             return 0.0, np.empty(0)
@@ -82,19 +89,23 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
             expected=f"runs of {', '.join(definition.tasks)}",
             got=", ".join(sorted({r.task.name for _, r in everything})) or "no runs",
         )
-    _check_runs(runs)
+    check_rows(runs)
     columns = [_column(column, runs) for column in definition.columns]
     specs = tuple(next((e.spec for e in column.values()), None) for column in columns)
     models = list(dict.fromkeys(record.adapter.label for _, record in runs))
     ranks = [_column_ranks(column) for column in columns]
     scores = {model: _score(model, columns) for model in models}
     references = {r.adapter.label for _, r in runs if r.adapter.reads_truth}
-    order = _ranks({m: s for m, s in scores.items() if m not in references}, _few(columns))
+    floors = {r.adapter.label for _, r in runs if r.adapter.is_floor}
+    best_floors = _score_of_floors(columns)
+    n_clusters = _few(columns)
+    order = _ranks({m: s for m, s in scores.items() if m not in references}, n_clusters)
     rows = []
     for model in models:
         own = [record for _, record in runs if record.adapter.label == model]
         value, replicates = scores[model]
-        low, high = confidence_interval(value, replicates, _few(columns)) or (None, None)
+        low, high = confidence_interval(value, replicates, n_clusters) or (None, None)
+        held = best_floors if model not in references | floors else None
         rows.append(
             Row(
                 model=model,
@@ -110,56 +121,19 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
                 tied=list(order.values()).count(order.get(model, -1)) > 1,
                 provisional=_provisional(own),
                 survives_blind=_survives_blind(model, columns),
+                is_floor=model in floors,
+                above_floor=None if held is None else _is_better(scores[model], held, n_clusters),
             )
         )
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, -(row.score or 0), row.model))
-    return Board(definition, specs, tuple(rows), tuple(runs))
-
-
-def _check_runs(runs: Sequence[tuple[Path, RunRecord]]) -> None:
-    first: dict[str, tuple[Path, RunRecord]] = {}
-    seen: dict[tuple[str, str], Path] = {}
-    models: dict[str, tuple[Path, RunRecord]] = {}
-    for path, record in runs:
-        if record.status != "complete":
-            raise BenchError(
-                path,
-                expected="a complete run",
-                got=f"one that is {record.status}",
-                fix="Run it again: it goes on where it stopped.",
-            )
-        key = (record.task.name, record.adapter.label)
-        if key in seen:
-            raise BenchError(
-                f"{record.adapter.label} on {record.task.name}",
-                expected="one run",
-                got=f"{seen[key]} and {path}",
-                fix="Name the runs that are meant.",
-            )
-        seen[key] = path
-        _check_one_model(models.setdefault(record.adapter.label, (path, record)), (path, record))
-        check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
-
-
-def _check_one_model(first: tuple[Path, RunRecord], other: tuple[Path, RunRecord]) -> None:
-    """Check that a row is one model: an adapter that was edited between tasks is two."""
-    (first_path, one), (path, two) = first, other
-    for what, expected, got in (
-        (
-            "weights",
-            one.adapter.weights_hash or one.adapter.checkpoint,
-            two.adapter.weights_hash or two.adapter.checkpoint,
-        ),
-        ("source", one.adapter.source_hash, two.adapter.source_hash),
-        ("dtype", one.adapter.dtype, two.adapter.dtype),
-    ):
-        if expected != got:
-            raise NotComparableError(
-                f"{what} of {one.adapter.label}",
-                expected=f"{expected} as in {first_path}",
-                got=f"{got} in {path}",
-                fix="A row is one model: make a board of each.",
-            )
+    return Board(
+        definition,
+        specs,
+        tuple(map(_floor, columns)),
+        None if best_floors is None else _together(best_floors, n_clusters),
+        tuple(rows),
+        tuple(runs),
+    )
 
 
 def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict[str, _Entry]:
@@ -195,15 +169,65 @@ def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict
     return entries
 
 
-def _score(
-    model: str, columns: Sequence[Mapping[str, _Entry]]
-) -> tuple[float, NDArray[np.float64]]:
+def _score(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Skill:
     """Take the mean over the columns, and of the replicates draw by draw."""
-    skills = [_skill_in(column, model) for column in columns]
+    return _mean([_skill_in(column, model) for column in columns])
+
+
+def _mean(skills: Sequence[Skill]) -> Skill:
     value = float(np.mean([value for value, _ in skills]))
     if len({replicates.size for _, replicates in skills}) > 1:
         return value, np.empty(0)
     return value, np.mean([replicates for _, replicates in skills], axis=0)
+
+
+def _score_of_floors(columns: Sequence[Mapping[str, _Entry]]) -> Skill | None:
+    """The score of each column's best floor together; None where a column has none."""
+    best = [_best_floor(column) for column in columns]
+    if any(column and not label for column, label in zip(columns, best, strict=True)):
+        return None
+    return _mean([_skill_in(column, label) for column, label in zip(columns, best, strict=True)])
+
+
+def _best_floor(column: Mapping[str, _Entry]) -> str:
+    """The floor of the best number, of equals the first by name; empty where there is none."""
+    return max(sorted(_floors(column)), key=lambda label: column[label].skill()[0], default="")
+
+
+def _floors(column: Mapping[str, _Entry]) -> dict[str, _Entry]:
+    """Those of a column that have a number."""
+    return {m: e for m, e in column.items() if e.record.adapter.is_floor and e.bootstrap}
+
+
+def _floor(column: Mapping[str, _Entry]) -> Floor | None:
+    label = _best_floor(column)
+    result = column[label].result if label else None
+    if result is None or result.value is None:
+        return None
+    return Floor(label, result.value, result.low, result.high)
+
+
+def _together(score: Skill, n_clusters: int) -> Floor:
+    low, high = confidence_interval(*score, n_clusters) or (None, None)
+    return Floor("", score[0], low, None if high is None else min(high, 1.0))
+
+
+def _above_floors(model: str, column: Mapping[str, _Entry]) -> bool | None:
+    """Whether a model's number is significantly better than each floor's of its column."""
+    floors, own = _floors(column).values(), column[model]
+    about = own.record.adapter
+    if not floors or own.bootstrap is None or about.is_floor or about.reads_truth:
+        return None
+    # To beat all of several, each at 5 %, is no likelier by chance than to beat one.
+    return all(_is_better(own.skill(), floor.skill(), _few([column])) for floor in floors)
+
+
+def _is_better(one: Skill, other: Skill, n_clusters: int) -> bool:
+    """Whether a number is significantly better than another, paired, this pair alone."""
+    (value, draws), (base, base_draws) = one, other
+    if draws.size != base_draws.size:
+        return False
+    return direction(confidence_interval(value - base, draws - base_draws, n_clusters)) > 0
 
 
 def _survives_blind(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Share | None:
@@ -215,7 +239,7 @@ def _survives_blind(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Shar
     return surviving_share(_score(blind, both), _score(model, both), _few(both))
 
 
-def _skill_in(column: Mapping[str, _Entry], model: str) -> tuple[float, NDArray[np.float64]]:
+def _skill_in(column: Mapping[str, _Entry], model: str) -> Skill:
     if model in column:
         return column[model].skill()
     # All runs of a column count the same samples, so any of them tells what failing costs. Leaving
@@ -229,9 +253,7 @@ def _column_ranks(column: Mapping[str, _Entry]) -> dict[str, int]:
     return _ranks(ranked, _few([column]))
 
 
-def _ranks(
-    scores: Mapping[str, tuple[float, NDArray[np.float64]]], n_clusters: int
-) -> dict[str, int]:
+def _ranks(scores: Mapping[str, Skill], n_clusters: int) -> dict[str, int]:
     """Rank by significance: one more than the number of models that are significantly better."""
     models = list(scores)
     # Those whose score has no uncertainty to speak of cannot be told apart from any other.
@@ -259,7 +281,9 @@ def _cell(
     own: Sequence[RunRecord],
 ) -> Cell:
     if model in column:
-        return Cell(column[model].result, ranks.get(model))
+        return Cell(
+            column[model].result, ranks.get(model), above_floor=_above_floors(model, column)
+        )
     record = next((r for r in own if r.task.name == definition.task), None)
     if record is None:
         return Cell(None, note="not run")

@@ -269,6 +269,7 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
         wants=sorted(wants),
         ambiguity=adapter.ambiguity,
         reads_truth=isinstance(adapter, TruthAdapter),
+        is_floor=adapter.is_floor,
         fitted_on=task.dataset.training_hash() if isinstance(adapter, FittedAdapter) else None,
         checkpoint=adapter.checkpoint,
         weights_hash=adapter.weights_hash,

@@ -158,6 +158,7 @@ class AdapterRecord(msgspec.Struct, frozen=True, kw_only=True):
         source_hash: Of the adapter's file, and of the wrapper's before it.
         fitted_on: Hash of the training split that a floor was fitted on.
         reads_truth: Whether it is a reference row made from the truth, which is never ranked.
+        is_floor: Whether its answers owe nothing to the images; not known of older runs.
     """
 
     spec: str
@@ -167,6 +168,7 @@ class AdapterRecord(msgspec.Struct, frozen=True, kw_only=True):
     wants: list[str]
     ambiguity: str | None
     reads_truth: bool
+    is_floor: bool = False
     fitted_on: str | None = None
     checkpoint: str | None = None
     weights_hash: str | None = None

@@ -19,6 +19,8 @@ class Blind(WrappingAdapter):
     are scored; without an image there is no map to predict.
     """
 
+    is_floor = True
+
     def __init__(self, inner: Adapter) -> None:
         super().__init__(inner)
         self.predicts = inner.predicts & _LANGUAGE

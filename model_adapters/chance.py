@@ -27,6 +27,7 @@ class Chance(Adapter):
     predicts = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
     needs_images = False
     looks = False
+    is_floor = True
 
     def __init__(self, seed: int = 0, low: float = 0.0, high: float = 10.0) -> None:
         if not (math.isfinite(low) and math.isfinite(high) and low < high):

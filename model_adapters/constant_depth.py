@@ -27,6 +27,7 @@ class ConstantDepth(Adapter):
 
     predicts = frozenset({Want.DEPTH, Want.INTRINSICS})
     ambiguity = Ambiguity.METRIC
+    is_floor = True
 
     def __init__(self, depth_m: float = 2.0) -> None:
         if not (math.isfinite(depth_m) and depth_m > 0):

@@ -31,6 +31,7 @@ class Plane(Adapter):
 
     predicts = frozenset({Want.DEPTH, Want.INTRINSICS})
     ambiguity = Ambiguity.METRIC
+    is_floor = True
 
     def __init__(self, camera_height_m: float = 1.5, wall_m: float = 5.0) -> None:
         for name, value in (("camera_height_m", camera_height_m), ("wall_m", wall_m)):

@@ -19,6 +19,7 @@ class Shuffled(WrappingAdapter):
     """
 
     sees_another_scene = True
+    is_floor = True
 
     def __init__(self, inner: Adapter) -> None:
         super().__init__(inner)

@@ -19,6 +19,7 @@ class StaticCamera(Adapter):
 
     predicts = frozenset({Want.POSES})
     ambiguity = Ambiguity.METRIC
+    is_floor = True
 
     def predict(self, batch: Sequence[Inputs], wants: frozenset[Want]) -> Sequence[Prediction]:
         """Answer every view alike."""

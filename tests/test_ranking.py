@@ -277,6 +277,109 @@ def test_reference_rows_are_shown_and_not_ranked(make) -> None:
     assert made.rows[-1].model == "oracle"
 
 
+# ---------------------------------------------------------------------------------------- floors
+
+FLOOR = {"is_floor": True}
+
+
+def test_the_best_floor_of_a_column_is_held_against_its_models(make) -> None:
+    made = board(
+        [
+            make(DEPTH, "plane", 0.5 + NOISE, adapter=FLOOR),
+            make(DEPTH, "constant", 0.3 + NOISE, adapter=FLOOR),
+            make(DEPTH, "skilled", 0.6 + NOISE),
+            # Above the constant, and not above the plane.
+            make(DEPTH, "lucky", 0.5 + NOISE[::-1]),
+            make(DEPTH, "worse", 0.2 + NOISE),
+            make(DEPTH, "oracle", [1.0] * N, adapter={"reads_truth": True}),
+        ]
+    )
+    (floor,) = made.floors
+    assert (floor.model, floor.value) == ("plane", pytest.approx((0.5 + NOISE).mean()))
+    assert floor.low < floor.value < floor.high
+    assert {row.model: (row.is_floor, row.cells[0].above_floor) for row in made.rows} == {
+        "skilled": (False, True),
+        "plane": (True, None),
+        "lucky": (False, False),
+        "constant": (True, None),
+        "worse": (False, False),
+        "oracle": (False, None),
+    }
+    # With one column a score is its number, and the floors' is the best floor's.
+    assert made.score_floor.value == floor.value
+    assert [row.above_floor for row in made.rows] == [row.cells[0].above_floor for row in made.rows]
+
+
+def test_of_a_metric_that_falls_the_lowest_floor_is_the_best(make) -> None:
+    made = board(
+        [
+            make(DEPTH, "high", 0.7 + NOISE, WRONG, adapter=FLOOR),
+            make(DEPTH, "low", 0.4 + NOISE, WRONG, adapter=FLOOR),
+            make(DEPTH, "between", 0.5 + NOISE, WRONG),
+            make(DEPTH, "good", 0.3 + NOISE, WRONG),
+        ]
+    )
+    assert made.floors[0].model == "low"
+    assert row(made, "good").cells[0].above_floor is True
+    assert row(made, "between").cells[0].above_floor is False
+
+
+def test_the_best_floors_of_all_columns_stand_together_against_a_score(make) -> None:
+    made = board(
+        [
+            make(DEPTH, "plane", 0.6 + NOISE, adapter=FLOOR),
+            make(QA, "chance", NOISE, CORRECTED, adapter=FLOOR),
+            make(DEPTH, "both", 0.8 + NOISE),
+            make(QA, "both", 0.2 + NOISE, CORRECTED),
+            make(DEPTH, "half", 0.9 + NOISE),
+        ],
+        DEPTH, QA,
+    )  # fmt: skip
+    # No floor answers both; together they reach the mean of 0.6 and 0.
+    assert made.score_floor.value == pytest.approx((0.6 + 2 * NOISE.mean()) / 2)
+    assert made.score_floor.model == ""
+    assert row(made, "both").above_floor is True
+    # Half a board above the floor is a score of (0.9 - 1) / 2.
+    assert row(made, "half").above_floor is False
+    assert row(made, "half").cells[0].above_floor is True
+
+
+def test_a_column_without_a_floor_has_none_and_neither_has_the_score(make) -> None:
+    made = board(
+        [
+            make(DEPTH, "plane", 0.6 + NOISE, adapter=FLOOR),
+            make(DEPTH, "model", 0.8 + NOISE),
+            make(QA, "model", NOISE, CORRECTED),
+        ],
+        DEPTH, QA,
+    )  # fmt: skip
+    assert [floor and floor.model for floor in made.floors] == ["plane", None]
+    assert made.score_floor is None
+    model = row(made, "model")
+    assert [cell.above_floor for cell in model.cells] == [True, None]
+    assert model.above_floor is None
+    # A column that nobody fills needs no floor.
+    assert board([*_paths(made, DEPTH)], DEPTH, CLOUD).score_floor is not None
+
+
+def test_who_else_stands_on_a_board_does_not_change_who_beats_the_floor(make) -> None:
+    paths = [make(DEPTH, "plane", 0.5 + NOISE, adapter=FLOOR)]
+    paths.append(make(DEPTH, "model", 0.52 + NOISE[::-1] * 0.2 + NOISE * 0.8))
+    alone = row(board(paths), "model").cells[0].above_floor
+    paths += [make(DEPTH, f"other-{i}", np.roll(NOISE, i) + 0.5) for i in range(12)]
+    assert row(board(paths), "model").cells[0].above_floor is alone is True
+
+
+def test_one_scene_shows_nobody_above_the_floor(make) -> None:
+    made = board([make(DEPTH, "plane", [0.1], adapter=FLOOR), make(DEPTH, "model", [1.0])])
+    assert row(made, "model").cells[0].above_floor is False
+    assert row(made, "model").above_floor is False
+
+
+def _paths(made: Board, task: str) -> list[Path]:
+    return [path for path, record in made.runs if record.task.name == task]
+
+
 def test_provisional_marks(make) -> None:
     made = board(
         [
@@ -311,11 +414,13 @@ def test_the_flat_records_hold_every_number_with_its_counts(make) -> None:
     (record,) = board([make(DEPTH, "a", [*([1.0] * 9), None])]).records()
     assert record | {"low": 0, "high": 0, "score_low": 0, "score_high": 0} == {
         "kind": "measured", "setting": "", "caveat": "", "source": "",
-        "board": "b", "board_version": 1, "model": "a", "rank": 1, "tied": False, "score": 0.9,
-        "score_low": 0, "score_high": 0, "survives_blind": None,
-        "task": DEPTH, "metric": DELTA.name, "unit": "1",
-        "value": 0.9, "low": 0, "high": 0, "column_rank": 1, "n_scored": 9, "n_failed": 1,
-        "n_unscored": 0, "n_clusters": 10, "note": "", "provisional": "",
+        "board": "b", "board_version": 1, "model": "a", "is_floor": False, "rank": 1, "tied": False,
+        "score": 0.9, "score_low": 0, "score_high": 0, "score_floor": None,
+        "score_above_floor": None, "survives_blind": None,
+        "task": DEPTH, "metric": DELTA.name, "unit": "1", "value": 0.9, "low": 0, "high": 0,
+        "floor": None, "floor_model": None, "above_floor": None, "column_rank": 1,
+        "n_scored": 9, "n_failed": 1, "n_unscored": 0, "n_clusters": 10, "note": "",
+        "provisional": "",
     }  # fmt: skip
     assert record["low"] < 0.9 < record["high"] <= 1
 

@@ -23,6 +23,7 @@ class CellText:
         lacks: Why there is no interval.
         rank: Rank within the column.
         counts: How many samples were scored, failed, unscored.
+        floored: That the number is not shown to be above the floor, where it is not.
         note: Why there is no number, or what else to know of it.
     """
 
@@ -31,6 +32,7 @@ class CellText:
     lacks: str = ""
     rank: str = ""
     counts: str = ""
+    floored: str = ""
     note: str = ""
 
     @property
@@ -42,7 +44,7 @@ class CellText:
     def remarks(self) -> str:
         """All that stands below the number, in one line."""
         rank = f"rank {self.rank}" if self.rank else ""
-        return ", ".join(part for part in (rank, self.counts, self.note) if part)
+        return ", ".join(part for part in (rank, self.counts, self.floored, self.note) if part)
 
 
 def number(value: float, bounded: bool = False) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from g2vlm_bench.board import Board, Row
+from g2vlm_bench.board import Board, Floor, Row
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.published import PublishedNumber, beside
 from g2vlm_bench.report.cells import (
@@ -36,6 +36,13 @@ HOW_RANKED = (
     "Brackets are 95 % intervals from the same bootstrap. Rows made from the truth are there for "
     "reference and are not ranked."
 )
+HOW_FLOORED = (
+    "A floor is a model that does not look at what it is asked about: what it reaches is no skill. "
+    "The best floor of each column stands below the ranking, and in its score the best of all "
+    "columns together. A number is marked as not above floor unless it is significantly better "
+    "than each floor's of its column, each by itself, paired over scenes, at 5 %."
+)
+NOT_ABOVE_FLOOR = "not above floor"
 REFERENCE = "Made from the truth, not ranked"
 PUBLISHED = (
     "Numbers as others have printed them: not measured here, not ranked, without intervals, and "
@@ -53,13 +60,22 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A table's row: what it is of, and its cells."""
+    """A table's row: what it is of, and its cells.
+
+    Attributes:
+        note: What else to know of the row.
+        reference: Whether it was made from the truth.
+        floor: Whether it is of a model that does not look.
+        summary: Whether it is of no model but says something of each column.
+    """
 
     head: str
     cells: tuple[CellText, ...]
     rank: str = ""
     note: str = ""
     reference: bool = False
+    floor: bool = False
+    summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +183,30 @@ def ranked_table(board: Board) -> Table:
             rank=rank(row.rank, row.tied),
             note=f"provisional: {', '.join(row.provisional)}" if row.provisional else "",
             reference=is_reference(row, board),
+            floor=row.is_floor,
         )
         for row in board.rows
     )
-    return Table("Models by rank", "Model", tuple(headings), lines, ranked=True)
+    return Table(
+        "Models by rank", "Model", tuple(headings), (*lines, _floor_line(board)), ranked=True
+    )
+
+
+def _floor_line(board: Board) -> Line:
+    """The best floor of each column, below the ranks."""
+    cells = tuple(map(_floor_cell, (board.score_floor, *board.floors)))
+    return Line("best floor", cells, summary=True)
+
+
+def _floor_cell(floor: Floor | None) -> CellText:
+    if floor is None:
+        return CellText(value="none")
+    return CellText(
+        value=number(floor.value, bounded=True),
+        interval=interval(floor.low, floor.high, bounded=True),
+        lacks=FEW_SCENES if floor.low is None else "",
+        note=floor.model or "of each column",
+    )
 
 
 def published_table(board: Board) -> Table | None:
@@ -223,6 +259,7 @@ def _score_cell(row: Row) -> CellText:
         value=number(row.score, bounded=True),
         interval=interval(row.low, row.high, bounded=True),
         lacks="" if known else FEW_SCENES,
+        floored=NOT_ABOVE_FLOOR if row.above_floor is False else "",
         note=f"{row.survives_blind} survives blind" if row.survives_blind else "",
     )
 
@@ -233,7 +270,8 @@ def _board_cell(board: Board, row: Row, index: int) -> CellText:
         missing = cell.note == "not run"
         return CellText(value="not run" if missing else "none", note="" if missing else cell.note)
     tied = is_tied(cell.rank, (other.cells[index].rank for other in board.rows))
-    return result_cell(cell.result, spec, rank=rank(cell.rank, tied))
+    floored = NOT_ABOVE_FLOOR if cell.above_floor is False else ""
+    return replace(result_cell(cell.result, spec, rank=rank(cell.rank, tied)), floored=floored)
 
 
 def metric_tables(task: TaskRuns) -> list[Table]:
@@ -251,6 +289,7 @@ def metric_tables(task: TaskRuns) -> list[Table]:
                     record.adapter.label,
                     (_samples_cell(record), *(_metric_cell(record, spec) for spec in specs)),
                     reference=record.adapter.reads_truth,
+                    floor=record.adapter.is_floor,
                 )
                 for _, record in task.runs
             ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from g2vlm_bench.board import Board, Row
+from g2vlm_bench.board import Board, Floor, Row
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.report import contents
 from g2vlm_bench.report.cells import arrow, clean, number
@@ -46,6 +46,7 @@ class Forest:
 
     Attributes:
         chance: Where guessing is on the axis, None where that is not known.
+        floor: Where the best floor is on it, None where there is none.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Forest:
     left: str
     right: str
     chance: float | None
+    floor: float | None
     lines: tuple[ForestLine, ...]
 
 
@@ -87,6 +89,7 @@ def as_html(board: Board, samples: Mapping[str, Sequence[Sample]]) -> str:
         css=_as_it_is(css),
         made_from=contents.made_from(board),
         how_ranked=contents.HOW_RANKED,
+        how_floored=contents.HOW_FLOORED,
         published=contents.published_table(board),
         ranked=table,
         forests=_forests(board),
@@ -168,7 +171,8 @@ def _forests(board: Board) -> list[Forest]:
 
 def _score_forest(board: Board) -> Forest:
     found = [(row, row.score, row.low, row.high, "none") for row in board.rows]
-    return _forest(board, "Score ↑", "mean of the columns", (0.0, 1.0), found)
+    note = _marked("mean of the columns", {"best floors solid": board.score_floor})
+    return _forest(board, "Score ↑", note, (0.0, 1.0), found, floor=board.score_floor)
 
 
 def _column_forest(board: Board, index: int, spec: MetricSpec) -> Forest:
@@ -184,8 +188,13 @@ def _column_forest(board: Board, index: int, spec: MetricSpec) -> Forest:
     worst = spec.best if spec.worst is None else spec.worst
     start = worst if spec.chance is None else spec.chance
     title = f"{contents.column_title(board, index)} {arrow(spec.higher_is_better)}"
-    note = spec.name if spec.chance is None else f"{spec.name}, chance dashed"
-    return _forest(board, title, note, (start, spec.best), found, spec.chance)
+    floor = board.floors[index]
+    note = _marked(spec.name, {"chance dashed": spec.chance, "best floor solid": floor})
+    return _forest(board, title, note, (start, spec.best), found, spec.chance, floor)
+
+
+def _marked(name: str, marks: Mapping[str, object]) -> str:
+    return ", ".join([name, *(text for text, mark in marks.items() if mark is not None)])
 
 
 def _forest(
@@ -195,6 +204,7 @@ def _forest(
     ends: tuple[float, float],
     found: Sequence[tuple[Row, float | None, float | None, float | None, str]],
     chance: float | None = None,
+    floor: Floor | None = None,
 ) -> Forest:
     numbers = [v for _, *values, _ in found for v in values if v is not None]
     left, right = min([*ends, *numbers]), max([*ends, *numbers])
@@ -214,4 +224,5 @@ def _forest(
         )
         for row, value, low, high, missing in found
     )
-    return Forest(title, note, f"{left:.3g}", f"{right:.3g}", place(chance), lines)
+    at = place(None if floor is None else floor.value)
+    return Forest(title, note, f"{left:.3g}", f"{right:.3g}", place(chance), at, lines)

@@ -22,7 +22,8 @@ def as_markdown(board: Board) -> str:
     definition = board.definition
     parts = [f"# {_md(definition.title or definition.name)}"]
     parts += [_md(definition.description)] if definition.description else []
-    parts += [_md(contents.made_from(board)) + ".", _md(contents.HOW_RANKED)]
+    parts += [_md(contents.made_from(board)) + "."]
+    parts += [_md(contents.HOW_RANKED), _md(contents.HOW_FLOORED)]
     ranked = contents.ranked_table(board)
     parts += _md_tables(ranked)
     parts.append(
@@ -71,12 +72,14 @@ def as_latex(board: Board) -> str:
     table = contents.ranked_table(board)
     columns = len(table.columns) + 2
     title = board.definition.title or board.definition.name
-    daggers = r"; $\dagger$ marks provisional rows" if any(x.note for x in table.lines) else ""
+    marks = r"; $\dagger$ marks provisional rows" if any(x.note for x in table.lines) else ""
+    if any(cell.floored for line in table.lines for cell in line.cells):
+        marks += rf"; $\circ$ marks numbers {contents.NOT_ABOVE_FLOOR}"
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(title)}. 95\,\% intervals in brackets; = marks ties{daggers}.}}",
+        rf"\caption{{{_tex(title)}. 95\,\% intervals in brackets; = marks ties{marks}.}}",
         rf"\begin{{tabular}}{{rl{'r' * len(table.columns)}}}",
         r"\toprule",
         " & ".join(["Rank", "Model", *(_tex(h.title) for h in table.columns)]) + r" \\",
@@ -85,7 +88,9 @@ def as_latex(board: Board) -> str:
         lines.append(r"\midrule")
         if title:
             lines.append(rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{_tex(title)}}}}} \\")
-        lines += [_tex_line(line) for line in body]
+        lines += [_tex_line(line) for line in body if not line.summary]
+        for summary in (line for line in body if line.summary):
+            lines += [r"\midrule", _tex_line(summary)]
     if published := contents.published_table(board):
         lines += [r"\midrule", rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{_PUBLISHED}}}}} \\"]
         for line in published.lines:
@@ -144,7 +149,9 @@ def _md_heading(heading: Heading) -> str:
 
 
 def _md_cells(line: Line, ranked: bool, marked: bool) -> list[str]:
-    head = _md(line.head) + (f"<br>{_md(line.note)}" if line.note else "")
+    head = f"**{_md(line.head)}**" if line.summary else _md(line.head)
+    head += " *(floor)*" if line.floor else ""
+    head += f"<br>{_md(line.note)}" if line.note else ""
     head += " *(made from the truth)*" if line.reference and marked else ""
     return [*([line.rank] if ranked else []), head, *map(_md_cell, line.cells)]
 
@@ -171,9 +178,10 @@ def _tex_line(line: Line) -> str:
     cells = []
     for cell in line.cells:
         interval = rf" {{\scriptsize {_tex(cell.interval)}}}" if cell.interval else ""
-        cells.append(_tex(cell.value) + interval)
-    mark = r"$^{\dagger}$" if line.note else ""
-    return " & ".join([line.rank, _tex(line.head) + mark, *cells]) + r" \\"
+        cells.append(_tex(cell.value) + (r"$^{\circ}$" if cell.floored else "") + interval)
+    head = _tex(line.head) + (" (floor)" if line.floor else "")
+    head += r"$^{\dagger}$" if line.note else ""
+    return " & ".join([line.rank, head, *cells]) + r" \\"
 
 
 _TEX = {

@@ -38,6 +38,8 @@ def print_board(board: Board, console: Console) -> None:
     notes += table.notes
     if any(line.reference for line in table.lines):
         notes.append(f"ref: {contents.REFERENCE.lower()}")
+    if any(cell.floored for line in table.lines for cell in line.cells):
+        notes.append(f"°: {contents.NOT_ABOVE_FLOOR}")
     for note in [*notes, *_provisional(table)]:
         console.print(Text(note, style="dim"))
 
@@ -59,7 +61,7 @@ def _drawn(table: Table, common: Sequence[str], part: Sequence[int]) -> RichTabl
             shown.add_section()
         for line in lines:
             cells = [_styled(line.cells[index], common[index]) for index in part]
-            shown.add_row(line.rank or "ref", Text(_head(line)), *cells)
+            shown.add_row(line.rank or "ref" * line.reference, Text(_head(line)), *cells)
     return shown
 
 
@@ -99,11 +101,12 @@ def _title(table: Table, index: int) -> str:
 
 
 def _head(line: Line) -> str:
-    return clean(line.head) + (" *" if line.note else "")
+    return clean(line.head) + " (floor)" * line.floor + " *" * bool(line.note)
 
 
 def _value(cell: CellText) -> str:
-    return f"{cell.value} ({cell.rank})" if cell.rank else cell.value
+    value = cell.value + "°" * bool(cell.floored)
+    return f"{value} ({cell.rank})" if cell.rank else value
 
 
 def _styled(cell: CellText, usual: str) -> Text:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter
-from g2vlm_bench.plugins import Plugins, docstring
+from g2vlm_bench.plugins import Plugins, docstring, load_class
 from g2vlm_bench.predicting import Predictor
 from g2vlm_bench.sample import Inputs, Prediction, Sample, SampleScore, Target, Want
 from g2vlm_bench.store import RunFolder
@@ -17,6 +17,13 @@ from g2vlm_bench.task import Family, TaskDefinition
 
 FLOORS = ("constant_depth", "mean_depth", "plane", "static_camera", "majority", "chance")
 REFERENCES = ("oracle", "scrambled")
+
+
+def test_floors_and_wrappers_that_hide_the_scene_are_floors_and_nothing_else_is() -> None:
+    plugins = Plugins()
+    known = {name: plugins.path("adapter", name) for name in plugins.names("adapter")}
+    marked = {name for name, path in known.items() if load_class(path, Adapter).is_floor}
+    assert marked == {*FLOORS, "blind", "shuffled"}
 
 
 def batch() -> list[Inputs]:

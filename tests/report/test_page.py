@@ -96,6 +96,19 @@ def test_a_plot_line_lies_where_its_number_is(board: Board) -> None:
         assert 0 <= left <= 100
 
 
+def test_a_plot_shows_the_best_floor_and_a_cell_that_it_is_not_above(tmp_path: Path) -> None:
+    html = as_html(boards.floored_board(tmp_path), {})
+    depth = html.split("<figcaption>Depth")[1].split("</figure>")[0]
+    # 10.06 / 24 on an axis from 0 to 1, once a model.
+    assert depth.count('class="floor" style="left:41.92%"') == 3
+    assert "best floor solid" in depth
+    assert 'class="floor"' not in html.split("<figcaption>QA")[1].split("</figure>")[0]
+    page = _Page(html)
+    assert page.text.count("24 scored, not above floor") == 1
+    assert html.count('class="value measured floored"') == 1
+    assert {"class": "summary"} in page.all("tr")
+
+
 def test_the_page_says_what_was_run_and_where(board: Board) -> None:
     text = _Page(as_html(board, {})).text
     for said in (

@@ -87,6 +87,27 @@ def test_ties_are_marked_and_references_are_apart(board: Board) -> None:
     assert below.index("| oracle |") < below.index("## Title of depth/rooms")
 
 
+def test_the_best_floor_stands_below_the_ranks_and_marks_what_is_not_above(tmp_path: Path) -> None:
+    board = boards.floored_board(tmp_path)
+    rows = {row[1]: row for row in _rows(as_markdown(board).partition("## Title")[0])}
+    # Of 24 scenes of 0.40, 0.41, ..., 0.44, 0.40, ... 5 x (0.40 + ... + 0.43) + 4 x 0.44 = 10.06
+    # over 24 are 0.419; the questions have no floor, and so has no score.
+    assert rows["**best floor**"][0] == ""
+    assert re.fullmatch(r"0\.419 \[0\.4\d\d, 0\.4\d\d\]<br>flat", rows["**best floor**"][3])
+    assert [rows["**best floor**"][i] for i in (2, 4)] == ["none", "none"]
+    assert rows["useless"][3].endswith("24 scored, not above floor")
+    assert "floor" not in "".join(rows["skilled"] + rows["flat *(floor)*"][2:])
+    terminal, latex = _terminal(board), as_latex(board)
+    assert "°: not above floor" in terminal
+    assert terminal.count("0.419° (2=)") == 1
+    assert "flat (floor)" in terminal
+    assert latex.count(r"$^{\circ}$") == 1
+    assert r"$\circ$ marks numbers not above floor" in latex
+    assert r"best floor & none & 0.419" in latex
+    for text in (as_markdown(board), as_html(board, {})):
+        assert "A floor is a model that does not look" in text
+
+
 def test_missing_and_refused_cells_say_why(board: Board) -> None:
     ranking = _rows(as_markdown(board).partition("## Title")[0])
     rows = {row[-4].partition("<br>")[0]: row for row in ranking}
