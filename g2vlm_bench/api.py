@@ -99,6 +99,7 @@ def evaluate(
     dtype: str = "auto",
     batch_size: int | Literal["auto"] = "auto",
     limit: int | None = None,
+    retry_failed: bool = False,
     floors: bool = False,
     tasks_dirs: Sequence[Path | str] = (),
     adapters_dirs: Sequence[Path | str] = (),
@@ -118,6 +119,8 @@ def evaluate(
         dtype: For adapters that take one.
         batch_size: Samples a batch.
         limit: Only the first samples.
+        retry_failed: Ask the model again about samples that failed in an earlier call; the run
+            counts them.
         floors: Beside each model that answers questions the same one blind and shown another
             scene's images, and a guess and the most frequent answers once. A floor that was run
             before in `out` on the same task is taken from there.
@@ -146,6 +149,7 @@ def evaluate(
         dtype=dtype,
         batch_size=batch_size,
         limit=limit,
+        retry_failed=retry_failed,
     )
     names = dict.fromkeys(one for name in tasks for one in plugins.members(name))
     loaded = [Task.load(plugins, plugins.task(name), options.data_root) for name in names]

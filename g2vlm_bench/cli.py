@@ -93,6 +93,9 @@ def run(
         typer.Option("--model-args", "-a", help="KEY=VALUE, or MODEL.KEY=VALUE among several."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first samples.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again where an earlier call failed.")
+    ] = False,
     floors: Annotated[
         bool,
         typer.Option("--floors", help="Beside each model: blind, shuffled, majority, chance."),
@@ -110,6 +113,9 @@ def run(
 ) -> None:
     """Score models on tasks; goes on where an interrupted run stopped.
 
+    A sample whose prediction failed, such as for lack of memory, stays failed unless --retry-failed
+    asks the model again; the run then says how many were.
+
     With --data-root and neither --task nor --suite, the suite is `real`: the real data there.
     """
     if task is None and suite is None and data_root is not None:
@@ -120,6 +126,7 @@ def run(
         suite=suite,
         model_args=_key_values(model_args or []),
         limit=limit,
+        retry_failed=retry_failed,
         floors=floors,
         device=device,
         dtype=dtype,
@@ -448,7 +455,8 @@ def _exit_on_failures(runs: Sequence[Run]) -> None:
     failed = sum(run.record.counts.get("failed", 0) for run in runs)
     unreadable = sum(run.record.unreadable_truths for run in runs)
     if failed:
-        typer.echo(f"{failed} samples failed; samples.jsonl says why", err=True)
+        where = "samples.jsonl says why, and run --retry-failed asks a model that raised again"
+        typer.echo(f"{failed} samples failed; {where}", err=True)
     if unreadable:
         typer.echo(f"the truth of {unreadable} samples could not be read", err=True)
     if failed or unreadable:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAdapter
+from g2vlm_bench.cross_fitting import HELD_OUT, CrossFitted
 from g2vlm_bench.data.export import configuration_of, export_of
 from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
 from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb, scorer_hash
@@ -37,6 +38,7 @@ from g2vlm_bench.store import (
     disk_errors,
     identity_of,
 )
+from g2vlm_bench.talks import with_later_turns
 from g2vlm_bench.task import Family, TaskDefinition, convert
 
 # As a data root: whatever the Hub has is taken from there.
@@ -56,6 +58,8 @@ class Options:
         dtype: For adapters that take one: `auto`, `float32`, `bfloat16`, `float16`.
         batch_size: Samples a batch; `auto` starts large and halves when memory runs out.
         limit: Only the first samples; the run says so, and a board marks it.
+        retry_failed: Whether samples whose prediction failed in an earlier call are asked again;
+            else a failure is a result like any other.
 
     Raises:
         BenchError: An option has no such value, whether or not this adapter takes it.
@@ -67,6 +71,7 @@ class Options:
     dtype: str = "auto"
     batch_size: int | Literal["auto"] = "auto"
     limit: int | None = None
+    retry_failed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what a model that takes no such option would let pass, and a run would record."""
@@ -190,13 +195,20 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
     samples = task.dataset.samples[: options.limit]
     record = plan(task, model, options)
     folder = RunFolder(options.out / _folder_name(task, model, record.identity))
+    again: set[str] = set()
     with disk_errors(folder.path), folder:
         if folder.exists:
             stored = folder.read_record()
-            if stored.status == "complete":
+            if options.retry_failed:
+                again = _to_retry(folder, samples)
+            if stored.status == "complete" and not again:
                 return folder, stored
-            record.seconds = stored.seconds
+            record.seconds, record.retried = stored.seconds, stored.retried + len(again)
         folder.write_record(record)
+        if again:
+            record.seconds.pop("score", None)
+            held = [line.id for line in folder.predictions()]
+            folder.keep_predictions(one for one in held if one not in again)
         try:
             with _stage(record, "predict"):
                 _predict(task, model, record, folder, samples)
@@ -210,7 +222,8 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
             raise
         except NotApplicableError:
             # A floor that cannot be fitted here leaves no run that could ever be complete.
-            folder.discard()
+            if not record.retried:
+                folder.discard()
             raise
         record.finished = datetime.now(UTC).isoformat(timespec="seconds")
         record.peak_memory_mb = peak_memory_mb()
@@ -218,6 +231,11 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
         record.status = "complete"
         folder.write_record(record)
     return folder, record
+
+
+def _to_retry(folder: RunFolder, samples: Sequence[Sample]) -> set[str]:
+    failed = {line.id for line in folder.predictions() if line.error is not None}
+    return with_later_turns(samples, failed)
 
 
 def rescore(plugins: Plugins, path: Path, data_root: Path | None = None) -> RunRecord:
@@ -270,7 +288,7 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
         ambiguity=adapter.ambiguity,
         reads_truth=isinstance(adapter, TruthAdapter),
         is_floor=adapter.is_floor,
-        fitted_on=task.dataset.training_hash() if isinstance(adapter, FittedAdapter) else None,
+        fitted_on=_fitted_on(task, adapter),
         checkpoint=adapter.checkpoint,
         weights_hash=adapter.weights_hash,
         # "auto" would let a run begun on a GPU be finished on a CPU.
@@ -322,7 +340,7 @@ def choose_wants(task: Task, model: Model) -> frozenset[Want]:
         NotApplicableError: It predicts none of them, or needs a training split that is not there.
     """
     adapter = model.adapter
-    if isinstance(adapter, FittedAdapter) and not task.dataset.training:
+    if isinstance(adapter, FittedAdapter) and _fitted_on(task, adapter) is None:
         raise NotApplicableError(
             f"{model.spec} on {task.name}",
             expected="a training split to fit the floor on",
@@ -345,18 +363,40 @@ def choose_wants(task: Task, model: Model) -> frozenset[Want]:
     )
 
 
+def _fitted_on(task: Task, adapter: Adapter) -> str | None:
+    """What a floor is fitted on; None where there is nothing, or nothing is fitted."""
+    if not isinstance(adapter, FittedAdapter):
+        return None
+    if task.dataset.training:
+        return task.dataset.training_hash()
+    return HELD_OUT if adapter.fits_other_scenes else None
+
+
 def _predict(
     task: Task, model: Model, record: RunRecord, folder: RunFolder, samples: Iterable[Sample]
 ) -> None:
     samples = list(samples)
-    done = sum(1 for _ in folder.predictions())
-    if done == len(samples):
-        return
-    if isinstance(model.adapter, FittedAdapter):
-        _fit(task, model.spec, model.adapter)
+    if (done := sum(1 for _ in folder.predictions())) < len(samples):
+        _ask(task, model, record, folder, samples, done)
+    if record.retried:
+        # What was asked again stands behind the others.
+        folder.keep_predictions(sample.id for sample in samples)
+
+
+def _ask(
+    task: Task,
+    model: Model,
+    record: RunRecord,
+    folder: RunFolder,
+    samples: Sequence[Sample],
+    done: int,
+) -> None:
+    adapter = model.adapter
+    if isinstance(adapter, FittedAdapter):
+        adapter = _fit(task, model.spec, adapter)
     size = record.adapter.batch_size
     predictor = Predictor(
-        adapter=model.adapter,
+        adapter=adapter,
         family=task.family,
         wants=frozenset(Want(want) for want in record.adapter.wants),
         batch_size=AUTO_BATCH if isinstance(size, str) else size,
@@ -378,15 +418,18 @@ def _partners(
         raise NotApplicableError(f"{model.spec} on {task}", got=error) from None
 
 
-def _fit(task: Task, spec: str, adapter: FittedAdapter) -> None:
+def _fit(task: Task, spec: str, adapter: FittedAdapter) -> Adapter:
     family = task.family
     training = ((family.prepare(s.load_inputs()), s.load_target()) for s in task.dataset.training)
     try:
+        if not task.dataset.training:
+            return CrossFitted(adapter, task.dataset.samples)
         adapter.fit(training)
     except BenchError as error:
         raise NotApplicableError(
             f"{spec} on {task.name}", expected="a training split it can be fitted on", got=error
         ) from error
+    return adapter
 
 
 def _score(task: Task, record: RunRecord, folder: RunFolder, samples: Iterable[Sample]) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -198,6 +198,8 @@ class RunRecord(msgspec.Struct, kw_only=True):
     Attributes:
         refused: Metric -> why this model's predictions are not scored by it.
         unreadable_truths: Of the unscored, those whose truth could not be opened or read.
+        retried: Samples that had failed and were asked again because the user said so, and turns of
+            talks that had heard a failure; no part of the identity.
         finished: When the run was completed, UTC; like seconds and memory no part of its identity.
         peak_memory_mb: Of the process so far, which may have run other models before.
     """
@@ -218,6 +220,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
     counts: dict[str, int] = {}
     unreadable_truths: int = 0
     parse_statuses: dict[str, int] = {}
+    retried: int = 0
     finished: str | None = None
     seconds: dict[str, float] = {}
     peak_memory_mb: dict[str, float] = {}
@@ -316,6 +319,12 @@ class RunFolder:
         path = self.path / "predictions" / "index.jsonl"
         _cut_torn_line(path)
         return LineWriter(path, "ab")
+
+    def keep_predictions(self, ids: Iterable[str]) -> None:
+        """Rewrite the index with the lines of these samples alone, in this order."""
+        lines = {line.id: line for line in self.predictions()}
+        kept = (msgspec.json.encode(lines[one]) + b"\n" for one in ids)
+        write_atomically(self.path / "predictions" / "index.jsonl", b"".join(kept))
 
     def samples(self) -> Iterator[SampleLine]:
         """Read the scored samples in the task's order."""

@@ -51,6 +51,15 @@ class Talks:
         return found
 
 
+def with_later_turns(samples: Sequence[Sample], ids: set[str]) -> set[str]:
+    """Add to some samples the turns of their talks that follow them and heard their answers."""
+    found = set(ids)
+    for sample in samples:
+        if sample.after in found:
+            found.add(sample.id)
+    return found
+
+
 def next_batch(pending: Sequence[Sample], size: int) -> list[Sample]:
     """Take the first samples, up to a turn of a talk whose turn before is among them."""
     batch: list[Sample] = []

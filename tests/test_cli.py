@@ -73,6 +73,12 @@ def test_failed_samples_are_exit_code_5(call) -> None:
     assert "1 samples failed; samples.jsonl says why" in done.err
     (run,) = Path("out").iterdir()
     assert call("score", run).code == 5
+    again = call(
+        "run", "-m", "troubled", "-a", "how=raises", "-t", "toy/echo", "--out", "out",
+        "--retry-failed",
+    )  # fmt: skip
+    assert again.code == 5
+    assert json.loads((run / "run.json").read_text())["retried"] == 1
 
 
 def test_models_and_tasks_that_do_not_go_together_are_skipped_with_a_reason(call) -> None:

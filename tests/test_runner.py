@@ -300,6 +300,48 @@ def test_an_option_without_meaning_is_refused_whatever_the_model(option, expecte
         Options(**option)
 
 
+def test_failed_samples_are_asked_again_when_the_user_says_so(toys, toy_run) -> None:
+    model = Model.load(toys, "troubled", {"how": "raises"}, Options())
+    _, record = toy_run(model)
+    assert record.counts == {"failed": 1, "scored": 5}
+    asked = len(model.adapter.sizes)
+    # Mended, and not asked: a failure is a result.
+    model.adapter.on = "nobody"
+    _, record = toy_run(model)
+    assert (record.counts, len(model.adapter.sizes)) == ({"failed": 1, "scored": 5}, asked)
+
+    folder, record = toy_run(model, retry_failed=True)
+    assert (record.counts, record.retried, record.status) == ({"scored": 6}, 1, "complete")
+    assert model.adapter.sizes[asked:] == [1]
+    assert [line.id for line in folder.predictions()] == [f"room-{i}" for i in range(6)]
+    whole, perfect = toy_run("pixels", out=folder.path.parent.parent / "whole")
+    assert [line["values"] for line in _lines(folder.path)] == [
+        line["values"] for line in _lines(whole.path)
+    ]
+    assert msgspec.to_builtins(record.results) == msgspec.to_builtins(perfect.results)
+    # Nothing is left to ask.
+    _, record = toy_run(model, retry_failed=True)
+    assert (record.retried, len(model.adapter.sizes)) == (1, asked + 1)
+
+
+def test_what_fails_again_stays_failed_and_a_killed_retry_goes_on(toys, toy_run) -> None:
+    model = Model.load(toys, "troubled", {"how": "raises", "on": "room-0"}, Options())
+    toy_run(model)
+    _, record = toy_run(model, retry_failed=True)
+    assert (record.counts, record.retried) == ({"failed": 1, "scored": 5}, 1)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    model.adapter.predict, predict = stopped, model.adapter.predict
+    with pytest.raises(KeyboardInterrupt):
+        toy_run(model, retry_failed=True)
+    model.adapter.predict, model.adapter.on = predict, "nobody"
+    folder, record = toy_run(model)
+    assert (record.counts, record.retried) == ({"scored": 6}, 2)
+    assert [line.id for line in folder.predictions()] == [f"room-{i}" for i in range(6)]
+
+
 def test_a_complete_run_is_reused_without_predicting(toy_run, tmp_path) -> None:
     log = tmp_path / "log"
     folder, record = toy_run("pixels", {"log": str(log)})

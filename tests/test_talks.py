@@ -122,6 +122,28 @@ def test_a_failed_turn_is_heard_as_silence(tmp_path: Path) -> None:
     assert record.counts["failed"] == 1
 
 
+def test_a_turn_that_is_asked_again_has_the_later_ones_asked_again(tmp_path: Path) -> None:
+    class Failing(Listening):
+        mended = False
+
+        def predict(self, inputs, wants):
+            if not self.mended and any(one.id == "1" for one in inputs):
+                raise ValueError("no")
+            return super().predict(inputs, wants)
+
+    task, adapter = talk(tmp_path), Failing()
+    run(task, Model("failing", adapter), Options(out=tmp_path / "runs"))
+    adapter.mended, adapter.batches = True, []
+    again = Options(out=tmp_path / "runs", retry_failed=True)
+    folder, record = run(task, Model("failing", adapter), again)
+    # "2" heard the silence of "1"; the other talk, "3" to "5", is left as it was.
+    assert adapter.batches == [["1"], ["2"]]
+    assert [turn.answer for turn in adapter.heard["2"]] == ["0 after 0", "1 after 1"]
+    assert "failed" not in record.counts
+    assert record.retried == 2
+    assert [line.id for line in folder.predictions()] == [one.id for one in task.dataset.samples]
+
+
 def test_readers_without_talks_have_none() -> None:
     assert Reader.keeps_record is None
     assert Talks.of([sample("a"), sample("b")]).samples == {}

@@ -410,7 +410,17 @@ def cost_table(task: TaskRuns) -> Table:
 
 def run_table(board: Board) -> Table:
     """Every run behind the board, with what identifies it."""
-    titles = ("Task", "Run", "Arguments", "Checkpoint", "Weights", "Device", "Batch", "Fitted on")
+    titles = (
+        "Task",
+        "Run",
+        "Arguments",
+        "Checkpoint",
+        "Weights",
+        "Device",
+        "Batch",
+        "Asked again",
+        "Fitted on",
+    )
     lines = []
     for task in tasks_of(board):
         for _, record in task.runs:
@@ -424,6 +434,7 @@ def run_table(board: Board) -> Table:
                 short_hash(adapter.weights_hash),
                 f"{adapter.device}, {adapter.dtype}",
                 str(adapter.batch_size),
+                str(record.retried or ""),
                 short_hash(adapter.fitted_on),
             )
             lines.append(Line(adapter.label, tuple(CellText(value=cell) for cell in cells)))

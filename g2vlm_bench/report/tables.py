@@ -121,6 +121,7 @@ def _identity(record: RunRecord) -> dict[str, Any]:
         "results": record.results,
         "refused": record.refused,
         "counts": record.counts,
+        "retried": record.retried,
         "parse_statuses": record.parse_statuses,
         "seconds": record.seconds,
         "peak_memory_mb": record.peak_memory_mb,
