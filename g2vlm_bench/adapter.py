@@ -62,13 +62,19 @@ class Adapter(ABC):
 
 
 class FittedAdapter(Adapter):
-    """A floor that is fitted on the training split of a task before it predicts the test split."""
+    """A floor that is fitted on the training split of a task before it predicts the test split.
+
+    Attributes:
+        fits_other_scenes: Whether it may be fitted on the answers about other scenes of the very
+            split where a task has no training split; `g2vlm_bench/cross_fitting.py` says how.
+    """
 
     is_floor = True
+    fits_other_scenes: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, training: Iterable[tuple[Inputs, Target]]) -> None:
-        """See the training split once. It never shares a sample with the split that is scored."""
+        """See the training split once. It never shares a scene with what is predicted then."""
 
 
 class TruthAdapter(Adapter):

@@ -1,4 +1,4 @@
-"""Floor: the most frequent answer of the training split, per type of answer."""
+"""Floor: the most frequent answer of the training split, or else of a benchmark's other scenes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Majority(FittedAdapter):
 
     predicts = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
     needs_images = False
+    fits_other_scenes = True
 
     def __init__(self) -> None:
         self._forget()

@@ -17,7 +17,7 @@ ARROWS: dict[str, set[str]] = {
     "metric": set(),
     "paths": set(),
     "mended_torchvision": set(),
-    "checkpoints": set(),
+    "checkpoints": {"data.known_hashes"},
     "__init__": {"api", "gate"},
     # Only to name the types of what a target holds.
     "sample": {"geometry"},
@@ -46,9 +46,10 @@ ARROWS: dict[str, set[str]] = {
     "talks": {"sample"},
     "predicting": {"talks", "sample", "task", "adapter", "store", "shuffling"},
     "scoring": {"sample", "task", "store", "aggregate"},
+    "cross_fitting": {"sample", "adapter"},
     "runner": {
         "sample", "task", "adapter", "plugins", "data", "store", "environment", "progress",
-        "predicting", "scoring", "shuffling",
+        "predicting", "scoring", "shuffling", "cross_fitting",
     },
     "making": {"acquire", "data", "plugins", "progress"},
     "sheet": {"sample", "store", "progress", "report", "world"},
