@@ -38,6 +38,7 @@ class PointMap(Family):
     def __init__(self, definition: TaskDefinition) -> None:
         super().__init__(definition)
         self.protocols = self.read_protocols(PointMapProtocol)
+        self._last: tuple[Target, Truth] | None = None
         cameras = {protocol.camera for protocol in self.protocols}
         if len(cameras) > 1:
             raise BenchError(
@@ -69,6 +70,12 @@ class PointMap(Family):
             _spec(metric, protocol) for protocol in self.protocols for metric in self._of(protocol)
         )
 
+    def _truth(self, target: Target) -> Truth:
+        # Weights and score are asked of one target in turn, and need the same masks.
+        if self._last is None or self._last[0] is not target:
+            self._last = target, Truth(target)
+        return self._last[1]
+
     def _of(self, protocol: PointMapProtocol) -> list[str]:
         """The task's metrics that a protocol defines."""
         local = protocol.scope == "segment"
@@ -94,7 +101,7 @@ class PointMap(Family):
 
     def weights(self, target: Target) -> Mapping[str, float]:
         """Whether a sample has segments; else all with enough valid pixels count alike."""
-        truth = Truth(target)
+        truth = self._truth(target)
         for protocol in self.protocols:
             truth.check(protocol)
         return {
@@ -105,7 +112,7 @@ class PointMap(Family):
 
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Align and measure under every protocol that the prediction can serve."""
-        pairing = Pairing(Truth(target), prediction, ambiguity)
+        pairing = Pairing(self._truth(target), prediction, ambiguity)
         values: dict[str, float] = {}
         details: dict[str, Any] = {"alignment": {}}
         undefined: list[str] = []

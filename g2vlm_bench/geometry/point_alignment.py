@@ -43,7 +43,8 @@ class PointAlignment:
         """Return the aligned points (..., 3) in metres, float64; NaN stays NaN."""
         aligned: Array = self.scale * np.asarray(points, np.float64)
         for axis, shift in enumerate(self.shift):
-            aligned[..., axis] += shift
+            if shift:
+                aligned[..., axis] += shift
         return aligned
 
     def record(self) -> dict[str, str | float | list[float]]:

@@ -95,22 +95,20 @@ def nearest_valid_grid(mask: NDArray[np.bool_], size: int = 64) -> NDArray[np.in
     height, width = mask.shape
     rows, row_offsets = _windows(height, size)
     columns, column_offsets = _windows(width, size)
-    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & (
-        (columns >= 0) & (columns < width)
-    )[None, :, None, :]
-    places = (
-        np.clip(rows, 0, height - 1)[:, None, :, None] * width
-        + np.clip(columns, 0, width - 1)[None, :, None, :]
-    )
-    distances = (
-        np.square(column_offsets)[None, :, None, :] + np.square(row_offsets)[:, None, :, None]
-    )
-    valid = inside & mask.ravel()[places]
-    shape = (size * size, rows.shape[1] * columns.shape[1])
-    distances = np.where(valid, distances, np.float32(np.inf)).reshape(shape)
-    nearest = np.argmin(distances, axis=1)[:, None]
-    found = np.take_along_axis(places.reshape(shape), nearest, axis=1)[:, 0]
-    return np.asarray(found[valid.reshape(shape).any(axis=1)], dtype=np.int64)
+    # What a pixel costs in its window: infinitely much where it is not valid or off the map.
+    far = np.float32(np.inf)
+    row_costs = np.where((rows >= 0) & (rows < height), np.square(row_offsets), far)
+    column_costs = np.where((columns >= 0) & (columns < width), np.square(column_offsets), far)
+    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    valid = mask.take(rows.ravel(), axis=0).take(columns.ravel(), axis=1)
+    of_windows = valid.reshape(size, rows.shape[1], size, columns.shape[1]).swapaxes(1, 2)
+    costs = np.where(of_windows, column_costs[:, None, :] + row_costs[:, None, :, None], far)
+    nearest = costs.reshape(size, size, -1).argmin(axis=2)
+    row, column = np.divmod(nearest, columns.shape[1])
+    down, right = np.ogrid[:size, :size]
+    found = rows[down, row] * width + columns[right, column]
+    kept: NDArray[np.int64] = found[costs[down, right, row, column] < far]
+    return kept
 
 
 def thinned_columns(height: int, width: int, max_px: int) -> NDArray[np.int64]:

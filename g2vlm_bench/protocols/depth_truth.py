@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry import cameras
-from g2vlm_bench.metrics.depth import valid_mask
+from g2vlm_bench.metrics.depth import near_enough, valid_mask
 from g2vlm_bench.metrics.depth_edges import DepthEdges, find_edges
 from g2vlm_bench.metrics.depth_temporal import Link, follow_surface
 from g2vlm_bench.protocols.depth import DepthProtocol
@@ -62,7 +62,7 @@ class Truth:
         """The true depth of a view's valid pixels, (N,)."""
         mask = self.masks(protocol)[index]
         key = "true", index, valid_key(protocol)
-        return self.once(key, lambda: self.depths[index][mask].astype(np.float64))
+        return self.once(key, lambda: masked(self.depths[index], mask))
 
     def maps(self, protocol: DepthProtocol) -> list[Array | None]:
         """The true depth of each view, (H, W), NaN where it is not valid; None without a pixel."""
@@ -121,6 +121,11 @@ class Truth:
         return lengths
 
 
+def masked(depth: Map, mask: Mask) -> Array:
+    """The depth of the masked pixels, (N,), in less than half the time of indexing by the mask."""
+    return depth.ravel().take(np.flatnonzero(mask)).astype(np.float64)
+
+
 def valid_key(protocol: DepthProtocol) -> Hashable:
     """All that decides which pixels are valid."""
     return (
@@ -137,7 +142,6 @@ def _mask(depth: Map, protocol: DepthProtocol) -> Mask:
         far = float(np.nextafter(np.float32(far), np.float32(np.inf)))
         near = max(0.0, float(np.nextafter(np.float32(near), np.float32(-np.inf))))
     mask = valid_mask(depth, near, far, protocol.crop)
-    if protocol.max_over_near is None or not mask.any():
+    if protocol.max_over_near is None:
         return mask
-    kept: Mask = mask & (depth <= np.quantile(depth[mask], 0.01) * protocol.max_over_near)
-    return kept
+    return near_enough(depth, mask, protocol.max_over_near)

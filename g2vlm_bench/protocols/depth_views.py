@@ -19,7 +19,7 @@ from g2vlm_bench.geometry.resampling import (
 )
 from g2vlm_bench.metrics.depth import clip_prediction
 from g2vlm_bench.protocols.depth import IN_DISPARITY, SIGNED, DepthProtocol
-from g2vlm_bench.protocols.depth_truth import Array, Map, Mask, Once, Truth, valid_key
+from g2vlm_bench.protocols.depth_truth import Array, Map, Mask, Once, Truth, masked, valid_key
 from g2vlm_bench.sample import Ambiguity
 from g2vlm_bench.task import NoTruthError
 
@@ -134,7 +134,7 @@ class Pairing:
             whole=whole,
             predicted=self._once(
                 ("predicted", index, valid, protocol.resize),
-                lambda: np.asarray(whole, np.float64)[mask],
+                lambda: masked(whole, mask),
             ),
             true=self.truth.values(index, protocol),
             fitted=self.truth.once(
@@ -163,7 +163,7 @@ def _places(mask: Mask, protocol: DepthProtocol) -> NDArray[np.int64] | slice:
     """Where among the valid pixels an alignment is fitted."""
     if protocol.fit_grid is not None:
         # Flat places in the map become places among the valid pixels.
-        return (np.cumsum(mask) - 1)[nearest_valid_grid(mask, protocol.fit_grid)]
+        return np.searchsorted(np.flatnonzero(mask), nearest_valid_grid(mask, protocol.fit_grid))
     if protocol.fit_max_px is not None:
         columns = thinned_columns(mask.shape[0], mask.shape[1], protocol.fit_max_px)
         order = (np.cumsum(mask) - 1).reshape(mask.shape)

@@ -17,7 +17,7 @@ from g2vlm_bench.geometry import lifting
 from g2vlm_bench.geometry import point_alignment as fits
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.geometry.resampling import nearest_valid_grid
-from g2vlm_bench.metrics.depth import valid_mask
+from g2vlm_bench.metrics.depth import near_enough, valid_mask
 from g2vlm_bench.metrics.point_maps import (
     LOCAL_METRICS,
     POINT_METRICS,
@@ -201,13 +201,13 @@ def lifted(depths: Sequence[Map], intrinsics: Sequence[Array]) -> tuple[Map, ...
         ValueError: A camera is none.
     """
     pairs = zip(depths, intrinsics, strict=True)
-    return tuple(unproject(depth, camera).astype(np.float32) for depth, camera in pairs)
+    return tuple(unproject(depth, camera, np.float32) for depth, camera in pairs)
 
 
 def _mask(depth: Map, counted: Counted) -> Mask:
     mask = valid_mask(depth, counted.min_depth_m, counted.max_depth_m, counted.crop)
-    if counted.max_over_near is not None and mask.any():
-        mask &= depth <= np.quantile(depth[mask], 0.01) * counted.max_over_near
+    if counted.max_over_near is not None:
+        mask = near_enough(depth, mask, counted.max_over_near)
     if counted.at_most_pixels is not None:
         mask &= lifting.thinned(mask, counted.at_most_pixels)
     return mask
@@ -223,7 +223,7 @@ def _places(mask: Mask, grid: int | None) -> NDArray[np.int64] | slice:
     if grid is None:
         return slice(None)
     # Flat places in the map become places among the valid pixels.
-    return (np.cumsum(mask) - 1)[nearest_valid_grid(mask, grid)]
+    return np.searchsorted(np.flatnonzero(mask), nearest_valid_grid(mask, grid))
 
 
 def _fit(views: Sequence[View], protocol: PointMapProtocol) -> fits.PointAlignment:

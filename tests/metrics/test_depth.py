@@ -19,6 +19,7 @@ from g2vlm_bench.metrics.depth import (
     crop_mask,
     depth_metrics,
     log10,
+    near_enough,
     ratio_within,
     rmse,
     rmse_log,
@@ -224,3 +225,17 @@ def test_bad_crops_are_refused() -> None:
 def test_abs_rel_with_an_epsilon_by_hand() -> None:
     # |3 - 1| / (1 + 1) and |2 - 4| / (4 + 1)
     assert abs_rel(np.array([3.0, 2.0]), np.array([1.0, 4.0]), epsilon=1.0) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("times", [1.5, 3, 1000])
+@pytest.mark.parametrize("spread", [0.1, 2.0])
+def test_what_is_near_enough_follows_from_the_quantile_even_where_none_is_needed(
+    times, spread
+) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.lognormal(0, spread, (30, 40)).astype(np.float32)
+    target[rng.random(target.shape) < 0.1] = np.nan
+    mask = valid_mask(target, 0.2)
+    expected = mask & (target <= np.quantile(target[mask], 0.01) * times)
+    np.testing.assert_array_equal(near_enough(target, mask, times), expected)
+    assert not near_enough(target, np.zeros_like(mask), times).any()
