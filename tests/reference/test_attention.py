@@ -69,4 +69,5 @@ def test_queries_and_keys_have_no_length(scale: float) -> None:
         expert.qkv.weight[:32] *= scale
         after = expert.project(tokens)
     torch.testing.assert_close(before.query, after.query, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(before.key, after.key, rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(before.value, after.value)
