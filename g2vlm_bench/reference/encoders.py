@@ -119,7 +119,7 @@ class VisualEncoder(nn.Module):
 
     Args:
         config: Sizes.
-        public: Source of a `PublicVit` that takes the stem's place, none where absent.
+        public: Source of a `PublicVit` that takes the stem's place but for the fine features.
     """
 
     def __init__(self, config: ModelConfig, public: str | None = None) -> None:
@@ -127,7 +127,10 @@ class VisualEncoder(nn.Module):
         width = config.width
         self.patch = config.patch
         self.stem = ConvolutionalStem(width, config.patch)
-        self.public = None if public is None else PublicVit(width, config.patch, public)
+        self.public = None
+        if public is not None:
+            self.public = PublicVit(width, config.patch, public)
+            self.stem.rest = nn.Sequential()  # of the stem, fine features alone are of use then
         self.place = nn.Linear(24, width)
         self.ray = nn.Linear(24, width)
         self.no_ray = nn.Parameter(torch.zeros(width))
@@ -144,7 +147,8 @@ class VisualEncoder(nn.Module):
         Args:
             images: `(B, V, 3, H, W)` in [0, 1]; P divides H and W.
             intrinsics: `(B, V, 3, 3)` in pixels; NaN for a view whose camera is not given.
-            hide: `(B, V, N)` bool, patches whose content is hidden (masked modelling).
+            hide: `(B, V, N)` bool, patches whose content is hidden (masked modelling): their pixels
+                before anything looks at them, since convolutions would tell their neighbours.
 
         Raises:
             ValueError: P does not divide the pictures' size.
@@ -158,15 +162,15 @@ class VisualEncoder(nn.Module):
         mean = images.new_tensor([0.485, 0.456, 0.406])[:, None, None]
         spread = images.new_tensor([0.229, 0.224, 0.225])[:, None, None]
         pictures = ((images - mean) / spread).flatten(0, 1)
+        if hide is not None:
+            grid_of = hide.view(-1, 1, height // self.patch, width // self.patch).float()
+            pictures = pictures.masked_fill(F.interpolate(grid_of, scale_factor=self.patch) > 0, 0)
         grid, detail = self.stem(pictures)
         if self.public is not None:
             grid = self.public(pictures)
         tokens = grid.flatten(2).transpose(1, 2).unflatten(0, views)
         if hide is not None:
             tokens = torch.where(hide[..., None], self.hidden.to(tokens.dtype), tokens)
-            rows, columns = height // self.patch, width // self.patch
-            fine = hide.reshape(-1, 1, rows, columns).repeat_interleave(self.patch // 2, 2)
-            detail = detail.masked_fill(fine.repeat_interleave(self.patch // 2, 3), 0)
         tokens = tokens + self._places(images, intrinsics)
         tokens = tokens.flatten(0, 1)
         for block in self.blocks:

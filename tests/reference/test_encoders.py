@@ -20,6 +20,21 @@ TINY = ModelConfig(
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DINOv2 with registers that has learnt nothing, as transformers writes one."""
+    transformers = pytest.importorskip("transformers")
+    import_torchvision()
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("vit")
+    transformers.Dinov2WithRegistersModel(
+        transformers.Dinov2WithRegistersConfig(
+            hidden_size=24, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14
+        )
+    ).save_pretrained(folder)
+    return folder
+
+
 def test_rays_meet_pixels() -> None:
     intrinsics = torch.tensor([[10.0, 0, 4], [0, 20, 3], [0, 0, 1]])
     rays = pixel_rays(intrinsics, 6, 8)
@@ -49,13 +64,22 @@ def test_views_are_encoded_apart_and_a_camera_may_be_missing() -> None:
     torch.testing.assert_close(mixed.patches[:, 2], whole.patches[:, 2], atol=1e-5, rtol=1e-5)
 
 
-def test_what_is_hidden_does_not_come_through() -> None:
+@pytest.mark.parametrize("public", [False, True])
+def test_what_is_hidden_does_not_come_through(tiny_vit: Path, public: bool) -> None:
+    """Neither in its own place nor by convolutions, norms or attention in its neighbours'."""
     torch.manual_seed(0)
-    encoder = VisualEncoder(TINY).eval()
-    hide = torch.ones(1, 1, 16, dtype=torch.bool)
-    first, second = (encoder(torch.rand(1, 1, 3, 32, 32), hide=hide) for _ in range(2))
+    encoder = VisualEncoder(TINY, str(tiny_vit) if public else None).eval()
+    hide = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    hide[0, 0, 1, 2] = hide[0, 0, 3, 0] = True
+    pixels = hide.repeat_interleave(8, 2).repeat_interleave(8, 3)[:, :, None]
+    picture = torch.rand(1, 1, 3, 32, 32)
+    other = torch.where(pixels, 1 - picture, picture)
+    first, second = (encoder(each, hide=hide.flatten(2)) for each in (picture, other))
     torch.testing.assert_close(first.patches, second.patches)
     torch.testing.assert_close(first.detail, second.detail)
+    shown = encoder(torch.where(pixels, picture, 1 - picture), hide=hide.flatten(2))
+    assert not torch.allclose(first.patches, shown.patches, atol=1e-2)
+    assert not torch.allclose(first.patches, encoder(picture).patches, atol=1e-2)
 
 
 def test_sizes_that_patches_do_not_divide_are_refused() -> None:
@@ -63,26 +87,37 @@ def test_sizes_that_patches_do_not_divide_are_refused() -> None:
         VisualEncoder(TINY)(torch.rand(1, 1, 3, 30, 32))
 
 
-def test_a_public_transformer_takes_the_stems_place(tmp_path: Path) -> None:
-    import_torchvision()
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    tiny = transformers.Dinov2WithRegistersModel(
-        transformers.Dinov2WithRegistersConfig(
-            hidden_size=24, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14
-        )
-    )
-    tiny.save_pretrained(tmp_path)
-    encoder = VisualEncoder(TINY, public=str(tmp_path)).eval()
+def test_a_public_transformer_takes_the_stems_place(tiny_vit: Path) -> None:
+    from transformers import Dinov2WithRegistersModel
+
+    encoder = VisualEncoder(TINY, public=str(tiny_vit))
     assert encoder.public is not None
     loaded = encoder.public.vit.state_dict()
-    for name, weight in tiny.state_dict().items():
+    for name, weight in Dinov2WithRegistersModel.from_pretrained(tiny_vit).state_dict().items():
         torch.testing.assert_close(loaded[name], weight)
-    pictures = torch.rand(1, 2, 3, 32, 24)
-    seen = encoder(pictures)
+    intrinsics = torch.full((1, 2, 3, 3), torch.nan)
+    intrinsics[0, 0] = torch.tensor([[30.0, 0, 12], [0, 30, 16], [0, 0, 1]])
+    seen = encoder(torch.rand(1, 2, 3, 32, 24), intrinsics, torch.rand(1, 2, 12) < 0.3)
     assert seen.patches.shape == (1, 2, 12, 32)
-    seen.patches.sum().backward()
-    assert encoder.public.project.weight.grad.abs().sum() > 0
+    (seen.patches.square().sum() + seen.detail.sum()).backward()
+    idle = {name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()}
+    # Which DINOv2 itself was taught with alone.
+    assert idle == {"public.vit.embeddings.mask_token"}
+
+
+def test_a_patch_of_a_public_transformer_covers_one_of_ours(tiny_vit: Path) -> None:
+    """Without a block, what a patch says depends on its own pixels, and hardly on others."""
+    torch.manual_seed(0)
+    public = VisualEncoder(TINY, public=str(tiny_vit)).public
+    public.vit.encoder.layer = torch.nn.ModuleList()
+    picture = torch.zeros(1, 3, 32, 24)
+    before = public(picture)
+    picture[:, :, 8:16, 16:24] = 1
+    moved = (public(picture) - before).abs().sum(1)[0]
+    assert moved.shape == (4, 3)
+    assert moved[1, 2] == moved.max()
+    # Bicubic resizing reaches two pixels beyond.
+    assert moved[1, 0] == moved[3].max() == 0
 
 
 def test_unknown_depth_says_nothing_and_one_pixel_does() -> None:
