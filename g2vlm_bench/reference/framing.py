@@ -1,8 +1,8 @@
 """Pictures of any size brought to one that the model was trained on, and its maps brought back.
 
-A picture is stretched to the model's size, hardly at all but for one of unusual shape; its camera
-is stretched alike, so that what is seen along each ray stays where it is. Image coordinates have
-pixel centres at +0.5 and thus scale without a shift.
+A picture is stretched to the model's size, hardly at all but for one more than four times as long
+as wide; its camera is stretched alike, so that what is seen along each ray stays where it is. Image
+coordinates have pixel centres at +0.5 and thus scale without a shift.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from PIL import Image
 from torch import Tensor
 
 Size = tuple[int, int]
+# A strip of one pixel's width would else become a picture of a million.
+_LONGEST = 4
 
 
 def model_size(size: Size, side: int, patch: int) -> Size:
     """Height and width for the model: the shorter side as trained, the longer in whole patches.
 
-    >>> model_size((480, 640), 96, 8), model_size((1000, 300), 96, 8)
-    ((96, 128), (320, 96))
+    >>> model_size((480, 640), 96, 8), model_size((1000, 300), 96, 8), model_size((1, 900), 96, 8)
+    ((96, 128), (320, 96), (96, 384))
     """
     shorter = min(size)
-    height, width = (max(round(side * edge / shorter / patch), 1) * patch for edge in size)
+    edges = (min(edge, _LONGEST * shorter) for edge in size)
+    height, width = (max(round(side * edge / shorter / patch), 1) * patch for edge in edges)
     return height, width
 
 

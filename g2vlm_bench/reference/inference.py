@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.cameras import check_intrinsics
 from g2vlm_bench.reference import framing, speech
 from g2vlm_bench.reference.checkpoint import Reference
 from g2vlm_bench.reference.framing import Size
@@ -27,7 +28,7 @@ class Pictures:
 
     Attributes:
         images: One or more views, `(H, W, 3)` uint8.
-        intrinsics: `(3, 3)` per view, where known.
+        intrinsics: `(3, 3)` per view, where known; NaN for a view whose camera is not.
         depth_prior_m: Sparse depth per view, NaN = unknown, where given.
         points: `(N, 3)` in the first camera's frame, where given.
     """
@@ -38,16 +39,26 @@ class Pictures:
     points: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a scene without a picture, or whose parts are not of its views.
+        """Refuse a scene without a picture, or with parts that are none or not of its views.
 
         Raises:
-            ValueError: It is such a one.
+            ValueError: It is such a one. Intrinsics that are no numbers are none that are given.
         """
         if not self.images:
             raise ValueError("expected an image, got none")
+        for image in self.images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise ValueError(
+                    f"expected images (H, W, 3) uint8, got {image.shape} {image.dtype}"
+                )
         for name, given in (("intrinsics", self.intrinsics), ("depth", self.depth_prior_m)):
             if given is not None and len(given) != len(self.images):
                 raise ValueError(f"expected {name} of {len(self.images)} views, got {len(given)}")
+        for camera in self.intrinsics or ():
+            if np.isfinite(camera).all():
+                check_intrinsics(camera)
+        if self.points is not None:
+            _finite(self.points)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -157,7 +168,9 @@ class Inference:
         cameras = np.full((len(scenes), len(images[0]), 3, 3), np.nan, np.float32)
         for row, scene in enumerate(scenes):
             for view, camera in enumerate(scene.intrinsics or ()):
-                cameras[row, view] = framing.scale_camera(camera, size_of(scene.images[view]), size)
+                if np.isfinite(camera).all():
+                    old = size_of(scene.images[view])
+                    cameras[row, view] = framing.scale_camera(camera, old, size)
         prior = None
         if scenes[0].depth_prior_m is not None:
             each = [[framing.scatter_depth(d, size) for d in s.depth_prior_m or ()] for s in scenes]
@@ -248,16 +261,25 @@ def size_of(image: NDArray[np.uint8]) -> Size:
 
 def _padded_clouds(clouds: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
     """`(B, S, 3)`, NaN = padding; of a larger cloud every n-th point."""
-    kept = []
-    for cloud in clouds:
-        finite = cloud[np.isfinite(cloud).all(1)]
-        if not len(finite):
-            raise ValueError("expected a cloud with a finite point, got none")
-        kept.append(finite[:: -(-len(finite) // _MOST_POINTS)])
+    kept = [points[:: -(-len(points) // _MOST_POINTS)] for points in map(_finite, clouds)]
     padded = np.full((len(kept), max(map(len, kept)), 3), np.nan, np.float32)
     for row, cloud in enumerate(kept):
         padded[row, : len(cloud)] = cloud
     return padded
+
+
+def _finite(cloud: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The finite points of a cloud.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if cloud.ndim != 2 or cloud.shape[1] != 3:
+        raise ValueError(f"expected points (N, 3), got {cloud.shape}")
+    finite = cloud[np.isfinite(cloud).all(1)]
+    if not len(finite):
+        raise ValueError("expected a cloud with a finite point, got none")
+    return finite
 
 
 def _rigid(pose: Tensor) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -289,13 +290,14 @@ def test_the_blind_model_answers_by_the_words_alone(make, tiny_reference: Path) 
 
 def test_what_cannot_be_answered_fails_alone(adapter) -> None:
     long = "Is the box " + "nearer " * 200
-    good, long_one, unasked, blind, odd = adapter.predict(
+    good, long_one, unasked, blind, odd, optionless = adapter.predict(
         [
             scene("good", (32, 32), **YES_NO),
             scene("long", (32, 32), question=long, answer_type="yes_no", choices=("yes", "no")),
             scene("unasked", (32, 32)),
             Inputs(id="blind", **YES_NO),
             scene("odd", (32, 32), (32, 32), intrinsics=(np.eye(3),), **YES_NO),
+            scene("optionless", (32, 32), **(CHOICE | {"choices": ()})),
         ],
         WORDS,
     )
@@ -304,8 +306,89 @@ def test_what_cannot_be_answered_fails_alone(adapter) -> None:
     assert "expected a question" in str(unasked)
     assert blind.answer in ("yes", "no")
     assert "expected intrinsics of 2 views, got 1" in str(odd)
+    assert "options to choose from, got 0" in str(optionless)
     (lost,) = adapter.predict([Inputs(id="x")], GEOMETRY)
     assert "expected an image" in str(lost)
+
+
+GREY = np.zeros((32, 32), np.uint8)
+CAMERA = pinhole(32, 32, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"images": (GREY,)}, r"images \(H, W, 3\) uint8, got \(32, 32\) uint8"),
+        ({"images": (np.zeros((32, 32, 4), np.uint8),)}, r"got \(32, 32, 4\)"),
+        ({"images": (np.zeros((32, 32, 3)),)}, "float64"),
+        ({"images": (np.zeros((0, 32, 3), np.uint8),)}, r"got \(0, 32, 3\)"),
+        ({"intrinsics": (0 * CAMERA,)}, "positive focal lengths"),
+        ({"intrinsics": (-CAMERA,)}, "positive focal lengths"),
+        ({"intrinsics": (CAMERA[:2],)}, "intrinsics"),
+        ({"points": np.zeros((0, 3))}, "a cloud with a finite point"),
+        ({"points": np.full((4, 3), np.nan)}, "a cloud with a finite point"),
+        ({"points": np.zeros((4, 6))}, r"points \(N, 3\), got \(4, 6\)"),
+    ],
+)  # fmt: skip
+def test_pictures_that_are_none_fail_alone(adapter, given, words) -> None:
+    good = scene("good", (32, 32))
+    fine, bad = adapter.predict([good, replace(good, **given)], GEOMETRY)
+    assert fine.depth[0].shape == (32, 32)
+    assert isinstance(bad, ValueError)
+    assert re.search(words, str(bad)), bad
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (17, 31), (1, 300), (300, 1)])
+def test_pictures_of_any_size(adapter, size) -> None:
+    inputs = scene("a", size)
+    (answer,) = adapter.predict([inputs], GEOMETRY)
+    checked = check_prediction(answer, inputs, GEOMETRY)
+    assert np.isfinite(checked.depth[0]).all()
+    # A strip is stretched to a quarter of its length, and not a million pixels long.
+    assert len(checked.points) <= 4 * 32 * 32
+
+
+def test_forty_views(adapter) -> None:
+    inputs = scene("a", *[(32, 32)] * 40, **YES_NO)
+    (answer,) = adapter.predict([inputs], GEOMETRY | WORDS)
+    checked = check_prediction(answer, inputs, GEOMETRY | WORDS)
+    assert len(checked.depth) == len(checked.world_from_camera) == 40
+    assert np.isfinite(checked.points).all()
+    assert checked.answer in ("yes", "no")
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf])
+def test_a_camera_that_is_no_number_is_none_that_is_given(adapter, spoilt) -> None:
+    plain = scene("a", (45, 61))
+    broken = pinhole(45, 61, 40.0)
+    broken[0, 0] = spoilt
+    (untold,) = adapter.predict([plain], GEOMETRY)
+    (answer,) = adapter.predict([replace(plain, intrinsics=(broken,))], GEOMETRY)
+    np.testing.assert_array_equal(answer.depth[0], untold.depth[0])
+    np.testing.assert_array_equal(answer.intrinsics[0], untold.intrinsics[0])
+
+
+def test_priors_that_are_no_depths_say_nothing(adapter) -> None:
+    plain = scene("a", (45, 61))
+    prior = np.full((45, 61), np.nan, np.float32)
+    (empty,) = adapter.predict([replace(plain, depth_prior_m=(prior,))], GEOMETRY)
+    prior[::9, ::9], prior[1::9, ::9], prior[2::9, ::9] = np.inf, -1.0, 0.0
+    (odd,) = adapter.predict([replace(plain, depth_prior_m=(prior,))], GEOMETRY)
+    np.testing.assert_array_equal(odd.depth[0], empty.depth[0])
+
+
+def test_words_that_were_never_learnt_have_an_answer_too(adapter) -> None:
+    text, choice, empty = adapter.predict(
+        [
+            scene("text", (32, 32), question="Zebra quux 这是什么?"),
+            scene("choice", (32, 32), question="Zebra?", choices=("zorp", "blip")),
+            scene("empty", (32, 32), question="Which is it?", choices=("red", "")),
+        ],
+        frozenset({Want.ANSWER}),
+    )
+    assert isinstance(text.answer, str)
+    assert choice.answer in ("zorp", "blip")
+    assert empty.answer in ("red", "")
 
 
 def test_refinements_and_sides_are_chosen(make, adapter) -> None:

@@ -41,12 +41,14 @@ def test_cameras_there_and_back() -> None:
 
 
 def test_sizes_are_patches_and_the_shorter_side_as_trained() -> None:
-    for size in [(96, 96), (97, 96), (3024, 4032), (10, 1000), (7, 5)]:
+    for size in [(96, 96), (97, 96), (3024, 4032), (100, 399), (7, 5)]:
         height, width = framing.model_size(size, 96, 8)
         assert height % 8 == width % 8 == 0
         assert min(height, width) == 96
         # Half a patch of the shorter side is all that the shape may change by.
         assert abs(height / width / (size[0] / size[1]) - 1) <= 4 / 96
+    # A strip is stretched, or it would be as many tokens as it is long.
+    assert framing.model_size((1, 100_000), 96, 8) == (96, 384)
 
 
 def test_a_picture_of_the_right_size_is_left_alone() -> None:
