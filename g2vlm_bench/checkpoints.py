@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from g2vlm_bench.data.known_hashes import KnownHashes
 from g2vlm_bench.errors import BenchError, nearest
 
 if TYPE_CHECKING:
@@ -72,8 +73,17 @@ class Checkpoint:
         return cls(given, folder, name, tuple(_weight_files(folder, given, auto_class)))
 
     def weights_hash(self) -> str:
-        """Hash the weights, as `sha256:<hex>`."""
-        return _hash(self.weights)
+        """Hash the weights, as `sha256:<hex>`; a file that did not change is not read again.
+
+        Of one file it is the file's own; of several, that of what `sha256sum *.safetensors` prints.
+        """
+        known = KnownHashes(self.folder.absolute())
+        hashes = {path.name: known.of(path.absolute()) for path in self.weights}
+        known.keep()
+        if len(hashes) == 1:
+            return f"sha256:{hashes.popitem()[1]}"
+        listed = "".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items())
+        return f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}"
 
     def config(self, kind: str, known: Iterable[str]) -> Any:
         """Read config.json.
@@ -216,13 +226,9 @@ def _weight_files(folder: Path, given: str, auto_class: str) -> list[Path]:
 
 
 def _hash(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        if path.is_file():
-            with path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
+    """Hash the contents of some small files, one behind the other; what is absent adds none."""
+    content = b"".join(path.read_bytes() for path in files if path.is_file())
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _attempt(load: Callable[[], T], given: str, expected: str, fix: str | None = None) -> T:

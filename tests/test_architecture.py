@@ -49,7 +49,7 @@ ARROWS: dict[str, set[str]] = {
     "cross_fitting": {"sample", "adapter"},
     "runner": {
         "sample", "task", "adapter", "plugins", "data", "store", "environment", "progress",
-        "predicting", "scoring", "shuffling", "cross_fitting",
+        "predicting", "scoring", "shuffling", "cross_fitting", "talks",
     },
     "making": {"acquire", "data", "plugins", "progress"},
     "sheet": {"sample", "store", "progress", "report", "world"},

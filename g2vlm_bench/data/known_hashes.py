@@ -1,4 +1,4 @@
-"""Hashes of a data folder's files, kept beside them, so that gigabytes are read once."""
+"""Hashes of a folder's data or weights, kept beside them, so that gigabytes are read once."""
 
 from __future__ import annotations
 
