@@ -201,14 +201,15 @@ def load(name: str) -> HarnessTask:
         "one answer a document": (config.repeats or 1) > 1 and f"repeats: {config.repeats}",
         "images or text alone": bool(getattr(config, "doc_to_audio", None)) and "audio",
         "greedy decoding": _draws(config.generation_kwargs) and "do_sample: true",
-        "metrics without a judge of its own context": (
+        "options weighed behind their question only": (
             "acc_mutual_info" in task.higher_is_better() and "acc_mutual_info"
         ),
-        "one context a document": task.multiple_input and "one for each option",
+        "one question for all options": task.multiple_input and "one for each, as in winogrande",
     }
     for expected, got in refused.items():
         if got:
-            raise BenchError(where, expected=expected, got=got)
+            fix = "lm-eval itself can run it, or a copy of its file without that can be run here."
+            raise BenchError(where, expected=expected, got=str(got), fix=fix)
     if config.num_fewshot is None:
         task.set_config("num_fewshot", 0)
     found = HarnessTask(str(config.task), str(task.VERSION), task)

@@ -319,6 +319,20 @@ def test_tasks_that_cannot_be_asked(change: tuple[str, str], complaint: str, fol
     assert "\n" not in str(caught.value)
 
 
+def test_a_question_for_each_option_is_refused(folder: Path) -> None:
+    """As in winogrande, where `doc_to_text` is the index of the right one."""
+    (folder / "blanks.jsonl").write_text('{"n": 0, "stems": ["The box", "The lamp"]}\n')
+    path = folder / "blanks.yml"
+    path.write_text(
+        "task: blanks\ndataset_path: json\ntest_split: test\n"
+        f"dataset_kwargs: {{data_files: {{test: {folder}/blanks.jsonl}}}}\n"
+        "output_type: multiple_choice\ndoc_to_text: n\ndoc_to_choice: stems\n"
+        'doc_to_target: " is near."\nmetric_list: [{metric: acc}]\n'
+    )
+    with pytest.raises(BenchError, match="expected one question for all options, got one for each"):
+        Plugins().task(f"lm_eval:{path}")
+
+
 def test_without_lm_eval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BenchError, match=r"lm-eval: expected an installed lm-eval.*pip install"):
