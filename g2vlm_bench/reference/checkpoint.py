@@ -88,6 +88,11 @@ def find_reference(name: str) -> Path:
     )
 
 
+def find_public(folder: Path) -> str | None:
+    """The public visual encoder of a trained model; None where it has none."""
+    return str(folder / PUBLIC) if (folder / PUBLIC).is_dir() else None
+
+
 def hash_reference(folder: Path) -> str:
     """`sha256:<hex>` of all that fixes what a model answers."""
     digest = hashlib.sha256()
@@ -124,8 +129,7 @@ def load_reference(folder: Path, device: str = "cpu") -> Reference:
     except (OSError, msgspec.DecodeError, SafetensorError) as error:
         raise BenchError(folder, expected="a trained model", got=str(error)) from None
     words = Words.load(folder / TOKENIZER)
-    public = folder / PUBLIC
-    model = G2Vlm(config.model, str(public) if public.is_dir() else None)
+    model = G2Vlm(config.model, find_public(folder))
     expected = {name for name in _weights(model) if not name.startswith(_PUBLIC_PREFIX)}
     _put(model, weights, expected, folder / WEIGHTS)
     return Reference(model.to(device).eval(), words, config)
@@ -155,7 +159,7 @@ def save_state(
 
 
 def load_state(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put back what `save_state` wrote, to the bit; returns its facts.
+    """Put back what `save_state` wrote, to the bit.
 
     Raises:
         BenchError: The file is none, or another model's.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.files import load_rgb
 from g2vlm_bench.reference.batches import Drawn, hidden_patches
 from g2vlm_bench.reference.config import Config, LossWeights, Stage
 from g2vlm_bench.reference.model import Batch
@@ -31,6 +32,8 @@ def self_supervised(config: Config) -> Config:
 
 class PictureFeeder:
     """Draws crops of pictures, one view a scene; the same for a step whenever it is taken.
+
+    A picture that cannot be read is a `BenchError` where it is drawn.
 
     Args:
         folder: Of pictures, subfolders included.
@@ -73,8 +76,7 @@ class PictureFeeder:
 
 
 def _crop(path: Path, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+    picture = Image.fromarray(load_rgb(path))
     edge = max(round(min(picture.size) * rng.uniform(_SMALLEST, 1)), 1)
     left = int(rng.integers(picture.width - edge + 1))
     top = int(rng.integers(picture.height - edge + 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
@@ -25,6 +25,7 @@ from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.checkpoint import (
     TOKENIZER,
     Reference,
+    find_public,
     hash_reference,
     load_reference,
     load_state,
@@ -134,17 +135,26 @@ def train(
         config: Sizes and curriculum.
         out: Folder of the state, the log and the model.
         plan: How it is run.
-        public: Source of a public vision transformer for the visual encoder.
+        public: Source of a public vision transformer for the visual encoder; that of the model to
+            start from where there is one.
         pictures: A folder of pictures to learn from without truth, in place of the world.
         said: Is told each measurement, in one line.
         start: Folder of a trained model whose weights are the first ones, and whose words are used.
 
     Raises:
-        BenchError: The folder holds another training, the model to start from has other sizes, or
-            the loss is no number any more.
+        BenchError: The folder holds another training, the model to start from has other sizes or a
+            visual encoder of its own, or the loss is no number any more.
     """
     out.mkdir(parents=True, exist_ok=True)
-    trained = None if start is None else _trained(start, config)
+    trained = None
+    if start is not None:
+        if public is not None:
+            raise BenchError(
+                "--public-vit", expected="none beside --start-from", got=public,
+                fix="The model to start from keeps the visual encoder that it has.",
+            )  # fmt: skip
+        trained = _trained(start, config)
+        public = find_public(start)
     words = _words(config, out / TOKENIZER) if trained is None else trained.words
     source: Source
     if pictures is None:
@@ -254,8 +264,7 @@ class Run:
                     )  # fmt: skip
             load_state(path, self._learnt, self.optimizer)
             self.step, self.skipped = int(facts["step"]), int(facts["skipped"])
-            lines = (self.out / LOG).read_bytes().splitlines()
-            kept = [line for line in lines if msgspec.json.decode(line)["step"] <= self.step]
+            kept = _lines_until(self.out / LOG, self.step)
         (self.out / LOG).write_bytes(b"".join(line + b"\n" for line in kept))
 
     def go(self) -> None:
@@ -350,6 +359,16 @@ class Run:
         with (self.out / LOG).open("ab") as file:
             line = {"step": self.step, "skipped": self.skipped, **facts}
             file.write(msgspec.json.encode(line) + b"\n")
+
+
+def _lines_until(log: Path, step: int) -> list[bytes]:
+    """Lines of a log up to a step, without one that a kill cut short."""
+    kept = []
+    for line in log.read_bytes().splitlines() if log.is_file() else ():
+        with suppress(msgspec.DecodeError):
+            if msgspec.json.decode(line)["step"] <= step:
+                kept.append(line)
+    return kept
 
 
 def learning_rate(step: int, steps: int, training: TrainingConfig) -> float:

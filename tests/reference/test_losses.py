@@ -211,6 +211,29 @@ def test_consistency_of_a_wall(shift: float, loss: float) -> None:
     assert float(losses.consistency_loss(*_wall(shift))) == pytest.approx(loss, abs=1e-5)
 
 
+def _room(view: int, shift: float) -> tuple[torch.Tensor, ...]:
+    """Three turned cameras that face the wall z = 2 of the first's frame; one says it elsewhere."""
+    intrinsics = torch.tensor([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]).expand(1, 3, 3, 3)
+    poses = torch.eye(4).expand(1, 3, 4, 4).clone()
+    turns = Rotation.from_rotvec([[0, 0.15, 0], [0.1, -0.1, 0.3]]).as_matrix()
+    poses[0, 1:, :3, :3] = torch.from_numpy(turns)
+    poses[0, 1:, :3, 3] = torch.tensor([[0.3, 0.1, 0.2], [-0.2, 0.2, -0.3]])
+    rays = pixel_rays(intrinsics, 16, 16)
+    forward = (rays @ poses[:, :, None, :3, :3].mT)[..., 2]
+    log_depth = ((2 - poses[:, :, 2, 3, None, None]) / forward).log()
+    log_depth[:, view] += shift
+    return rays * log_depth.exp()[..., None], log_depth, poses, intrinsics
+
+
+@pytest.mark.parametrize("view", range(3))
+def test_consistency_of_turned_cameras(view: int) -> None:
+    """Each view is compared with the next alone, so one that is off shows in two pairs of three."""
+    assert float(losses.consistency_loss(*_room(view, 0.0))) < 2e-4
+    # Not exactly two thirds, since not all pairs have as many pixels in sight.
+    off = float(losses.consistency_loss(*_room(view, 0.04)))
+    assert off == pytest.approx(0.04 * 2 / 3, rel=0.2)
+
+
 def test_consistency_pulls_disagreeing_views_together() -> None:
     points, log_depth, poses, intrinsics = _wall(0.05)
     log_depth.requires_grad_()

@@ -122,6 +122,14 @@ def test_permuting_views_permutes_what_is_said_of_them(make_model, batch) -> Non
     torch.testing.assert_close(after.logits, before.logits, **CLOSE)
 
 
+def test_the_first_camera_is_told_from_the_others(make_model, batch) -> None:
+    model = make_model()
+    _, tokens = model._encode(batch)
+    cameras = tokens.geometric[:, :, 0]
+    torch.testing.assert_close(cameras[:, :1], model.camera[:1].expand(2, 1, -1))
+    torch.testing.assert_close(cameras[:, 1:], model.camera[1:].expand(2, 2, -1))
+
+
 def test_within_views_one_view_is_the_first_of_many(make_model, batch) -> None:
     model = make_model()
     layer = next(layer for layer in model.trunk.layers if not layer.across)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,17 +79,29 @@ def _log(folder: Path) -> list[dict]:
     return [{k: v for k, v in line.items() if k != "minutes"} for line in lines]
 
 
-def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
-    train(CONFIG, tmp_path / "whole", PLAN)
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["plain", "started-in-halves-ahead"])
+def test_killed_and_resumed_equals_unbroken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """Also where it began at trained weights, computes in half floats, and renders ahead."""
+    # Threads, because another process would not know of this test's small blocks.
+    monkeypatch.setattr(feed, "_workers", ThreadPoolExecutor)
+    plan, start = PLAN, None
+    if elsewhere:
+        start = tmp_path / "start"
+        train(CONFIG, start, PLAN._replace(steps=1))
+        plan = PLAN._replace(precision="bfloat16", workers=2, half=True, seed=6)
+
+    train(CONFIG, tmp_path / "whole", plan, start=start)
     with pytest.MonkeyPatch.context() as patch:
         _kill_before(3, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(CONFIG, tmp_path / "broken", PLAN)
+            train(CONFIG, tmp_path / "broken", plan, start=start)
     assert not (tmp_path / "broken" / "model.safetensors").exists()
-    # What was logged after the last state is done again.
+    # What was logged after the last state is done again; a kill may cut its last line short.
     with (tmp_path / "broken" / LOG).open("a") as file:
-        file.write('{"step":4,"skipped":0,"loss":9.0}\n')
-    train(CONFIG, tmp_path / "broken", PLAN)
+        file.write('{"step":4,"skipped":0,"loss":9.0}\n{"step":4,"ski')
+    train(CONFIG, tmp_path / "broken", plan._replace(workers=0), start=start)
     for name in ("model.safetensors", "config.json", "tokenizer.json", STATE):
         whole, broken = (tmp_path / folder / name for folder in ("whole", "broken"))
         assert whole.read_bytes() == broken.read_bytes(), name
@@ -199,6 +212,36 @@ class _Broken(Feeder):
             yield drawn
 
 
+def _first_step(
+    tmp_path: Path, plan: Plan, training: TrainingConfig
+) -> tuple[dict[str, float], float]:
+    """What one step says, and the norm of the gradient that the optimizer meets."""
+    config = structs.replace(CONFIG, training=training)
+    torch.manual_seed(0)
+    source = Feeder(config, Words.learn(TEXTS), 5)
+    run = Run(config, plan, Learner(config, None), source, tmp_path, print)
+    met: list[torch.Tensor] = []
+    run.optimizer.register_step_pre_hook(
+        lambda *_: met.append(
+            torch.stack([p.grad.norm() for p in run.learner.parameters() if p.grad is not None])
+        )
+    )
+    said = run.take(next(source.batches()))
+    return said, float(met[0].norm())
+
+
+def test_a_step_clips_its_gradient_and_computes_as_precisely_as_asked_for(tmp_path: Path) -> None:
+    loose, tight = (structs.replace(CONFIG.training, clip=clip) for clip in (1e6, 1e-3))
+    said, met = _first_step(tmp_path, PLAN, loose)
+    clipped, small = _first_step(tmp_path, PLAN, tight)
+    assert said == clipped
+    assert met == pytest.approx(said["gradient"], rel=1e-5)
+    assert small == pytest.approx(1e-3, rel=1e-3)
+    rough, _ = _first_step(tmp_path, PLAN._replace(precision="bfloat16"), loose)
+    assert rough["loss"] != said["loss"]
+    assert rough["loss"] == pytest.approx(said["loss"], rel=0.05)
+
+
 def test_steps_that_are_no_numbers_change_nothing_and_are_counted(tmp_path, monkeypatch) -> None:
     words = Words.learn(TEXTS)
     learner = Learner(CONFIG, None)
@@ -257,6 +300,10 @@ def test_pictures_without_truth_teach_to_paint(tmp_path: Path, monkeypatch) -> N
     assert load_reference(tmp_path / "out").config.training.losses.masked == 1
     with pytest.raises(BenchError, match="pictures"):
         train(CONFIG, tmp_path / "out2", PLAN, pictures=tmp_path / "none")
+    for path in (tmp_path / "in").rglob("*.*"):
+        path.write_bytes(path.read_bytes()[:90])
+    with pytest.raises(BenchError, match=r"expected an? (whole )?image"):
+        train(CONFIG, tmp_path / "out3", PLAN, pictures=tmp_path / "in")
 
 
 def test_painting_is_learnt(tmp_path: Path) -> None:
@@ -294,6 +341,11 @@ def test_a_public_transformer_is_trained_and_loaded(tmp_path: Path) -> None:
     torch.testing.assert_close(
         loaded(batch).geometry.log_depth, learner.model.eval()(batch).geometry.log_depth
     )
+    # Another training that starts there keeps this encoder, and takes no other.
+    with pytest.raises(BenchError, match="none beside --start-from"):
+        train(CONFIG, tmp_path / "next", PLAN, public=str(tmp_path / "vit"), start=out)
+    train(CONFIG, tmp_path / "next", PLAN._replace(steps=1), start=out)
+    assert load_reference(tmp_path / "next").model.visual.public is not None
 
 
 def test_the_plan_of_this_machine() -> None:
