@@ -44,19 +44,20 @@ class QuestionRow:
         self.content = {key: _plain(value) for key, value in content.items()}
         self.where = f"{table.path}, row {number}"
 
-    def sample(self, count: int, after: str) -> Sample:
+    def sample(self, count: int, after: str, picture: str = "") -> Sample:
         """Make the sample; texts are read, pictures and truth wait.
 
         Args:
             count: Its number among all, which names it where the row has no id.
             after: The sample of the turn before.
+            picture: A name of its first picture's content, where the row holds it.
         """
         of = self.of
         name = self._text(of.id) or str(count)
         shown = (*self._paths(of.images), *self._video())
         return Sample(
             id=name,
-            cluster=self._text(of.cluster) or next(iter(shown), name),
+            cluster=self._text(of.cluster) or next(iter(shown), picture or name),
             load_inputs=partial(self._inputs, name),
             load_target=self._target,
             tags={key: self._text(pattern) for key, pattern in of.tags.items()},
@@ -77,7 +78,7 @@ class QuestionRow:
         return tuple(
             text_of(pictures.path, {**self.content, "value": value}, self.where)
             for column in pictures.columns
-            for value in _list(self.content[column], self.where)
+            for value in list_of(self.content[column], self.where)
         )
 
     def _video(self) -> tuple[str, ...]:
@@ -129,7 +130,7 @@ class QuestionRow:
             return
         for column in pictures.columns:
             cell = self.table.cell(self.number, column)
-            for each in _list(cell, self.where):
+            for each in list_of(cell, self.where):
                 yield embedded_bytes(each, f"{self.where}, column '{column}'")
 
     def _marked(self, count: int) -> tuple[str, Sequence[int]]:
@@ -159,7 +160,7 @@ class QuestionRow:
     def _options(self) -> tuple[str, ...]:
         choices = self.of.choices
         if isinstance(choices, str):
-            found = _list(self.content[choices], self.where)
+            found = list_of(self.content[choices], self.where)
         elif isinstance(choices, Mapping):
             found = find_all(choices, self.content, self.where)
         else:
@@ -196,7 +197,7 @@ class QuestionRow:
             answer = yes_no_of(text, self.where)
         elif kind == "number":
             answer = number_of(text, self.where)
-        accepted = _list(self.content[self.of.accepted], self.where) if self.of.accepted else []
+        accepted = list_of(self.content[self.of.accepted], self.where) if self.of.accepted else []
         return Target(
             answer=answer,
             accepted=tuple(map(str, accepted)),
@@ -223,7 +224,7 @@ class QuestionRow:
                 raise BenchError(f"{self.where}, mask", expected="a region", got="none")
             found["region"] = mask
         if self.of.polygon:
-            corners = np.array(_list(self._text(self.of.polygon), self.where), dtype=np.float64)
+            corners = np.array(list_of(self._text(self.of.polygon), self.where), dtype=np.float64)
             if corners.ndim != 2 or corners.shape[1] != 2 or not np.isfinite(corners).all():
                 expected = "a list of (x, y)"
                 raise BenchError(f"{self.where}, polygon", expected=expected, got=corners.shape)
@@ -238,7 +239,7 @@ def _plain(value: Any) -> Any:
     return "" if value is None or value != value else value
 
 
-def _list(cell: Any, where: str) -> list[Any]:
+def list_of(cell: Any, where: str) -> list[Any]:
     """Read a cell as a list: a list, one as text (JSON or Python), or one value."""
     if isinstance(cell, dict) and set(cell) <= {"bytes", "path"}:
         return [cell] if any(cell.values()) else []

@@ -85,7 +85,8 @@ class RowMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         mask: Where the mask is in which a point is right.
         polygon: Pattern of the same as a list of (x, y), as fractions of width and height.
         id: Pattern of the id; the number of the row, from 0, where it is empty.
-        cluster: What questions of one scene share; the first picture or the video, else the id.
+        cluster: What questions of one scene share; where it is empty the first picture (its path,
+            or the content that stands in the row) or the video, else the id.
         question_type: Pattern of the benchmark's own name of the kind of question.
         tags: Patterns of the tags.
         groups: Patterns of groups that count as one question only together.

@@ -14,6 +14,7 @@ from g2vlm_bench.data.media import Media
 from g2vlm_bench.data.questions import QuestionRow
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.row_map import RowMap
+from g2vlm_bench.data.shared_pictures import name_pictures
 from g2vlm_bench.data.tables import open_table
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.paths import safe_join
@@ -21,7 +22,7 @@ from g2vlm_bench.sample import Sample
 
 
 class QaHub(Reader):
-    """A benchmark's own files, mapped onto samples by patterns; listing them opens no picture.
+    """A benchmark's own files, mapped onto samples by patterns; listing them decodes no picture.
 
     Rows are Parquet, JSON lines, JSON, TSV or CSV; pictures stand in the rows (as `datasets` or
     VLMEvalKit write them), in a folder, or in zip archives, which are read and never unpacked;
@@ -30,6 +31,10 @@ class QaHub(Reader):
     The folder is a copy of the dataset; without one (`--data-root hub:`) `datasets` says which
     files make the split at the pinned revision, and they are fetched into the Hub's own cache. A
     copy that says of another revision than the pinned one is refused.
+
+    Questions of one scene are resampled together: by the name of the scene or the picture, and
+    where the rows hold their pictures and name no scene, by the first picture's content (whose
+    hashes are kept in the folder).
 
     A row whose picture is missing or damaged fails alone, when its turn comes. One whose truth is
     none (an answer outside the options, options that repeat, a mask of another size) is unscored,
@@ -110,12 +115,24 @@ class QaHub(Reader):
     def _samples(self) -> list[Sample]:
         made: list[tuple[int, Sample]] = []
         last: dict[str, tuple[int, str]] = {}
+        pictures = self._pictures()
         for count, row in enumerate(self._rows):
             turn, after = last.get(row.talk, (-1, "")) if row.talk else (-1, "")
-            sample = row.sample(count, after)
+            sample = row.sample(count, after, pictures.get((row.table.path, row.number), ""))
             last[row.talk] = (turn + 1, sample.id)
             made.append((turn + 1, sample))
         return [sample for _, sample in sorted(made, key=lambda each: each[0])]
+
+    def _pictures(self) -> dict[tuple[Path, int], str]:
+        """Names of the first pictures by their content, where nothing else tells scenes apart."""
+        images = self.asks.images
+        if self.asks.cluster or images is None or images.kind != "embedded":
+            return {}
+        return {
+            (table.path, number): name
+            for table in self.tables
+            for number, name in enumerate(name_pictures(self.root, table, images.columns[0]))
+        }
 
 
 def _check_columns(path: Path, named: set[str], there: Sequence[str]) -> None:
