@@ -219,7 +219,7 @@ def _points(view: View, depth: NDArray[np.float32], intrinsics: Array) -> Array:
         _check_shape(view, depth, (height, width))
         # With pixel centres at +0.5 a depth map of another size has its intrinsics scaled, no more.
         camera = np.diag([depth.shape[1] / width, depth.shape[0] / height, 1.0]) @ intrinsics
-    points = unproject(depth, camera).reshape(-1, 3)
+    points: Array = unproject(depth, camera).reshape(-1, 3)
     return points[np.isfinite(points[:, 2])]
 
 
