@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,17 @@ def test_unknown_depth_says_nothing_and_one_pixel_does() -> None:
     assert not torch.allclose(encoder.read_depth(depth)[0, 0, 1], tokens[1])
     depth[0, 0, 3, 12] = -1.0
     assert not encoder.read_depth(depth).any()
+
+
+def test_depth_is_told_by_the_logarithms_of_what_is_known_in_a_patch() -> None:
+    encoder = GeometricEncoder(TINY)
+    encoder.depth = torch.nn.Identity()
+    depth = torch.full((1, 1, 8, 16), torch.nan)
+    depth[0, 0, 2, 3], depth[0, 0, 7, 0] = math.e, math.e**3
+    first, second = encoder.read_depth(depth)[0, 0]
+    # There is some; of 1 and 3 the mean, spread, least and greatest; 2 of 64 pixels.
+    torch.testing.assert_close(first, torch.tensor([1.0, 2, 1, 1, 3, 2 / 64]))
+    assert not second.any()
 
 
 def test_a_cloud_has_no_order_and_padding_no_say() -> None:

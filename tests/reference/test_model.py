@@ -179,6 +179,28 @@ def test_places_matter_where_attention_is_depth_aware(make_model, batch) -> None
         assert torch.allclose(*results, atol=1e-5) is not aware
 
 
+def test_the_early_depth_learns_from_its_own_loss_alone(make_model, batch) -> None:
+    """Places, which it is taken for, send no gradient back."""
+    model = make_model()
+    out = model(batch)
+    (out.geometry.log_depth.sum() + out.logits.sum() + out.pointed.sum()).backward()
+    assert all(part.grad is None for part in model.trunk.early.parameters())
+
+
+def test_a_text_is_embedded_by_its_last_word_whatever_its_padding(make_model, batch) -> None:
+    model = make_model()
+    words, known = batch.words[0], batch.words_known[0]  # the second of six words
+    before = model.embed_texts(words, known)
+    torch.testing.assert_close(
+        model.embed_texts(words[1:, :6], known[1:, :6]), before[1:], atol=1e-5, rtol=1e-5
+    )
+    for place, told in ((5, True), (6, False)):
+        other = words.clone()
+        other[1, place] = (other[1, place] + 1) % 50
+        after = model.embed_texts(other, known)
+        assert torch.allclose(after[1], before[1], atol=1e-5) is not told
+
+
 def test_one_expert_has_fewer_weights(make_model) -> None:
     both, one = make_model(), make_model(experts=False)
     assert len(list(one.trunk.parameters())) < len(list(both.trunk.parameters()))
