@@ -4,11 +4,11 @@
 
 DIR holds the peers' checkouts by their repository's name (lmms-eval, VLMEvalKit, thinking-in-space,
 SPAR, MindCube, OmniSpatial, OST-Bench, BLINK_Benchmark, ViewSpatial-Bench, MMSI-Bench, RoboRefer,
-RoboSpatial-Eval), each at the commit that the profiles name. Their functions are run, not copied:
-of a file only plain imports, functions, classes and constants are executed, so that nothing is
-downloaded and no model is run. What is not there is skipped with its reason. The answers are those
-of tests/protocols/adversarial_answers.yaml; `--write` puts the peers' scores beside them, in
-adversarial_scores.json, which the tests hold our profiles to.
+RoboSpatial-Eval, All-Angles-Bench, SpatialMQA), each at the commit that the profiles name. Their
+functions are run, not copied: of a file only plain imports, functions, classes and constants are
+executed, so that nothing is downloaded and no model is run. What is not there is skipped with its
+reason. The answers are those of tests/protocols/adversarial_answers.yaml; `--write` puts the peers'
+scores beside them, in adversarial_scores.json, which the tests hold our profiles to.
 
 Exits with 1 where a profile and its peer disagree.
 """
@@ -171,6 +171,8 @@ class Peers:
                 name: lambda: _can_infer(self.kit("utils/matching_util.py"))
                 for name in ("blink", "cv_bench", "three_d_sr")
             },
+            "lego_puzzles": lambda: _lego(self.kit("utils/matching_util.py")),
+            "vsr": lambda: _vsr(self.kit("dataset/utils/yorn.py"), self.kit("smp/misc.py")),
             "ost_bench": lambda: _ost(self.kit("dataset/ost_bench.py"), "Failed"),
             "refspatial": lambda: _kit_refspatial(self.kit("dataset/refspatialbench.py")),
             "robospatial": lambda: _kit_robo(self.kit("dataset/robospatialbench.py")),
@@ -195,6 +197,12 @@ class Peers:
             "blink": lambda: _blink(self.own("BLINK_Benchmark", "eval/test_benchmark.py")),
             "viewspatial": lambda: _viewspatial(self.own("ViewSpatial-Bench", "evaluate.py")),
             "mmsi_bench": lambda: _mmsi_readme(self.folder / "MMSI-Bench/README.md"),
+            "all_angles": lambda: _can_infer(
+                self.own("All-Angles-Bench", "VLMEvalkit/vlmeval/utils/matching_util.py")
+            ),
+            "spatialmqa": lambda: _spatialmqa(
+                self.folder / "SpatialMQA/Code/close_models/gpt4_zero_shot.py"
+            ),
             "refspatial": lambda: _roborefer(self.own("RoboRefer", "Evaluation/summarize_acc.py")),
             "robospatial": lambda: _robo_own(self.own("RoboSpatial-Eval", "evaluation.py")),
         }
@@ -417,6 +425,45 @@ def _can_infer(space: dict[str, Any]) -> Peer:
     def score(text: str, target: Target) -> float:
         options = dict(zip(letters_of(target), target.choices, strict=True))
         return float(space["can_infer"](text, options) == right_letter(target))
+
+    return score
+
+
+def _lego(space: dict[str, Any]) -> Peer:
+    space["cp"], space["os"] = __import__("copy"), __import__("os")
+
+    def score(text: str, target: Target) -> float:
+        if target.answer_type == "text":
+            return float(space["can_infer_lego"](text, "sort", {}) == target.answer)
+        options = dict(zip(letters_of(target), target.choices, strict=True))
+        said = space["can_infer_lego"](text, "multiple-choice", options)
+        return float(said == right_letter(target))
+
+    return score
+
+
+def _vsr(space: dict[str, Any], misc: dict[str, Any]) -> Peer:
+    space["process_punctuation"] = misc["process_punctuation"]
+    return lambda text, target: float(space["YOrN_Extraction"](text).lower() == target.answer)
+
+
+def _spatialmqa(path: Path) -> Peer:
+    """Its two lines: what is taken for the answer, and what it is held against."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    taken = next(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and "model_answer.strip()" in ast.unparse(node.value)
+    )
+    test = next(
+        node for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and ast.unparse(node) == "output in data['answer']"
+    )  # fmt: skip
+    run = [compile(ast.Expression(part), str(path), "eval") for part in (taken, test)]
+
+    def score(text: str, target: Target) -> float:
+        said = eval(run[0], {"model_answer": text})
+        return float(eval(run[1], {"output": said, "data": {"answer": str(target.answer)}}))
 
     return score
 

@@ -243,3 +243,23 @@ def parse_text(text: str) -> ParsedAnswer[str]:
         lambda fragment: {normalise_text(fragment)} - {""},
         lambda rest: ({normalise_text(rest)} - {""}, "whole text"),
     )
+
+
+def parse_letter_order(text: str, count: int) -> ParsedAnswer[str]:
+    """Read an order of the first letters: "BADC", "B, A, D, C", "B -> A -> D -> C".
+
+    Returns:
+        The letters in their order; unparsed where there is none of that many, or several differ.
+    """
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
+    # With whatever separates them, or nothing.
+    form = re.compile(
+        rf"(?<![\w'])\(?[{letters}]\)?(?:\s?(?:,|-+>?|>|\u2192)?\s?\(?[{letters}]\)?)"
+        rf"{{{count - 1}}}(?![\w'])"
+    )
+
+    def read(part: str) -> set[str]:
+        found = {re.sub(r"[^A-Z]", "", match) for match in form.findall(part)}
+        return {order for order in found if sorted(order) == list(letters)}
+
+    return decide(text, read, lambda rest: (asserted(read, rest), "letters in order"))

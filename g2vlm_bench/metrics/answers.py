@@ -11,7 +11,12 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from g2vlm_bench.metrics.answer_text import ParsedAnswer, normalise_text, parse_text
+from g2vlm_bench.metrics.answer_text import (
+    ParsedAnswer,
+    normalise_text,
+    parse_letter_order,
+    parse_text,
+)
 from g2vlm_bench.metrics.choices import parse_choice
 from g2vlm_bench.metrics.numbers import parse_number
 from g2vlm_bench.metrics.places import parse_box, parse_camera_change, parse_points
@@ -26,6 +31,7 @@ __all__ = [
     "parse_box",
     "parse_camera_change",
     "parse_choice",
+    "parse_letter_order",
     "parse_number",
     "parse_points",
     "parse_text",

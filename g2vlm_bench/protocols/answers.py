@@ -29,7 +29,12 @@ from g2vlm_bench.protocols.strict_rules import (
     strict_text,
     strict_yes_no,
 )
-from g2vlm_bench.protocols.text_rules import BOXED_RULES, TEXT_RULES, YES_NO_RULES
+from g2vlm_bench.protocols.text_rules import (
+    BOXED_RULES,
+    ORDER_RULES,
+    TEXT_RULES,
+    YES_NO_RULES,
+)
 from g2vlm_bench.sample import AnswerType, Prediction, Target
 from g2vlm_bench.task import Protocol, label_number
 
@@ -38,7 +43,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "choice": LETTER_RULES | OST_LETTER_RULES | BOXED_RULES,
     "yes_no": YES_NO_RULES | TEXT_RULES,
     "number": NUMBER_RULES | OST_NUMBER_RULES | TEXT_RULES,
-    "text": TEXT_RULES,
+    "text": TEXT_RULES | ORDER_RULES,
     "points": POINT_RULES,
     "camera_change": CAMERA_CHANGE_RULES,
 }

@@ -326,6 +326,41 @@ def inferred_letter(text: str, target: Target) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
+def lone_letter(text: str, target: Target) -> str | None:
+    """All-Angles-Bench's fork of VLMEvalKit without a judge: the one lone letter, wherever it is.
+
+    The article of "A chair" counts; else the one option that is named anywhere, negated or not, in
+    a text of any length (All-Angles-Bench 0e1d210 VLMEvalkit/vlmeval/utils/matching_util.py:
+    can_infer).
+    """
+    letters = letters_of(target)
+    if "Failed to obtain answer via API" not in text:
+        if any(phrase in text for phrase in _REFUSED):
+            return "Z"
+        words = re.sub(r"[.()\[\],:;!*#{}]", " ", text).split()
+        lone = [letter for letter in letters if letter in words]
+        if len(lone) == 1:
+            return lone[0]
+        if not lone and "Z" in words:
+            return "Z"
+    low = text.lower()
+    named = [c for c, name in zip(letters, target.choices, strict=True) if name.lower() in low]
+    return named[0] if len(named) == 1 else None
+
+
+def part_of_answer(text: str, target: Target) -> Counted:
+    """SpatialMQA: what is part of the right option is right, so that saying nothing is, too.
+
+    "." and "o" are parts of "on/above", and "left of" is none of "left"
+    (SpatialMQA 7b2f475 Code/close_models/gpt4_zero_shot.py: `output in data['answer']`).
+    """
+    said = text.strip().rstrip(".").lower()
+    right = float(said in str(target.answer))
+    if not said:
+        return unread(text, "nothing is part of every answer", right)
+    return Counted(right, said, "part of the answer", "parsed")
+
+
 def _status(text: str, otherwise: Status = "parsed") -> Status:
     return otherwise if text.strip() else "empty"
 
@@ -351,5 +386,7 @@ LETTER_RULES: dict[str, Rule] = {
     "site_letter": site_letter,
     "sat_letter": sat_letter,
     "inferred_letter": by_letter(inferred_letter, "can_infer"),
+    "lone_letter": by_letter(lone_letter, "can_infer of All-Angles-Bench"),
+    "part_of_answer": part_of_answer,
     "tail_letter": by_letter(tail_letter, "can_match_option"),
 }

@@ -8,7 +8,7 @@ from g2vlm_bench.metrics import answers
 from g2vlm_bench.metrics.answer_text import ParsedAnswer
 from g2vlm_bench.metrics.numbers import in_unit
 from g2vlm_bench.metrics.places import Scale, in_pixels
-from g2vlm_bench.protocols.counted import Counted
+from g2vlm_bench.protocols.counted import LETTERS, Counted
 from g2vlm_bench.protocols.number_rules import along_axes
 from g2vlm_bench.protocols.place_rules import inside_pixels, region_of
 from g2vlm_bench.sample import Target
@@ -52,12 +52,15 @@ def strict_number(text: str, target: Target, tolerance: float | None) -> Counted
 def strict_text(text: str, target: Target) -> Counted:
     """A short text that equals the answer or an accepted one but for case, articles and marks.
 
-    A number in digits or words where the answer is a whole number; else what follows the last "is"
-    will do, too.
+    A number in digits or words where the answer is a whole number; the letters where it is an order
+    of the first ones ("BADC"); else what follows the last "is" will do, too.
     """
     if str(target.answer).isdigit():
         count = answers.parse_number(text)
         return _counted(count, float(count.value == float(str(target.answer))), count.value)
+    if (order := str(target.answer)) == order.upper() and _is_order(order):
+        letters = answers.parse_letter_order(text, len(order))
+        return _counted(letters, float(letters.value == order), letters.value)
     parsed = answers.parse_text(text)
     accepted = (str(target.answer), *target.accepted)
     score = answers.text_match(parsed.value, accepted)
@@ -66,6 +69,10 @@ def strict_text(text: str, target: Target) -> Counted:
         said = parsed.value.removeprefix("its ").rpartition(" is ")[2]
         score = answers.text_match(said, accepted)
     return _counted(parsed, score, parsed.value)
+
+
+def _is_order(answer: str) -> bool:
+    return len(answer) > 1 and sorted(answer) == list(LETTERS[: len(answer)])
 
 
 def strict_points(text: str, target: Target, scale: Scale, count: PointsCount) -> Counted:

@@ -131,6 +131,65 @@ def starts_with_yes_no(text: str, target: Target) -> Counted:
     return Counted(float(said.startswith(str(target.answer))), said[:3], "start", "parsed")
 
 
+# As process_punctuation has them (vlmeval/smp/misc.py); its pattern for full stops takes the flag
+# re.UNICODE, 32, for a count.
+_MARKS = ';/[]"{}()=+\\_-><@`,?!'
+_STOPS_TAKEN = 32
+
+
+def word_yes_no(text: str, target: Target) -> Counted:
+    """VSR in VLMEvalKit without a judge: the word yes or no stands in the text, and not the other.
+
+    "There is no doubt" is a no. A mark beside any space, or any comma between digits, joins words:
+    "yes,it is - really" has no yes (utils/yorn.py: YOrN_Extraction).
+    """
+    low = plain = text.lower()
+    joins = re.search(r"\d,\d", low) is not None
+    for mark in _MARKS:
+        beside_space = f"{mark} " in low or f" {mark}" in low
+        plain = plain.replace(mark, "" if beside_space or joins else " ")
+    words = re.sub(r"(?<!\d)\.(?!\d)", "", plain, count=_STOPS_TAKEN).split()
+    said = [word for word in ("yes", "no") if word in words]
+    if len(said) != 1:
+        return unread(text, "both yes and no" if said else "neither yes nor no")
+    return Counted(float(said[0] == target.answer), said[0], "a word of the text", "parsed")
+
+
+_STEPS = (
+    r"(?:first|1st|\u9996\u5148|\u7b2c\u4e00\u6b65).*?([A-D])",
+    r"(?:second|2nd|\u5176\u6b21|\u7b2c\u4e8c\u6b65).*?([A-D])",
+    r"(?:third|3rd|\u518d\u6b21|\u7b2c\u4e09\u6b65).*?([A-D])",
+    r"(?:fourth|4th|\u6700\u540e|\u7b2c\u56db\u6b65).*?([A-D])",
+)
+_STEP = (
+    r"(?:step\s*[\d\u4e00\u4e8c\u4e09\u56db]+|\u6b65\u9aa4\s*[\d\u4e00\u4e8c\u4e09\u56db]+"
+    r"|\u7b2c\s*[\d\u4e00\u4e8c\u4e09\u56db]\s*\u6b65).*?([A-D])"
+)
+
+
+def four_letters_in_order(text: str, target: Target) -> Counted:
+    """LEGO-Puzzles in VLMEvalKit without a judge: four different letters in a row, or one a step.
+
+    "B, A, D, C" is not read; behind "first" any letter a to d counts, inside words, too
+    (vlmeval/utils/matching_util.py: can_infer_sequence).
+    """
+    said = _sequence(text.upper())
+    if said is None:
+        return unread(text, "no four letters in order")
+    return Counted(float(said == str(target.answer)), said, "four letters", "parsed")
+
+
+def _sequence(text: str) -> str | None:
+    row = re.search(r"\b([A-D]{4})\b", text)
+    if row and len(set(row[1])) == 4:
+        return row[1]
+    found = [match[1].upper() for step in _STEPS if (match := re.search(step, text, re.I))]
+    if len(order := list(dict.fromkeys(found))) == 4:
+        return "".join(order)
+    steps = [letter.upper() for letter in re.findall(_STEP, text, re.I)][:4]
+    return "".join(steps) if len(set(steps)) == 4 else None
+
+
 def _true(target: Target) -> str:
     """The answer as the benchmark's data spell it."""
     if target.answer_type == "number":
@@ -138,6 +197,7 @@ def _true(target: Target) -> str:
     return str(target.answer).capitalize() if target.answer_type == "yes_no" else str(target.answer)
 
 
+ORDER_RULES: dict[str, Rule] = {"four_letters_in_order": four_letters_in_order}
 TEXT_RULES: dict[str, Rule] = {
     "answer_key_or_all": answer_key_or_all,
     "answer_key_or_kind": answer_key_or_kind,
@@ -146,4 +206,5 @@ BOXED_RULES: dict[str, Rule] = {"boxed_or_phrase": boxed_or_phrase}
 YES_NO_RULES: dict[str, Rule] = {
     "last_line_yes_no": last_line_yes_no,
     "starts_with_yes_no": starts_with_yes_no,
+    "word_yes_no": word_yes_no,
 }
