@@ -95,7 +95,8 @@ class Floor:
     """The best number of models that do not look at what they are asked about.
 
     Attributes:
-        model: Which of them has it; empty for a score, in which each column's best stand together.
+        model: Which of them has it, or that it is chance by definition of the metric; empty for a
+            score, in which each column's best stand together.
         value: In the unit of the column, or a score.
         low: Lower end of its 95 % interval, None where it is undefined.
         high: Upper end.

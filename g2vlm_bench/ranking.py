@@ -40,6 +40,7 @@ from g2vlm_bench.survival import Share, surviving_share
 
 # A number brought to 0 ... 1, and its replicates.
 Skill = tuple[float, NDArray[np.float64]]
+BY_DEFINITION = "chance by definition"
 
 
 @dataclass(slots=True)
@@ -183,24 +184,38 @@ def _mean(skills: Sequence[Skill]) -> Skill:
 
 def _score_of_floors(columns: Sequence[Mapping[str, _Entry]]) -> Skill | None:
     """The score of each column's best floor together; None where a column has none."""
-    best = [_best_floor(column) for column in columns]
-    if any(column and not label for column, label in zip(columns, best, strict=True)):
-        return None
-    return _mean([_skill_in(column, label) for column, label in zip(columns, best, strict=True)])
+    best: list[Skill] = []
+    for column in columns:
+        label = _best_floor(column)
+        if column and not label:
+            return None
+        best.append(_floors(column)[label] if label else (0.0, np.zeros(REPLICATES)))
+    return _mean(best)
 
 
 def _best_floor(column: Mapping[str, _Entry]) -> str:
     """The floor of the best number, of equals the first by name; empty where there is none."""
-    return max(sorted(_floors(column)), key=lambda label: column[label].skill()[0], default="")
+    floors = _floors(column)
+    return max(sorted(floors), key=lambda label: floors[label][0], default="")
 
 
-def _floors(column: Mapping[str, _Entry]) -> dict[str, _Entry]:
-    """Those of a column that have a number."""
-    return {m: e for m, e in column.items() if e.record.adapter.is_floor and e.bootstrap}
+def _floors(column: Mapping[str, _Entry]) -> dict[str, Skill]:
+    """What the floors of a column reach; where its metric says what a guess gets, that is one."""
+    found = {
+        label: entry.skill()
+        for label, entry in column.items()
+        if entry.record.adapter.is_floor and entry.bootstrap is not None
+    }
+    if any(entry.spec.chance is not None for entry in column.values()):
+        found[BY_DEFINITION] = 0.0, np.zeros(REPLICATES)
+    return found
 
 
 def _floor(column: Mapping[str, _Entry]) -> Floor | None:
     label = _best_floor(column)
+    if label == BY_DEFINITION:
+        chance = next(entry.spec.chance for entry in column.values())
+        return None if chance is None else Floor(label, chance, chance, chance)
     result = column[label].result if label else None
     if result is None or result.value is None:
         return None
@@ -214,12 +229,12 @@ def _together(score: Skill, n_clusters: int) -> Floor:
 
 def _above_floors(model: str, column: Mapping[str, _Entry]) -> bool | None:
     """Whether a model's number is significantly better than each floor's of its column."""
-    floors, own = _floors(column).values(), column[model]
+    floors, own = _floors(column), column[model]
     about = own.record.adapter
     if not floors or own.bootstrap is None or about.is_floor or about.reads_truth:
         return None
     # To beat all of several, each at 5 %, is no likelier by chance than to beat one.
-    return all(_is_better(own.skill(), floor.skill(), _few([column])) for floor in floors)
+    return all(_is_better(own.skill(), floor, _few([column])) for floor in floors.values())
 
 
 def _is_better(one: Skill, other: Skill, n_clusters: int) -> bool:

@@ -328,15 +328,15 @@ def test_the_best_floors_of_all_columns_stand_together_against_a_score(make) -> 
     made = board(
         [
             make(DEPTH, "plane", 0.6 + NOISE, adapter=FLOOR),
-            make(QA, "chance", NOISE, CORRECTED, adapter=FLOOR),
+            make(QA, "chance", 0.2 + NOISE, CORRECTED, adapter=FLOOR),
             make(DEPTH, "both", 0.8 + NOISE),
-            make(QA, "both", 0.2 + NOISE, CORRECTED),
+            make(QA, "both", 0.4 + NOISE, CORRECTED),
             make(DEPTH, "half", 0.9 + NOISE),
         ],
         DEPTH, QA,
     )  # fmt: skip
-    # No floor answers both; together they reach the mean of 0.6 and 0.
-    assert made.score_floor.value == pytest.approx((0.6 + 2 * NOISE.mean()) / 2)
+    # No floor answers both; together they reach the mean of 0.6 and 0.2.
+    assert made.score_floor.value == pytest.approx(0.4 + NOISE.mean())
     assert made.score_floor.model == ""
     assert row(made, "both").above_floor is True
     # Half a board above the floor is a score of (0.9 - 1) / 2.
@@ -349,9 +349,9 @@ def test_a_column_without_a_floor_has_none_and_neither_has_the_score(make) -> No
         [
             make(DEPTH, "plane", 0.6 + NOISE, adapter=FLOOR),
             make(DEPTH, "model", 0.8 + NOISE),
-            make(QA, "model", NOISE, CORRECTED),
+            make(CLOUD, "model", 0.8 + NOISE),
         ],
-        DEPTH, QA,
+        DEPTH, CLOUD,
     )  # fmt: skip
     assert [floor and floor.model for floor in made.floors] == ["plane", None]
     assert made.score_floor is None
@@ -359,7 +359,21 @@ def test_a_column_without_a_floor_has_none_and_neither_has_the_score(make) -> No
     assert [cell.above_floor for cell in model.cells] == [True, None]
     assert model.above_floor is None
     # A column that nobody fills needs no floor.
-    assert board([*_paths(made, DEPTH)], DEPTH, CLOUD).score_floor is not None
+    assert board(_paths(made, DEPTH), DEPTH, QA).score_floor is not None
+
+
+def test_what_a_guess_gets_by_definition_is_a_floor_without_a_run(make) -> None:
+    guessing = make(QA, "guessing", NOISE - NOISE.mean(), CORRECTED)
+    made = board([guessing, make(QA, "good", 0.2 + NOISE, CORRECTED)], QA)
+    (floor,) = made.floors
+    assert (floor.model, floor.value, floor.low, floor.high) == ("chance by definition", 0, 0, 0)
+    assert row(made, "good").above_floor is True
+    assert row(made, "guessing").above_floor is False
+    # A floor that is worse than a guess does not stand for it, and one that is better does.
+    worse = make(QA, "worse", NOISE - 0.5, CORRECTED, adapter=FLOOR)
+    assert board([guessing, worse], QA).floors[0].model == "chance by definition"
+    better = make(QA, "better", NOISE + 0.5, CORRECTED, adapter=FLOOR)
+    assert board([guessing, worse, better], QA).floors[0].model == "better"
 
 
 def test_who_else_stands_on_a_board_does_not_change_who_beats_the_floor(make) -> None:

@@ -37,10 +37,11 @@ HOW_RANKED = (
     "reference and are not ranked."
 )
 HOW_FLOORED = (
-    "A floor is a model that does not look at what it is asked about: what it reaches is no skill. "
-    "The best floor of each column stands below the ranking, and in its score the best of all "
-    "columns together. A number is marked as not above floor unless it is significantly better "
-    "than each floor's of its column, each by itself, paired over scenes, at 5 %."
+    "A floor is a model that does not look at what it is asked about, or what a guess gets where "
+    "the metric says so: to reach it is no skill. The best floor of each column stands below the "
+    "ranking, and in its score the best of all columns together. A number is marked as not above "
+    "floor unless it is significantly better than each floor's of its column, each by itself, "
+    "paired over scenes, at 5 %."
 )
 NOT_ABOVE_FLOOR = "not above floor"
 REFERENCE = "Made from the truth, not ranked"

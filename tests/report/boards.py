@@ -129,7 +129,7 @@ def board_of(*paths: Path, tasks: dict[str, str], title: str = "A board") -> Boa
 
 def floored_board(out: Path) -> Board:
     """A floor, one model above it and one that is not, and a column without a floor."""
-    rooms, questions = "depth/rooms", "spatial_qa/rooms"
+    rooms, clouds = "depth/rooms", "chamfer/rooms"
 
     def values(low: float) -> Lines:
         return scored(DELTA, *(low + 0.01 * (i % 5) for i in range(24)))
@@ -138,8 +138,8 @@ def floored_board(out: Path) -> Board:
         make_run(out, rooms, "flat", [DELTA], values(0.4), adapter={"is_floor": True}),
         make_run(out, rooms, "skilled", [DELTA], values(0.6)),
         make_run(out, rooms, "useless", [DELTA], values(0.4)),
-        make_run(out, questions, "skilled", [ACCURACY], scored(ACCURACY, *[1.0] * 12)),
-        tasks={rooms: "Depth", questions: "QA"},
+        make_run(out, clouds, "skilled", [DELTA], values(0.6)),
+        tasks={rooms: "Depth", clouds: "Cloud"},
     )
 
 

@@ -102,7 +102,7 @@ def test_a_plot_shows_the_best_floor_and_a_cell_that_it_is_not_above(tmp_path: P
     # 10.06 / 24 on an axis from 0 to 1, once a model.
     assert depth.count('class="floor" style="left:41.92%"') == 3
     assert "best floor solid" in depth
-    assert 'class="floor"' not in html.split("<figcaption>QA")[1].split("</figure>")[0]
+    assert 'class="floor"' not in html.split("<figcaption>Cloud")[1].split("</figure>")[0]
     page = _Page(html)
     assert page.text.count("24 scored, not above floor") == 1
     assert html.count('class="value measured floored"') == 1

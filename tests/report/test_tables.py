@@ -91,7 +91,7 @@ def test_the_best_floor_stands_below_the_ranks_and_marks_what_is_not_above(tmp_p
     board = boards.floored_board(tmp_path)
     rows = {row[1]: row for row in _rows(as_markdown(board).partition("## Title")[0])}
     # Of 24 scenes of 0.40, 0.41, ..., 0.44, 0.40, ... 5 x (0.40 + ... + 0.43) + 4 x 0.44 = 10.06
-    # over 24 are 0.419; the questions have no floor, and so has no score.
+    # over 24 are 0.419; the clouds have no floor, and so has no score.
     assert rows["**best floor**"][0] == ""
     assert re.fullmatch(r"0\.419 \[0\.4\d\d, 0\.4\d\d\]<br>flat", rows["**best floor**"][3])
     assert [rows["**best floor**"][i] for i in (2, 4)] == ["none", "none"]
