@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.l1_line import weighted_median
+from g2vlm_bench.geometry.l1_line import dot, weighted_median
 from g2vlm_bench.geometry.l1_slope import Column, l1_slope, tangent
 
 Array = NDArray[np.float64]
@@ -103,7 +103,7 @@ class _Search:
             [np.full(alive.size, low), left.loss, left.rise, np.full(alive.size, high),
              right.loss, right.rise]
         )  # fmt: skip
-        size = sum(float(c.weights @ np.abs(c.truth)) for c in columns)
+        size = sum(dot(c.weights, np.abs(c.truth)) for c in columns)
         while True:
             meet, least = _meet(brackets)
             # At a bracket's ends no anchor is better: the best one there has been solved.
@@ -127,7 +127,7 @@ class _Search:
     def _ends(self, columns: list[Column], start: float, lowest: float) -> tuple[float, float]:
         """Scales beyond which no anchor can be as good, since not even the free fit is."""
         most = float(self.free.max()) + sum(
-            float(self.weights @ np.where(c.values == 0, np.abs(c.truth), 0.0))
+            dot(self.weights, np.where(c.values == 0, np.abs(c.truth), 0.0))
             for c in columns
             if not c.shifted
         )
@@ -148,8 +148,8 @@ class _Search:
             values, truth = self.points[:, axis], self.target[:, axis]
             residual = truth - scale * values
             pulls = np.sign(residual) * self.weights * (values != 0)
-            loss = loss + pulls @ residual
-            rise = rise - pulls @ values
+            loss = loss + dot(pulls, residual)
+            rise = rise - dot(pulls, values)
         for axis in self.shifted:
             values, weights = self.points[:, axis], self.weights
             residual = self.target[:, axis] - scale * values
@@ -178,7 +178,7 @@ class _Search:
         if offset.size == 0:
             return 0.0, 0.0
         scale = weighted_median(rise / offset, weights * np.abs(offset))
-        return scale, float(weights @ np.abs(scale * offset - rise))
+        return scale, dot(weights, np.abs(scale * offset - rise))
 
 
 def _meet(brackets: Array) -> tuple[Array, Array]:

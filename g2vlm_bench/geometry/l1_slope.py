@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.l1_line import weighted_median
+from g2vlm_bench.geometry.l1_line import dot, weighted_median
 
 Array = NDArray[np.float64]
 
@@ -65,14 +65,14 @@ def tangent(columns: Sequence[Column], slope: float) -> Tangent:
         shift = weighted_median(residual, column.weights) if column.shifted else 0.0
         residual -= shift
         pulls = np.sign(residual) * column.weights
-        loss += float(pulls @ residual)
-        rise -= float(pulls @ column.values)
+        loss += dot(pulls, residual)
+        rise -= dot(pulls, column.values)
         on_line = residual == 0
         held = float(column.weights[on_line].sum())
         if column.shifted and held > 0:
             # What lies on the line balances the rest: so its shift stays the best one.
             balance = float(pulls.sum()) / held
-            rise += balance * float(column.weights[on_line] @ column.values[on_line])
+            rise += balance * dot(column.weights[on_line], column.values[on_line])
         shifts.append(shift)
     return Tangent(slope, loss, rise, tuple(shifts))
 
@@ -108,7 +108,7 @@ def _middle(column: Column) -> tuple[float, float]:
         return float(column.values[0]), float(column.truth[0])
     total = float(column.weights.sum())
     weights = column.weights / total
-    return float(weights @ column.values), float(weights @ column.truth)
+    return dot(weights, column.values), dot(weights, column.truth)
 
 
 def _solve(columns: Sequence[Column]) -> Tangent:
@@ -136,8 +136,8 @@ def _solve(columns: Sequence[Column]) -> Tangent:
 
 
 def _least_squares(columns: Sequence[Column]) -> float:
-    energy = sum(float((c.weights * c.values) @ c.values) for c in columns)
-    product = sum(float((c.weights * c.values) @ c.truth) for c in columns)
+    energy = sum(dot(c.weights * c.values, c.values) for c in columns)
+    product = sum(dot(c.weights * c.values, c.truth) for c in columns)
     return product / energy if energy > 0 else 0.0
 
 
@@ -154,7 +154,7 @@ def _with_means(
         weights = column.weights * (sides == side)
         total = float(weights.sum())
         if total > 0:
-            mean = weights @ column.values / total, weights @ column.truth / total, total
+            mean = dot(weights, column.values) / total, dot(weights, column.truth) / total, total
             parts.append((np.array([mean[0]]), np.array([mean[1]]), np.array([mean[2]])))
     values, truth, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Column(values, truth, weights, column.shifted), sides
@@ -168,8 +168,8 @@ def _stay(column: Column, sides: NDArray[np.int8], slope: float, shift: float) -
 def _descend(columns: Sequence[Column], start: float) -> Tangent:
     """Close in on the best slope from both sides."""
     # Below this a difference of losses is rounding, and a rise is none.
-    size = sum(float(c.weights @ np.abs(c.truth)) for c in columns)
-    reach = sum(float(c.weights @ np.abs(c.values)) for c in columns)
+    size = sum(dot(c.weights, np.abs(c.truth)) for c in columns)
+    reach = sum(dot(c.weights, np.abs(c.values)) for c in columns)
     first = tangent(columns, start)
     if reach == 0 or abs(first.rise) <= _ZERO * reach:
         return first
