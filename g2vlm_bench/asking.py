@@ -121,7 +121,7 @@ def write_geometry(geometry: Reconstruction, folder: Path, arrays: bool = False)
     """Write depth, a picture of it, cameras and a coloured cloud of all views.
 
     Files are `depth_000.png` (16 bits, millimetres, 0 = beyond 65.535 m) or `depth_000.npy`
-    (float32 metres), `preview_000.png` (near is bright), `cameras.json`, and `cloud.ply` in the
+    (float32 metres), `preview_000.png` (near is red), `cameras.json`, and `cloud.ply` in the
     first camera's frame (x right, y down, z forward, metres).
 
     Args:

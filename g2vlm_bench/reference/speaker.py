@@ -50,7 +50,8 @@ class Speaker:
         """Answer questions in words.
 
         A choice is that of the options which the model says most likely, in the option's own
-        spelling; yes or no likewise. Numbers and texts are generated, always the likeliest word.
+        spelling; yes or no likewise. Numbers and texts are generated, always the likeliest word,
+        and at least one.
         """
         answers: dict[int, str] = {}
         chosen = [i for i, (_, question) in enumerate(asked) if _sayings(question)]
@@ -89,7 +90,8 @@ class Speaker:
     def _generate(self, asked: Sequence[tuple[Seen, Question]], number: bool) -> list[str]:
         found = [""] * len(asked)
         longest = self.model.config.longest_text
-        allowed = sorted(set(self.words.encode("0 1 2 3 4 5 6 7 8 9 ."))) if number else None
+        digits = sorted(set(self.words.encode("0 1 2 3 4 5 6 7 8 9 .")))
+        allowed = digits if number else self.words.sayable()
         for group, members in _by_group(asked):
             prompts = [self.prompt(asked[i][1]) for i in members]
             with self.inference.precisely():

@@ -70,6 +70,15 @@ class Words:
         """Write it as JSON."""
         self._tokenizer.save(str(path))
 
+    def sayable(self) -> list[int]:
+        """Numbers of all words but marks, which mean something to the model alone.
+
+        >>> words = Words.learn(["a red box"])
+        >>> words.decode(words.sayable())
+        'a box red'
+        """
+        return [n for n in range(len(self)) if self._tokenizer.id_to_token(n) not in SPECIAL]
+
     def encode(self, text: str) -> list[int]:
         """Numbers of a text's words."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -11,6 +11,7 @@ from msgspec import structs
 from g2vlm_bench.reference import losses
 from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.config import LossWeights
+from g2vlm_bench.reference.encoders import pixel_rays
 from g2vlm_bench.reference.objective import Readouts, meaning_tokens, total_loss
 from tests.reference.conftest import TINY
 
@@ -99,6 +100,33 @@ def test_a_loss_counts_alone_and_where_it_weighs_nothing_not_at_all(
     torch.testing.assert_close(alone, 2 * sum(parts.values()))
     _, rest = total_loss(model, readouts, output, drawn, structs.replace(ALL, **{name: 0.0}))
     assert name not in rest
+
+
+def test_geometric_losses_compare_what_they_are_named_for(make_model, readouts, drawn) -> None:
+    """Without refinement: what is said against the truth, with confidence, in the scene's scale."""
+    model = make_model()
+    output = model(drawn.inputs, 0)
+    said, valid = output.geometry, drawn.depth.isfinite()
+    rays = pixel_rays(drawn.intrinsics, SIDE, SIDE)
+    poses = said.first_from_camera, drawn.first_from_camera
+    size = torch.stack([depth[mine].mean() for depth, mine in zip(drawn.depth, valid, strict=True)])
+    expected = {
+        "points": losses.points_loss(
+            said.points, rays * drawn.depth[..., None], valid, said.log_confidence
+        ),
+        "depth": losses.depth_loss(said.log_depth, drawn.depth.log(), valid),
+        "scale": losses.scale_loss(said.log_depth, drawn.depth.log(), valid),
+        "normals": losses.normals_loss(said.normals, drawn.normals, torch.ones_like(valid)),
+        "rotation": losses.rotation_loss(*poses),
+        "translation": losses.translation_loss(*poses, size),
+        "consistency": losses.consistency_loss(
+            said.points, said.log_depth, said.first_from_camera, said.intrinsics
+        ),
+        "field_of_view": losses.field_of_view_loss(said.log_focal, drawn.intrinsics, SIDE),
+    }
+    _, parts = total_loss(model, readouts, output, drawn, ALL)
+    for name, loss in expected.items():
+        torch.testing.assert_close(parts[name], loss, msg=name)
 
 
 def test_later_refinements_weigh_more(make_model, readouts, drawn) -> None:

@@ -65,6 +65,22 @@ def test_questions_of_all_kinds_keep_their_order(speaker: Speaker) -> None:
     assert together[3] in ("yes", "no")
 
 
+@pytest.mark.parametrize("kind", ["text", "description", "number"])
+def test_something_is_said_and_no_mark(tiny_reference: Path, kind: str) -> None:
+    """Even where the model would rather end at once, or say a mark."""
+    import torch
+
+    speaker = Speaker(Inference(load_reference(tiny_reference)))
+    words = speaker.words
+    with torch.no_grad():
+        speaker.model.decoder.words.bias[[words.option, words.pad, words.unknown]] = 200.0
+        speaker.model.decoder.words.bias[words.end] = 100.0
+    (seen,) = look(speaker, 0)
+    (said,) = speaker.answer([(seen, Question("what is it?", kind))])
+    assert len(words.encode(said)) == 1
+    assert words.unknown not in words.encode(said)
+
+
 def test_a_phrase_is_found_in_every_view_of_its_own_scene(speaker: Speaker) -> None:
     first, second = look(speaker, 0, 1)
     phrase = Question("the red box", "phrase")
