@@ -440,7 +440,7 @@ def _print_survivals(found: Sequence[Survival]) -> None:
         for one in found:
             if (one.model, one.task, one.metric, one.score) == place:
                 share = one.note if one.share is None else f"{one.share} of what is above chance"
-                typer.echo(f"  {one.floor:<8}  {one.reached:.4f}  {share}")
+                typer.echo(f"  {one.floor:<8}  {one.reached:>7.4f}  {share}")
 
 
 def _interval(result: MetricResult) -> str:
@@ -455,8 +455,8 @@ def _exit_on_failures(runs: Sequence[Run]) -> None:
     failed = sum(run.record.counts.get("failed", 0) for run in runs)
     unreadable = sum(run.record.unreadable_truths for run in runs)
     if failed:
-        where = "samples.jsonl says why, and run --retry-failed asks a model that raised again"
-        typer.echo(f"{failed} samples failed; {where}", err=True)
+        again = "where the model raised, run --retry-failed asks it again"
+        typer.echo(f"{failed} samples failed; samples.jsonl says why; {again}", err=True)
     if unreadable:
         typer.echo(f"the truth of {unreadable} samples could not be read", err=True)
     if failed or unreadable:
