@@ -228,11 +228,9 @@ def table(comparison: ScorerComparison, shown: int) -> list[str]:
             out.append(f"{row.scorer:<{width}}  {name:<22} {numbers}")
         if row.above_first:
             value, low, high = row.above_first
-            first = comparison.rows[0].scorer
-            span = f"[{low:+.4f}, {high:+.4f}]"
-            out.append(
-                f"{row.scorer:<{width}}  {'above ' + first:<22} {'':>7} {value:+8.4f}  {span}"
-            )
+            less = f"less {comparison.rows[0].scorer}'s"
+            numbers = f"{'':>7} {value:+8.4f}  [{low:+.4f}, {high:+.4f}]"
+            out.append(f"{row.scorer:<{width}}  {less:<22} {numbers}")
     different = comparison.disagreements
     out += ["", f"{len(different)} answers are counted differently" + (":" if different else ".")]
     for one in different[:shown]:

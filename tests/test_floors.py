@@ -96,7 +96,7 @@ def test_four_floors_beside_a_model(place: Path) -> None:
     ]  # fmt: skip
     assert not done.skipped
     # There is no training split: the most frequent answers are those of the other scenes.
-    assert done.runs[3].record.adapter.fitted_on == "held out:10 folds"
+    assert done.runs[3].record.adapter.fitted_on == "held out:2 folds"
 
 
 def test_weights_are_loaded_once_and_floors_run_once(place: Path) -> None:
