@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -33,7 +34,7 @@ from g2vlm_bench.reference.checkpoint import (
     save_reference,
     save_state,
 )
-from g2vlm_bench.reference.config import Config, TrainingConfig
+from g2vlm_bench.reference.config import Config, Stage, TrainingConfig
 from g2vlm_bench.reference.examples import COLOR_NUMBERS, KIND_NUMBERS, training_texts
 from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.model import G2Vlm
@@ -250,22 +251,38 @@ class Run:
         """Go on where the folder's last state stands; the log is cut back to it.
 
         Raises:
-            BenchError: The state is of another configuration, seed or precision.
+            BenchError: The state is of another seed or precision, or of a configuration that did
+                something else until then. Stages that have not begun may be changed.
         """
         path = self.out / STATE
         kept: list[bytes] = []
         if path.is_file():
             facts = read_facts(path)
-            for name, value in self._identity.items():
-                if facts.get(name) != value:
-                    raise BenchError(
-                        path, expected=f"a training of the same {name}", got="another",
-                        fix="Give --out a new folder, or remove this one.",
-                    )  # fmt: skip
+            self._check_same(path, facts)
             load_state(path, self._learnt, self.optimizer)
             self.step, self.skipped = int(facts["step"]), int(facts["skipped"])
             kept = _lines_until(self.out / LOG, self.step)
         (self.out / LOG).write_bytes(b"".join(line + b"\n" for line in kept))
+
+    def _check_same(self, path: Path, facts: dict[str, str]) -> None:
+        """Refuse another training's state; steps that are still to come may be others now.
+
+        Raises:
+            BenchError: What it did up to here is not what this one would have done.
+        """
+        try:
+            before = msgspec.json.decode(facts.get("config", ""), type=Config)
+        except msgspec.DecodeError:
+            before = None
+        taken = int(facts.get("step", 0))
+        same = {name: facts.get(name) == value for name, value in self._identity.items()}
+        same["config"] = before is not None and _past(before, taken) == _past(self.config, taken)
+        for name, alike in same.items():
+            if not alike:
+                raise BenchError(
+                    path, expected=f"a training of the same {name}", got="another",
+                    fix="Give --out a new folder, or remove this one.",
+                )  # fmt: skip
 
     def go(self) -> None:
         """Take steps until the last one is done."""
@@ -369,6 +386,21 @@ def _lines_until(log: Path, step: int) -> list[bytes]:
             if msgspec.json.decode(line)["step"] <= step:
                 kept.append(line)
     return kept
+
+
+def _past(config: Config, steps: int) -> tuple[Config, float]:
+    """All that fixes the first steps: the stages begun by then, cut short, and the last rate."""
+    stages: list[Stage] = []
+    left = steps
+    for stage in config.training.stages:
+        if left > 0:
+            stages.append(structs.replace(stage, steps=min(stage.steps, left)))
+        left -= stage.steps
+    all_steps = sum(stage.steps for stage in config.training.stages)
+    training = structs.replace(config.training, stages=tuple(stages))
+    return structs.replace(config, training=training), learning_rate(
+        steps - 1, all_steps, config.training
+    )
 
 
 def learning_rate(step: int, steps: int, training: TrainingConfig) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -413,3 +414,29 @@ def test_shipped_weights_are_the_moving_average_of_those_of_the_steps() -> None:
     torch.testing.assert_close(
         average.module.camera, torch.full_like(model.camera, float(expected or 0))
     )
+
+
+def _with_stages(*stages: Stage, **changes: Any) -> Config:
+    changes = {"warm_up": 1, "falls": 0.5} | changes
+    training = structs.replace(CONFIG.training, stages=stages, **changes)
+    return structs.replace(CONFIG, training=training)
+
+
+def test_stages_to_come_may_change_and_stages_done_may_not(tmp_path: Path) -> None:
+    first, second = CONFIG.training.stages
+    held = structs.replace(second, steps=6)
+    train(_with_stages(first, held), tmp_path / "out", PLAN._replace(steps=2))
+    # The whole, as if the later stage had always been this one.
+    other = structs.replace(second, questions=3, steps=8)
+    train(_with_stages(first, other), tmp_path / "whole", PLAN._replace(steps=4))
+    train(_with_stages(first, other), tmp_path / "out", PLAN._replace(steps=4))
+    for name in ("model.safetensors", STATE):
+        whole, out = (tmp_path / folder / name for folder in ("whole", "out"))
+        assert whole.read_bytes() == out.read_bytes(), name
+    with pytest.raises(BenchError, match="same config"):
+        train(_with_stages(structs.replace(first, scenes=2), other), tmp_path / "out", PLAN)
+    with pytest.raises(BenchError, match="same config"):
+        train(_with_stages(first, other, clip=0.5), tmp_path / "out", PLAN)
+    # So few steps that the rate would have fallen already.
+    with pytest.raises(BenchError, match="same config"):
+        train(_with_stages(first, structs.replace(other, steps=2)), tmp_path / "out", PLAN)
