@@ -11,8 +11,7 @@ import msgspec
 
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.paths import safe_join
-from g2vlm_bench.published import PublishedNumber, beside, load_published
+from g2vlm_bench.published import PublishedNumber, beside, find_published, load_published
 from g2vlm_bench.store import MetricResult, RunRecord
 from g2vlm_bench.survival import Share
 from g2vlm_bench.task import convert, read_yaml
@@ -55,7 +54,7 @@ class BoardDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         columns: What the table shows.
         models: Run where the user names none.
         published: Tables of numbers that others have published, `published/<name>.csv` beside the
-            board's file; written out into it when it is loaded.
+            board's file, else among the shipped ones; written out into it when it is loaded.
     """
 
     name: str
@@ -238,7 +237,7 @@ def load_board(path: Path) -> BoardDefinition:
     names = content.get("published", [])
     if not isinstance(names, list):
         raise BenchError(f"{path}, key 'published'", expected="names of tables", got=names)
-    tables = [load_published(safe_join(path.parent, f"published/{name}.csv")) for name in names]
+    tables = [load_published(find_published(path.parent, name)) for name in names]
     numbers = [msgspec.to_builtins(one) for table in tables for one in table]
     content = {"name": path.stem, **content, "published": numbers}
     definition = convert(content, BoardDefinition, path)

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.paths import safe_join
+from g2vlm_bench.plugins import shipped
 
 _SCALES = {"%": 0.01, "1": 1.0, "m": 1.0}
 
@@ -41,6 +43,13 @@ class PublishedNumber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def scaled(self) -> float:
         """In the unit of our metrics: a share, or metres."""
         return self.value * _SCALES[self.unit]
+
+
+def find_published(folder: Path, name: str) -> Path:
+    """Find a table beside a board, else among those that are shipped."""
+    own = safe_join(folder, f"published/{name}.csv")
+    ours = safe_join(shipped("leaderboards"), f"published/{name}.csv")
+    return ours if ours.is_file() and not own.exists() else own
 
 
 def load_published(path: Path) -> list[PublishedNumber]:

@@ -55,7 +55,7 @@ ARROWS: dict[str, set[str]] = {
     "sheet": {"sample", "store", "progress", "report", "world"},
     "benchmarks": {"data", "plugins", "prompts", "task"},
     "acquire": {"data", "files", "plugins", "progress"},
-    "published": set(),
+    "published": {"plugins", "paths"},
     "board": {"task", "store", "published", "survival"},
     "comparable": {"aggregate", "store"},
     "ranking": {"aggregate", "statistics", "store", "board", "comparable", "survival"},

@@ -217,6 +217,17 @@ def test_published_numbers_stand_beside_measured_ones_and_are_not_ranked(
     assert content["definition"]["published"][0]["source"] == "Them, table 1"
 
 
+def test_a_board_of_one_s_own_takes_shipped_tables(tmp_path: Path) -> None:
+    path = write_board(tmp_path)
+    path.write_text(
+        path.read_text().replace("[mine]", "[easi_verification]").replace("echo.accuracy", "BLINK")
+    )
+    assert beside(load_board(path).published, "BLINK")
+    (tmp_path / "published/easi_verification.csv").write_text("model\n")
+    with pytest.raises(BenchError):  # its own table of that name counts
+        load_board(path)
+
+
 def test_a_board_without_published_numbers_says_nothing_of_them(toy_run, tmp_path: Path) -> None:
     path = write_board(tmp_path)
     path.write_text("title: T\nversion: 1\ncolumns: [{task: toy/echo}]\n")
