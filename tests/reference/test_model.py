@@ -62,6 +62,28 @@ def test_refinements_are_chosen_at_run_time(make_model, batch, refinements) -> N
         assert not torch.allclose(out.geometry.log_depth, first, atol=1e-4)
 
 
+def test_a_refinement_that_is_told_nothing_changes_nothing(make_model, batch) -> None:
+    """What is fed back is added to the trunk's own tokens, and not to what the decoder made."""
+    model = make_model(depth_aware=False)
+    with torch.no_grad():
+        for values in model.geometric.estimate[-1].parameters():
+            values.zero_()
+    first, second = model(batch, 1).steps
+    torch.testing.assert_close(second.log_depth, first.log_depth)
+    torch.testing.assert_close(second.first_from_camera, first.first_from_camera)
+
+
+def test_early_places_lie_on_their_rays_at_their_depth_over_the_views_mean(
+    make_model, batch
+) -> None:
+    early = torch.randn(2, 3, 16)
+    places = make_model()._early_places(early, batch).geometric
+    torch.testing.assert_close(places[..., 2], (early - early.mean(-1, keepdim=True)).exp())
+    # The patch in the last column of the first row: its middle is 12 and -12 pixels off, f = 30.
+    torch.testing.assert_close(places[:, :, 3, 0], places[:, :, 3, 2] * 12 / 30)
+    torch.testing.assert_close(places[:, :, 3, 1], places[:, :, 3, 2] * -12 / 30)
+
+
 def test_geometry_does_not_depend_on_what_is_asked(make_model, batch) -> None:
     model = make_model()
     asked = model(batch).geometry
