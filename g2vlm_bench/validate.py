@@ -13,6 +13,7 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Model, Options, Task, run
+from g2vlm_bench.sample import IMAGE_MARK
 from g2vlm_bench.store import RunRecord
 
 # Alignments and nearest neighbours are computed in float64; depth itself is float32.
@@ -27,6 +28,7 @@ class Validation:
         task: Its name.
         rows: Samples of the scored split, and how many were tried.
         prompt: What a language model sees of the first sample; empty for a task without questions.
+        pictures: How many pictures it sees with that, and where they stand; empty for none.
         unscored: How many of those tried have no truth that can be scored.
         problems: What is wrong, one line each.
         content_hash: Of the data as they are here, for pinning.
@@ -38,6 +40,7 @@ class Validation:
     task: str
     rows: tuple[int, int]
     prompt: str
+    pictures: str
     unscored: int
     problems: tuple[str, ...]
     content_hash: str
@@ -66,7 +69,7 @@ class Validation:
             lines.append(f"     first use recorded in {self.recorded}, and held to from now on")
         lines += [f"     {problem}" for problem in self.problems]
         if prompt and self.prompt:
-            lines += ["     prompt of the first sample:"]
+            lines += [f"     prompt of the first sample{self.pictures}:"]
             lines += [f"     | {line}" for line in self.prompt.splitlines()]
         return "\n".join(lines)
 
@@ -95,10 +98,12 @@ def validate_task(
             reference: run(task, Model.load(plugins, reference, {}, options), options)[1]
             for reference in ("oracle", "scrambled")
         }
+    prompt, pictures = _first_prompt(task)
     return Validation(
         task=task.name,
         rows=(len(task.dataset.samples), min(tried, len(task.dataset.samples))),
-        prompt=_first_prompt(task),
+        prompt=prompt,
+        pictures=pictures,
         unscored=records["oracle"].counts.get("unscored", 0),
         problems=(
             *_not_best(records["oracle"], _falling_short(task)),
@@ -111,14 +116,19 @@ def validate_task(
     )
 
 
-def _first_prompt(task: Task) -> str:
+def _first_prompt(task: Task) -> tuple[str, str]:
     try:
         first = task.family.prepare(task.dataset.samples[0].load_inputs())
-        told = f"[system]\n{first.system}\n[question]\n" if first.system else ""
-        return f"{told}{first.prompt}" if first.prompt else ""
     except BenchError:
         # Inputs that cannot be opened are among the problems already, as failed samples.
-        return ""
+        return "", ""
+    told = f"[system]\n{first.system}\n[question]\n" if first.system else ""
+    prompt = f"{told}{first.prompt}" if first.prompt else ""
+    count = len(first.images)
+    if not prompt or not count:
+        return prompt, ""
+    where = f"at its {IMAGE_MARK}" if IMAGE_MARK in prompt else "before it"
+    return prompt, f", {count} image{'s' * (count > 1)} {where}"
 
 
 def _falling_short(task: Task) -> frozenset[str]:

@@ -64,7 +64,7 @@ ARROWS: dict[str, set[str]] = {
     "scorers": {
         "sample", "task", "plugins", "runner", "store", "scoring", "aggregate", "statistics",
     },
-    "validate": {"data", "plugins", "runner", "store"},
+    "validate": {"data", "plugins", "runner", "sample", "store"},
     "survey": {"sample", "task", "plugins"},
     "survey_files": {"sample", "files", "trajectory_files", "geometry"},
     "survival": {"statistics"},

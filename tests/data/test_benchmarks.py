@@ -94,6 +94,8 @@ def test_every_task_reads_its_benchmark_s_format_and_truth_is_best(
     assert found.problems == ()
     assert found.unscored == 0
     assert found.prompt
+    where = "at its <image>" if IMAGE_MARK in found.prompt else "before it"
+    assert re.fullmatch(rf", \d+ images? {where}", found.pictures)
     assert not re.search(r"\{\w+\}", found.prompt)
 
 
