@@ -162,6 +162,15 @@ def test_a_cloud_has_no_order_and_padding_no_say() -> None:
     torch.testing.assert_close(encoder.read_cloud(padded, more), tokens, atol=1e-5, rtol=1e-4)
 
 
+def test_a_cloud_is_read_by_where_its_points_are() -> None:
+    torch.manual_seed(0)
+    encoder = GeometricEncoder(TINY).eval()
+    points, known = torch.randn(1, 30, 3), torch.ones(1, 30, dtype=torch.bool)
+    tokens = encoder.read_cloud(points, known)
+    for moved in (points + 0.1, points * torch.tensor([-1.0, 1, 1]), points * 3):
+        assert not torch.allclose(encoder.read_cloud(moved, known), tokens, atol=1e-4)
+
+
 def test_words_look_back_only() -> None:
     torch.manual_seed(0)
     encoder = LanguageEncoder(TINY).eval()
