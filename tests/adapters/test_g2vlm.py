@@ -119,6 +119,23 @@ def test_priors_are_used_where_they_may_be(adapter, make) -> None:
         np.testing.assert_array_equal(deaf.depth[0], without.depth[0])
 
 
+def test_one_picture_with_other_things_given_is_another_scene(adapter) -> None:
+    plain = scene("a", (32, 32))
+    prior = np.full((32, 32), np.nan, np.float32)
+    prior[::5, ::5] = 3.0
+    given = (
+        {}, {"intrinsics": (pinhole(32, 32, 40.0),)}, {"intrinsics": (pinhole(32, 32, 80.0),)},
+        {"depth_prior_m": (prior,)}, {"depth_prior_m": (2 * prior,)},
+        {"points": np.eye(3)}, {"points": 2 * np.eye(3)},
+    )  # fmt: skip
+    batch = [replace(plain, **more) for more in given]
+    depths = [answer.depth[0] for answer in adapter.predict(batch, GEOMETRY)]
+    assert len({depth.tobytes() for depth in depths}) == len(given)
+    for inputs, depth in zip(batch, depths, strict=True):
+        (alone,) = adapter.predict([inputs], GEOMETRY)
+        np.testing.assert_allclose(depth, alone.depth[0], rtol=1e-5)
+
+
 def mixed_batch() -> list[Inputs]:
     return [
         scene("choice", (32, 32), seed=1, **CHOICE),
