@@ -227,6 +227,27 @@ def evened(candidate: Candidate, shortcut: str, answer: str, answers: Sequence[s
     )
 
 
+def odd_evened(candidate: Candidate) -> Candidate:
+    """The same question of three things, asked only while the odd one out is not right too often.
+
+    Where two options are of one kind, either of them should be right as often as the third. Balance
+    of kinds against each other leaves that open: a cone that is right beside two balls makes up for
+    a ball that is right beside two cones.
+    """
+    things = [option for option in candidate.choices if isinstance(option, Body)]
+    kinds = [thing.kind for thing in things]
+    if len(kinds) != 3 or len(set(kinds)) != 2:
+        return candidate
+    right = next(thing for thing in things if thing.name == candidate.answer)
+    place = "odd one" if kinds.count(right.kind) == 1 else "one of two"
+    shares = {"odd one": 1 / 3, "one of two": 2 / 3}
+    tips = {f"{candidate.kind}/{each}": (each == place) - share for each, share in shares.items()}
+    gate = Gate(f"{candidate.kind}/{place}", (), KIND_LEAD)
+    return dataclasses.replace(
+        candidate, lean={**candidate.lean, **tips}, gates=(*candidate.gates, gate)
+    )
+
+
 def _features(option: Body | str) -> tuple[str, ...]:
     return (option.kind, option.color) if isinstance(option, Body) else (option,)
 

@@ -140,7 +140,7 @@ def _numbers(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
 
 def _traits(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
     for body in seen.clear_any[:_MOST_TRAITS]:
-        traits = plain_traits(body)[: int(rng.integers(1, 3))]
+        traits = plain_traits(seen, body)[: int(rng.integers(1, 3))]
         text = _one_of(_WORDINGS["trait"], rng).format(A=f"The {body.name}", word=listed(traits))
         yield text, {there(body.name), *((body.name, "is", trait) for trait in traits)}
 

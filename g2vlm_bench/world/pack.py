@@ -178,18 +178,13 @@ def pack_shots(shots: Sequence[Shot], height: int, width: int, device: torch.dev
             tone=index(table["tone"]),
         ),
         bodies=_bodies([scene for scene, _ in shots], slots, table["body"], groups, tensor, index),
-        room=tensor([_room(scene) for scene, _ in shots]),
+        room=tensor([scene.place.reach_m for scene, _ in shots]),
         lights=tensor(lights),
         spans=tuple(_spans(table, group, poses, focal, slots, (height, width)) for group in groups),
         axes=tensor(poses[:, :3, :3]),
         position=tensor(poses[:, :3, 3]),
         focal=tensor(focal[:, None]),
     )
-
-
-def _room(scene: Scene) -> tuple[float, float, float]:
-    place = scene.place
-    return (math.inf,) * 3 if place.is_open else (*place.half_m, place.height_m)
 
 
 def _pose(camera: Camera) -> Array:
@@ -280,10 +275,8 @@ def _eyes(
     Raises:
         ValueError: A camera is inside a part, or outside the room: its rays have no first surface.
     """
-    for (scene, camera), pose in zip(shots, poses, strict=True):
-        x, y, z = pose[:3, 3]
-        half_x, half_y, height = _room(scene)
-        if not (abs(x) < half_x and abs(y) < half_y and 0 < z < height):
+    for scene, camera in shots:
+        if not scene.place.holds(camera.position_m):
             raise ValueError(f"expected a camera inside the place of {scene.id}, got {camera}")
     eyes = np.zeros((len(table["body"]), 3))
     for group in groups:

@@ -56,7 +56,7 @@ def check_scene(scene: Scene) -> None:
         BenchError: There is no body, lamp or camera; a name is unknown or not unique; ids do not
             count from 1 with supporters first; an extent is not positive; a way does not begin
             where its body is; there are not as many cameras as frames; a camera has a degenerate
-            angle of view or direction, or is inside a body.
+            angle of view or direction, or is inside a body or outside its place.
     """
     for what, things in (("bodies", scene.bodies), ("lights", scene.lights)):
         if not things:
@@ -105,7 +105,9 @@ def _check_body(scene: Scene, number: int, body: Body) -> None:
 def _check_camera(where: str, scene: Scene, camera: Camera) -> None:
     if not 0 < camera.fov_deg < 180:
         raise BenchError(where, expected="an angle of view between 0 and 180", got=camera.fov_deg)
-    if math.dist(camera.position_m[:2], camera.target_m[:2]) < 1e-6:
+    if not scene.place.holds(camera.position_m):
+        raise BenchError(where, expected="inside its place", got=camera.position_m)
+    if not 1e-6 <= math.dist(camera.position_m[:2], camera.target_m[:2]) < math.inf:
         got = f"from {camera.position_m} to {camera.target_m}"
         raise BenchError(where, expected="a direction that is not straight up or down", got=got)
     for body in scene.bodies:

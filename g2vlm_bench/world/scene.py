@@ -126,6 +126,16 @@ class Place:
         """Whether there is sky instead of walls and a ceiling."""
         return self.height_m == 0
 
+    @property
+    def reach_m(self) -> Vector:
+        """How far it reaches from the origin along x, along y and up; the open has no end."""
+        return (math.inf,) * 3 if self.is_open else (*self.half_m, self.height_m)
+
+    def holds(self, point: Vector) -> bool:
+        """Whether a point of the world is in it, on no wall."""
+        (x, y, z), (half_x, half_y, height) = point, self.reach_m
+        return abs(x) < half_x and abs(y) < half_y and 0 < z < height
+
 
 @dataclass(frozen=True, slots=True)
 class Light:

@@ -134,6 +134,16 @@ def test_models_of_the_words_stay_at_chance(
         assert score - chance < TOLERANCE + noise, (model, score, chance)
 
 
+def test_full_size_evidence_is_of_the_present_questions(report: ModuleType) -> None:
+    """Every family within 3 points of chance, by some 1,500 questions such as its task asks."""
+    rows = report.read_page((PROJECT / "docs" / "BALANCE.md").read_text())
+    assert set(rows) == set(FAMILIES)
+    for family, row in rows.items():
+        assert row["task"] == report.pinned(family), f"{family}: measure it again"
+        assert int(row["n"]) >= 1000
+        assert float(row["excess"]) <= 100 * TOLERANCE, row
+
+
 def test_the_probe_finds_a_leak(report: ModuleType, train: list[Question]) -> None:
     """Were answers to follow from a word, the models would say so."""
     claims = [q for q in train if q.kind in ("exactly", "at_least", "fewer_than")]
@@ -183,6 +193,22 @@ def test_the_odd_question_of_a_context_does_not_lean(monkeypatch: pytest.MonkeyP
     assert len(usual) > 500
     # 0.59 where whichever comes first is asked.
     assert np.mean(usual) < 0.5 + TOLERANCE
+
+
+def test_the_odd_one_of_three_is_marked_no_more_than_the_others() -> None:
+    """Two boxes and a ball: the ball in a third of the cases, not in half of them."""
+    scenes = [make_scene(seed, "test") for seed in range(60)]
+    sights = [sight for start in (0, 20, 40) for sight in look(scenes[start : start + 20], 3)]
+    odd, paired = 0, 0
+    for asked in ask(scenes, sights, 6, ["correspondence"]):
+        for question in asked:
+            nouns = [choice.split()[-1] for choice in question.choices]
+            if question.kind == "marked" and len(set(nouns)) == 2:
+                is_odd = nouns.count(str(question.answer).split()[-1]) == 1
+                odd, paired = odd + is_odd, paired + (not is_odd)
+    assert odd + paired >= 15
+    # A lead of 0.75, in steps of two thirds: two questions.
+    assert abs(odd - (odd + paired) / 3) <= 2
 
 
 def test_measures_name_no_kind(train: list[Question], test: list[Question]) -> None:

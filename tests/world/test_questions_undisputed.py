@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise, product
 
@@ -14,7 +15,8 @@ from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.queries import queries
 from g2vlm_bench.world.questions import Question, ask
 from g2vlm_bench.world.renderer import look, render
-from g2vlm_bench.world.scene import COLORS, Body, Camera, Place, Scene
+from g2vlm_bench.world.scene import COLORS, MATERIALS, Body, Camera, Place, Scene
+from g2vlm_bench.world.shapes import KINDS
 from g2vlm_bench.world.sight import Sight
 
 PLAN = (("room", 1), ("room", 8), ("road", 1), ("room", 1), ("road", 8), ("table_top", 1))
@@ -123,6 +125,22 @@ def test_shelves_and_signs_are_named_by_who_sees_their_face(cases: list[Case]) -
                 times += 1
                 assert any(faces(body, scene.cameras[view]) for view in views), question
     assert times > 60
+
+
+def test_of_a_shelf_from_behind_nobody_asks_how_much_is_hidden(
+    world: list[tuple[Scene, Sight]],
+) -> None:
+    scenes, sights = (list(each) for each in zip(*world, strict=True))
+    times = 0
+    for scene, asked in zip(
+        scenes, ask(scenes, sights, 12, ["occlusion"], gated=False), strict=True
+    ):
+        for question in (q for q in asked if q.kind in ("half_seen", "half_hidden")):
+            body = scene.body(question.bodies[0])
+            if body.kind in ("shelf", "sign"):
+                times += 1
+                assert faces(body, scene.cameras[question.view]), (scene.id, question)
+    assert times > 2
 
 
 def test_a_shelf_from_behind_is_no_box_to_count(cases: list[Case]) -> None:
@@ -243,6 +261,28 @@ def test_what_is_measured_is_in_the_frame(cases: list[Case]) -> None:
             assert share_framed(scene, mention.body, question.view + 1) >= 0.85 - 1e-6
 
 
+def test_the_leftmost_or_nearest_object_is_so_in_every_pixel(
+    world: list[tuple[Scene, Sight]],
+) -> None:
+    """By the pictures: no part of a table, either, is farther left, or nearer."""
+    scenes, sights = (list(each) for each in zip(*world, strict=True))
+    times = Counter[str]()
+    found = ask(scenes, sights, 12, ["correspondence"], gated=False)
+    for scene, asked in zip(scenes, found, strict=True):
+        for question in (q for q in asked if q.kind == "which_third"):
+            views = render([scene.shot(question.view)], 96, 96)
+            ids, depth = views.instance_ids[0].numpy(), views.depth_m[0].numpy()
+            _, columns = np.indices(ids.shape)
+            (word,) = re.findall("leftmost|rightmost|nearest", question.text)
+            values = {"leftmost": columns, "rightmost": -columns, "nearest": depth}[word]
+            first = {int(n): values[ids == n].min() for n in np.unique(ids) if n}
+            (body,) = {mention.body for mention in question.where}
+            assert first[body] == min(first.values()), (scene.id, question)
+            times[word] += 1
+    assert len(times) == 3
+    assert min(times.values()) > 4
+
+
 def texts(world: list[tuple[Scene, Sight]], cases: list[Case]) -> Iterator[str]:
     yield from (question.text for _, _, question in cases)
     for scene, sight in world:
@@ -266,3 +306,36 @@ def test_materials_of_people_and_trees_are_not_spoken_of(
                        and b.material != "matte"
                        and sight.share[views, b.id - 1].max() > 0]  # fmt: skip
             assert not unclear, question
+
+
+def test_materials_are_spoken_of_where_they_can_be_made_out(
+    world: list[tuple[Scene, Sight]], cases: list[Case]
+) -> None:
+    """On 14 x 14 pixels at least; and whether a flat thing mirrors, no picture tells."""
+
+    def shown(scene: Scene, sight: Sight, question: Question) -> dict[int, float]:
+        shares = sight.share[spoken_views(scene, question)].max(axis=0)
+        return {body.id: 96 * 96 * float(shares[body.id - 1]) for body in scene.bodies}
+
+    for scene, sight, question in of(cases, "material"):
+        body = scene.body(question.where[0].body)
+        assert shown(scene, sight, question)[body.id] >= 14 * 13
+        assert not {"matte", "shiny"} <= set(question.choices), question
+        assert (body.kind, scene.place.kind) != ("table", "table_top"), question
+    counted = 0
+    for scene, sight, question in of(cases, "count", "exactly", "at_least", "fewer_than"):
+        for material, noun in re.findall(r"\b(shiny|striped|checked) (\w+)", question.text):
+            area = shown(scene, sight, question)
+            for body in scene.bodies:
+                meant = noun in ("objects", KINDS[body.kind].plural)
+                if meant and area[body.id] > 0:
+                    counted += 1
+                    assert area[body.id] >= 14 * 13, (scene.id, question)
+                    if material == "shiny" and body.material in ("matte", "shiny"):
+                        assert body.kind in ("sphere", "torus"), (scene.id, question)
+    assert counted > 20
+    for scene, sight in world:
+        for name, relation, word in scene_facts(scene, sight):
+            if relation == "is" and word in MATERIALS:
+                (body,) = (b for b in scene.bodies if b.name == name)
+                assert word not in ("matte", "shiny") or body.kind in ("sphere", "torus")

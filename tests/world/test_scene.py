@@ -122,6 +122,10 @@ CAMERA = Camera((2.0, 0.0, 1.2), (0.0, 0.0, 0.2), 0.0, 60.0)
             "camera 1: expected a d",
         ),
         ({"cameras": (replace(CAMERA, position_m=(0.0, 0.1, 0.1)),)}, "got inside the red box"),
+        ({"cameras": (replace(CAMERA, position_m=(99.0, 0.0, 1.0)),)}, "inside its place, got"),
+        ({"cameras": (replace(CAMERA, position_m=(2.0, 0.0, -0.1)),)}, "inside its place, got"),
+        ({"cameras": (replace(CAMERA, position_m=(2.0, math.nan, 1.0)),)}, "inside its place"),
+        ({"cameras": (replace(CAMERA, target_m=(math.nan, 0.0, 0.0)),)}, "expected a direction"),
     ],
 )
 def test_impossible_scenes_are_refused(change: dict[str, object], message: str) -> None:

@@ -9,9 +9,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.world.candidates import Candidate, Words, either, measured, pick
+from g2vlm_bench.world.candidates import Candidate, Words, either, measured, odd_evened, pick
 from g2vlm_bench.world.language.phrases import Phrase
-from g2vlm_bench.world.language.seen import MIN_BEARING_DEG, Seen, picture
+from g2vlm_bench.world.language.seen import Seen, picture
+from g2vlm_bench.world.language.views import corners
 from g2vlm_bench.world.scene import Body
 
 THIRDS = ("left third", "middle third", "right third")
@@ -116,9 +117,10 @@ def _down(seen: Seen, body: Body, view: int) -> float:
 def correspondence(seen: Seen) -> Iterator[Candidate]:
     """Where the thing that is leftmost, or at a marked place, of one picture is in the next.
 
-    Margins: leftmost by 7 degrees among all that is shown at all; the thing is clear in both
-    pictures and mostly in the next one's frame; thirds of the picture by 5 % of its width. A
-    marked place is the middle of a solid thing that nothing hides.
+    Margins: nothing shown reaches farther left than the middle of what is leftmost; nearest by the
+    margin of `direction`, by its nearest surface too, and nothing stands on it nor it on anything
+    shown; the thing is clear in both pictures and mostly in the next one's frame; thirds of the
+    picture by 5 % of its width. A marked place is the middle of a solid thing that nothing hides.
     """
     if seen.view + 1 >= seen.views:
         return
@@ -139,20 +141,30 @@ def correspondence(seen: Seen) -> Iterator[Candidate]:
             continue
         for wrong in list(combinations([b for b in solid if b is not right], 2))[:6]:
             words = {**_words(seen), "across": str(at[0]), "down": str(at[1])}
-            yield pick("marked", ("marked", right.id), right, wrong, words)
+            yield odd_evened(pick("marked", ("marked", right.id), right, wrong, words))
 
 
 def _extremes(seen: Seen, shown: Sequence[Body]) -> Iterator[tuple[str, Body]]:
+    """What is leftmost, rightmost or nearest, whichever part of it and of the others is meant.
+
+    A table reaches farther left than what stands on it, and nearer.
+    """
     if len(shown) < 2:
         return
-    rows = sorted(shown, key=seen.bearing_deg)
-    if seen.bearing_deg(rows[1]) - seen.bearing_deg(rows[0]) >= MIN_BEARING_DEG:
-        yield "leftmost", rows[0]
-    if seen.bearing_deg(rows[-1]) - seen.bearing_deg(rows[-2]) >= MIN_BEARING_DEG:
-        yield "rightmost", rows[-1]
-    rows = sorted(shown, key=seen.depth_m)
-    if seen.is_nearer(rows[0], rows[1]):
-        yield "nearest", rows[0]
+    for extreme, side in (("leftmost", -1), ("rightmost", 1)):
+        first = max(shown, key=lambda body: side * seen.bearing_deg(body))
+        others = [_reach_deg(seen, body, side) for body in shown if body is not first]
+        if side * seen.bearing_deg(first) >= max(others):
+            yield extreme, first
+    nearest = min(shown, key=seen.depth_m)
+    if all(seen.is_nearer(nearest, other) for other in shown if other is not nearest):
+        yield "nearest", nearest
+
+
+def _reach_deg(seen: Seen, body: Body, side: int) -> float:
+    """How far the box about a body reaches to a side, -1 for the left."""
+    x, _, z = seen.camera.in_camera(corners(body)).T
+    return float(np.degrees(side * np.arctan2(x, z)).max()) if z.min() > 0 else math.inf
 
 
 def _third(across: float) -> str | None:

@@ -196,7 +196,7 @@ def _half(seen: Seen, a: Body) -> Iterator[Candidate]:
     visible = float(seen.visibility[seen.view, a.id - 1])
     if share < CLEAR_SHARE or not (visible >= _MOSTLY or _BARELY <= visible <= _PARTLY):
         return
-    if not seen.is_framed(a):
+    if not (seen.tells(a, seen.view) and seen.is_framed(a)):
         return
     words: Words = {"a": a, "here": seen.here}
     for kind, truth in (("half_seen", visible > 0.5), ("half_hidden", visible < 0.5)):

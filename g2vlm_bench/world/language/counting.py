@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from g2vlm_bench.world.candidates import Candidate, Words, claim, counted, pick
-from g2vlm_bench.world.language.phrases import BANDS_UNCLEAR, NUMBERS, Phrase, a, plural
+from g2vlm_bench.world.language.phrases import NUMBERS, Phrase, a, plural
 from g2vlm_bench.world.language.seen import Seen
 from g2vlm_bench.world.layout.recipe import HELD_OUT_PAIRS
 from g2vlm_bench.world.scene import COLORS, MATERIALS, Body
@@ -40,22 +40,31 @@ class _Sort:
 def _sorts(seen: Seen) -> Iterator[_Sort]:
     """What can be counted: of a colour, a kind, a material, or both; none hardly shown.
 
-    Not a colour that a door or a painted path has, nor what may have bands that are not plain.
+    Not a colour that a door or a painted path has, nor what may be of a material or not.
     """
     kinds = list(dict.fromkeys(body.kind for body in seen.bodies))
     named: list[tuple[str, str, Callable[[Body], bool]]] = []
     named += [(f"{c} objects", c, _has(color=c)) for c in COLORS if c not in seen.painted]
     named += [(plural(k), k, seen.of_kind(k)) for k in KINDS]
-    looks = [m for m in MATERIALS if m != "matte"]
-    unclear = seen.fitting(lambda b: b.kind in BANDS_UNCLEAR and b.material != "matte")
-    if unclear == []:
-        named += [(f"{m} objects", m, _has(material=m)) for m in looks]
-    named += [(f"{m} {plural(k)}", f"{m} {k}", _both(seen.of_kind(k), _has(material=m)))
-              for k in kinds if k not in BANDS_UNCLEAR for m in looks]  # fmt: skip
+    for material in (m for m in MATERIALS if m != "matte"):
+        has = _has(material=material)
+        if _is_plain(seen, material, lambda _: True):
+            named.append((f"{material} objects", material, has))
+        for k in kinds:
+            if _is_plain(seen, material, seen.of_kind(k)):
+                fits = _both(seen.of_kind(k), has)
+                named.append((f"{material} {plural(k)}", f"{material} {k}", fits))
     for words, feature, fits in named:
         found = seen.fitting(fits)
         if found is not None:
             yield _Sort(words, feature, tuple(found))
+
+
+def _is_plain(seen: Seen, material: str, fits: Callable[[Body], bool]) -> bool:
+    """Whether it is plain of all that fit and are shown whether they are of a material."""
+    shown = [body for body in seen.bodies if fits(body) and seen.share(body) > 0]
+    return all(seen.may_be(body) == {body.material} or material not in seen.may_be(body)
+               for body in shown)  # fmt: skip
 
 
 def _has(**traits: str) -> Callable[[Body], bool]:
@@ -69,7 +78,8 @@ def _both(*conditions: Callable[[Body], bool]) -> Callable[[Body], bool]:
 def counting(seen: Seen) -> Iterator[Candidate]:
     """How many of a colour, a kind, a material are shown, or stand on a thing; 0 to 3, and 0 to 2.
 
-    Margins: none that would count is shown but hardly. Things on another count where it and they
+    Margins: none that would count is shown but hardly, and of a material none that may be of it or
+    not, by the margins of `attribute`. Things on another count where it and they
     are clear in the same picture.
     """
     sorts = [sort for sort in _sorts(seen) if len(sort.found) <= MAX_COUNT]
@@ -146,9 +156,10 @@ def existence(seen: Seen) -> Iterator[Candidate]:
 def attribute(seen: Seen) -> Iterator[Candidate]:
     """The colour, kind or material of a thing, where the words fit no other thing shown.
 
-    Margins: the thing is clear; materials of people and trees are not asked. Options are what other
-    clear things of the scene are like, so that to have seen a colour is not yet to know the answer.
-    No wrong option makes a pair of colour and kind that training never shows.
+    Margins: the thing is clear. Its material is asked where it fills 2 % of a picture, of people,
+    trees and a table top's table never, and matte and shiny are never options together. Options are
+    what other clear things of the scene are like, so that to have seen a colour is not yet to know
+    the answer. No wrong option makes a pair of colour and kind that training never shows.
     """
     for body in seen.clear_any:
         others = [other for other in seen.clear_any if other is not body]
@@ -161,10 +172,22 @@ def attribute(seen: Seen) -> Iterator[Candidate]:
             kinds = dict.fromkeys(other.kind for other in others)
             wrong = [k for k in kinds if k != body.kind and (body.color, k) not in HELD_OUT_PAIRS]
             yield from _trait("kind", body, body.noun, list(map(spoken, wrong)), named)
-        if body.kind in BANDS_UNCLEAR:
-            continue
-        wrong = list(dict.fromkeys(o.material for o in others if o.material != body.material))
-        yield from _trait("material", body, body.material, wrong, Phrase(body.name, (body.id,)))
+        # The table of a table top is matte always.
+        is_given = body.kind == "table" and seen.scene.place.kind == "table_top"
+        if len(seen.may_be(body)) < len(MATERIALS) and not is_given:
+            yield from _material(body, {other.material for other in others})
+
+
+def _material(body: Body, others: set[str]) -> Iterator[Candidate]:
+    """What it is made like, matte and shiny never both among the options."""
+    for even in ("matte", "shiny"):
+        known = [m for m in (even, "striped", "checked") if m == body.material or m in others]
+        wrong = [m for m in known if m != body.material]
+        if len(known) > 1 and body.material in known and (even in known or even == "matte"):
+            words: Words = {"a": Phrase(body.name, (body.id,))}
+            fact = ("material", body.id)
+            # Which of the same options is right is even, whatever else a scene has.
+            yield pick("material", fact, body.material, wrong, words, (), ["+".join(known)])
 
 
 def _trait(

@@ -10,7 +10,6 @@ from itertools import permutations
 
 import numpy as np
 
-from g2vlm_bench.world.language.phrases import BANDS_UNCLEAR
 from g2vlm_bench.world.language.seen import HIDES, Seen
 from g2vlm_bench.world.scene import Body, Scene
 from g2vlm_bench.world.sight import Sight
@@ -45,14 +44,14 @@ def scene_facts(scene: Scene, sight: Sight, aspect: float = 1.0) -> frozenset[Fa
     facts = set[Fact]()
     for body in seen.clear_any:
         facts |= {there(body.name), there(body.noun), there(f"{body.color} object")}
-        facts |= {(body.name, "is", trait) for trait in plain_traits(body)}
+        facts |= {(body.name, "is", trait) for trait in plain_traits(seen, body)}
         facts |= support_facts(seen, body)
     return frozenset(facts | number_facts(seen) | pair_facts(seen))
 
 
-def plain_traits(body: Body) -> list[str]:
-    """Its size, and its material where bands on it can be made out."""
-    return [body.size] if body.kind in BANDS_UNCLEAR else [body.size, body.material]
+def plain_traits(seen: Seen, body: Body) -> list[str]:
+    """Its size, and its material where that can be made out."""
+    return [body.size, *([body.material] if len(seen.may_be(body)) == 1 else [])]
 
 
 def support_facts(seen: Seen, body: Body) -> set[Fact]:

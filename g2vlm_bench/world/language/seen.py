@@ -9,19 +9,24 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.world.language.phrases import ORDINALS, Phrase
+from g2vlm_bench.world.language.phrases import BANDS_UNCLEAR, ORDINALS, Phrase
 from g2vlm_bench.world.language.views import (
     body_share_framed,
     painted_colors,
     shows_face,
 )
-from g2vlm_bench.world.scene import Body, Scene
+from g2vlm_bench.world.scene import MATERIALS, Body, Scene
 from g2vlm_bench.world.sight import Sight
 
 # A body is plain to see from this share of a picture on: 6 x 6 pixels of a 96 x 96 picture.
 CLEAR_SHARE = 0.004
 # And from this share of its own outline on.
 CLEAR_VISIBILITY = 0.3
+# What it is made like is plain from this share on, 14 x 14 pixels; whether it mirrors, on what is
+# round every way alone: there a light shows wherever one looks from.
+LOOKS_SHARE = 0.02
+_MIRRORS = ("sphere", "torus")
+_EVEN = frozenset(("matte", "shiny"))
 # Left and right, nearer and farther: below these margins people would hesitate.
 MIN_BEARING_DEG = 7.0
 MIN_RATIO = 1.15
@@ -108,11 +113,24 @@ class Seen:
         """
         share = self.sight.share[view, body.id - 1]
         whole = self.visibility[view, body.id - 1]
-        if share < CLEAR_SHARE or whole < CLEAR_VISIBILITY:
-            return False
+        return share >= CLEAR_SHARE and whole >= CLEAR_VISIBILITY and self.tells(body, view)
+
+    def tells(self, body: Body, view: int) -> bool:
+        """Whether a view looks at the side of a body that tells what it is.
+
+        No view does so of a box where a shelf of its colour is seen from behind.
+        """
         if body.kind == "box":
             return body.color not in self._boxlike_colors
         return shows_face(body, self.scene.cameras[view])
+
+    def may_be(self, body: Body) -> frozenset[str]:
+        """The materials that a body may be taken to be of, its own among them."""
+        if body.kind in BANDS_UNCLEAR or self.share(body) < LOOKS_SHARE:
+            return frozenset(MATERIALS)
+        if body.material in _EVEN and body.kind not in _MIRRORS:
+            return _EVEN
+        return frozenset((body.material,))
 
     def moves(self, body: Body) -> bool:
         """Whether it goes from one place to another between the pictures."""

@@ -8,7 +8,6 @@ from itertools import permutations
 import numpy as np
 
 from g2vlm_bench.world.language.facts import FLOOR, RELATIONS, Fact, scene_facts, there
-from g2vlm_bench.world.language.phrases import BANDS_UNCLEAR
 from g2vlm_bench.world.language.seen import HIDES, HIDES_NOT, Seen
 from g2vlm_bench.world.scene import MATERIALS, SIZES, Body, Scene
 from g2vlm_bench.world.shapes import spoken
@@ -19,8 +18,8 @@ def undecided_facts(scene: Scene, sight: Sight, aspect: float = 1.0) -> frozense
     """What a description may state that is neither true nor false by the questions' margins.
 
     - That a thing is there which the pictures show, but hardly, and all that is said of it; a door
-      or a painted path where an object of its colour is spoken of; the material of what is too thin
-      to tell;
+      or a painted path where an object of its colour is spoken of; a material where it cannot be
+      made out;
     - numbers from as many as are plain to as many as are shown at all, doors and painted paths of
       the colour among them;
     - left of, in front of and hides: between things that touch or are within the margins, and where
@@ -42,8 +41,7 @@ def undecided_facts(scene: Scene, sight: Sight, aspect: float = 1.0) -> frozense
         facts |= {there(f"{body.color} object"), (body.name, "on", FLOOR)}
         facts |= {(body.name, "is", word) for word in (*SIZES, *MATERIALS)}
     for body in seen.clear_any:
-        if body.kind in BANDS_UNCLEAR:
-            facts |= {(body.name, "is", word) for word in MATERIALS}
+        facts |= {(body.name, "is", word) for word in seen.may_be(body)}
     for a, b in permutations(shown, 2):
         for relation in RELATIONS:
             if _is_open(seen, relation, a, b):

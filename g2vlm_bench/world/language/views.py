@@ -38,11 +38,16 @@ def in_sight(
     return shown
 
 
+def corners(body: Body) -> NDArray[np.float64]:
+    """Corners of a body's bounding box in the world, `(8, 3)`."""
+    half = np.array(body.extent_m) / 2
+    own = [half * (i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]
+    return np.asarray(np.array(own) @ body.rotation.T + body.center_m)
+
+
 def body_share_framed(body: Body, camera: Camera, aspect: float) -> float:
     """Share of the picture's rectangle about a body's bounding box that the frame holds."""
-    half = np.array(body.extent_m) / 2
-    corners = [half * (i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]
-    x, y, z = camera.in_camera(np.array(corners) @ body.rotation.T + body.center_m).T
+    x, y, z = camera.in_camera(corners(body)).T
     if z.min() <= 0:
         return 0.0
     reach = math.tan(math.radians(camera.fov_deg) / 2) * z
