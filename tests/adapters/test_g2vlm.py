@@ -94,6 +94,18 @@ def test_parts_agree_with_one_another(adapter) -> None:
         np.testing.assert_allclose(answer.point_maps[view], camera, rtol=1e-3, atol=1e-4)
 
 
+def test_normals_of_the_cloud_stand_in_the_first_cameras_frame(adapter) -> None:
+    from g2vlm_bench.reference.inference import Pictures
+
+    inference = adapter._inference
+    (seen,) = inference.look([Pictures(images=scene("a", (32, 32), (32, 32)).images)])
+    made = inference.reconstruct(seen)
+    own = seen.group.output.geometry.normals[0].reshape(2, -1, 3).double().numpy()
+    turned = [n @ p[:3, :3].T for n, p in zip(own, made.first_from_camera, strict=True)]
+    np.testing.assert_allclose(made.normals, np.concatenate(turned), atol=1e-5)
+    assert not np.allclose(turned[1], own[1], atol=0.01)
+
+
 def test_given_cameras_are_used_and_given_back(adapter, make) -> None:
     camera = pinhole(45, 61, 40.0)
     inputs = scene("a", (45, 61), intrinsics=(camera,))
