@@ -33,7 +33,8 @@ ARROWS: dict[str, set[str]] = {
     "statistics": set(),
     "world": {"sample", "geometry", "data.reader"},
     # The model itself knows no truth; `examples` knows the world that it learns from.
-    "reference": {"geometry", "world", "progress", "mended_torchvision"},
+    # `pictures` reads pictures of one's own, for the objective that needs no truth.
+    "reference": {"files", "geometry", "world", "progress", "mended_torchvision"},
     "lm_eval_bridge": {
         "sample", "adapter", "plugins", "runner", "scoring", "store", "aggregate",
     },
