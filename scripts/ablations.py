@@ -112,11 +112,14 @@ def shortened(config: Config, steps: int, variant: Variant) -> Config:
         structs.replace(stage, steps=max(round(stage.steps * steps / whole), 1))
         for stage in config.training.stages
     )
-    losses = structs.replace(config.training.losses, **variant.losses)
-    return Config(
-        model=structs.replace(config.model, **variant.model),
-        training=structs.replace(config.training, stages=stages, losses=losses),
+    training = structs.replace(
+        config.training,
+        stages=stages,
+        losses=structs.replace(config.training.losses, **variant.losses),
+        # A warm-up made for thousands of steps would be half of a short training.
+        warm_up=min(config.training.warm_up, max(steps // 10, 1)),
     )
+    return Config(model=structs.replace(config.model, **variant.model), training=training)
 
 
 def heading(options: argparse.Namespace) -> str:
