@@ -71,6 +71,8 @@ class WorldReader(Reader):
         _check_one_of("content", content, tuple(CONTENTS))
         _check_one_of("place", place, (*PLACES, MIXED))
         _check_one_of("views", views, range(1, MAX_CAMERAS + 1))
+        if not families:
+            raise BenchError("world, key 'families'", expected="one or more", got="none")
         for family in families:
             _check_one_of("families", family, FAMILIES)
         for part in given:

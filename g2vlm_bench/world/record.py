@@ -35,6 +35,8 @@ def from_record(record: Mapping[str, Any]) -> Scene:
         BenchError: The version, a key or a value is not one of a scene record, or the scene is not
             one that `check_scene` lets pass.
     """
+    if not isinstance(record, Mapping):
+        raise BenchError("scene record", expected="keys and values", got=type(record).__name__)
     version = record.get("version")
     if version != WORLD_VERSION:
         raise BenchError(
@@ -53,14 +55,21 @@ def check_scene(scene: Scene) -> None:
     """Refuse a scene that has no pictures or no words.
 
     Raises:
-        BenchError: There is no body, lamp or camera; a name is unknown or not unique; ids do not
-            count from 1 with supporters first; an extent is not positive; a way does not begin
-            where its body is; there are not as many cameras as frames; a camera has a degenerate
-            angle of view or direction, or is inside a body or outside its place.
+        BenchError: A number is not finite; there is no body, lamp or camera; a name is unknown or
+            not unique; ids do not count from 1 with supporters first; an extent or a lamp's
+            strength or reach is not positive; a way does not begin where its body is; there are not
+            as many cameras as frames; a camera has a degenerate angle of view or direction, or is
+            inside a body or outside its place.
     """
+    _check_numbers(f"scene {scene.id}", dataclasses.asdict(scene))
     for what, things in (("bodies", scene.bodies), ("lights", scene.lights)):
         if not things:
             raise BenchError(f"scene {scene.id}, {what}", expected="at least one", got="none")
+    for light in scene.lights:
+        if min(light.strength, light.reach_m) <= 0:
+            raise BenchError(
+                f"scene {scene.id}, lights", expected="positive strength and reach", got=light
+            )
     _check_word(scene, "split", scene.split, SPLITS)
     _check_word(scene, "place", scene.place.kind, PLACES)
     for door in scene.place.doors:
@@ -83,6 +92,18 @@ def check_scene(scene: Scene) -> None:
         _check_camera(f"scene {scene.id}, camera {view}", *scene.shot(view))
 
 
+def _check_numbers(where: str, value: object) -> None:
+    """Refuse what Python's JSON reads and JSON does not have: NaN, and infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BenchError(where, expected="finite numbers", got=value)
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_numbers(f"{where}, {key}", each)
+    elif isinstance(value, tuple):
+        for each in value:
+            _check_numbers(where, each)
+
+
 def _check_body(scene: Scene, number: int, body: Body) -> None:
     where = f"scene {scene.id}, body {number}"
     for what, word, known in (
@@ -96,7 +117,7 @@ def _check_body(scene: Scene, number: int, body: Body) -> None:
         raise BenchError(where, expected=f"id {number}", got=body.id)
     if not 0 <= body.support < number:
         raise BenchError(where, expected="a support that comes before it", got=body.support)
-    if not all(0 < extent < math.inf for extent in body.extent_m):
+    if min(body.extent_m) <= 0:
         raise BenchError(where, expected="positive extents", got=body.extent_m)
     if body.path_m and (len(body.path_m) < 2 or body.path_m[0] != body.base_m):
         raise BenchError(where, expected="a way of two points or more that begins at its base")
@@ -107,7 +128,7 @@ def _check_camera(where: str, scene: Scene, camera: Camera) -> None:
         raise BenchError(where, expected="an angle of view between 0 and 180", got=camera.fov_deg)
     if not scene.place.holds(camera.position_m):
         raise BenchError(where, expected="inside its place", got=camera.position_m)
-    if not 1e-6 <= math.dist(camera.position_m[:2], camera.target_m[:2]) < math.inf:
+    if math.dist(camera.position_m[:2], camera.target_m[:2]) < 1e-6:
         got = f"from {camera.position_m} to {camera.target_m}"
         raise BenchError(where, expected="a direction that is not straight up or down", got=got)
     for body in scene.bodies:

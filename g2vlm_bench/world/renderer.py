@@ -116,10 +116,14 @@ def look(
         device: Where to compute.
 
     Raises:
-        ValueError: There are no views, the aspect is not positive, or as in `render`.
+        ValueError: There are no views or more than cameras, the aspect is not positive, or as in
+            `render`.
     """
     if views < 1 or not 0 < aspect < np.inf:
         raise ValueError(f"expected views and a positive aspect, got {views} and {aspect}")
+    for scene in scenes:
+        if views > len(scene.cameras):
+            raise ValueError(f"expected {views} cameras of {scene.id}, got {len(scene.cameras)}")
     if not scenes:
         return []
     height = round(_PROBE_SIDE / min(aspect, 1))

@@ -217,6 +217,7 @@ def test_version_1_is_frozen() -> None:
         ({"n": 1, "height": -4}, "key 'height'"),
         ({"n": 1, "content": "dept"}, "Did you mean 'depth'"),
         ({"n": 1, "families": ["colour"]}, "key 'families'"),
+        ({"n": 1, "families": []}, "key 'families': expected one or more, got none"),
         ({"n": 1, "given": ["pose"]}, "Did you mean 'poses'"),
     ],
 )

@@ -16,6 +16,7 @@ from g2vlm_bench.world.scene import (
     SPLITS,
     Body,
     Camera,
+    Light,
     Scene,
 )
 from g2vlm_bench.world.shapes import KINDS, part_distance_m
@@ -116,7 +117,7 @@ CAMERA = Camera((2.0, 0.0, 1.2), (0.0, 0.0, 0.2), 0.0, 60.0)
         ({"bodies": (BOX, replace(BOX, id=2))}, "expected unique names, got two 'red box'"),
         ({"cameras": (replace(CAMERA, fov_deg=0.0),)}, "camera 0: expected an angle of view"),
         ({"cameras": (replace(CAMERA, fov_deg=180.0),)}, "angle of view between 0 and 180"),
-        ({"cameras": (replace(CAMERA, fov_deg=math.nan),)}, "angle of view"),
+        ({"cameras": (replace(CAMERA, fov_deg=math.nan),)}, "fov_deg: expected finite numbers"),
         (
             {"cameras": (CAMERA, replace(CAMERA, target_m=(2.0, 0.0, 0.0)))},
             "camera 1: expected a d",
@@ -124,8 +125,11 @@ CAMERA = Camera((2.0, 0.0, 1.2), (0.0, 0.0, 0.2), 0.0, 60.0)
         ({"cameras": (replace(CAMERA, position_m=(0.0, 0.1, 0.1)),)}, "got inside the red box"),
         ({"cameras": (replace(CAMERA, position_m=(99.0, 0.0, 1.0)),)}, "inside its place, got"),
         ({"cameras": (replace(CAMERA, position_m=(2.0, 0.0, -0.1)),)}, "inside its place, got"),
-        ({"cameras": (replace(CAMERA, position_m=(2.0, math.nan, 1.0)),)}, "inside its place"),
-        ({"cameras": (replace(CAMERA, target_m=(math.nan, 0.0, 0.0)),)}, "expected a direction"),
+        ({"cameras": (replace(CAMERA, target_m=(0.0, 0.0, math.nan)),)}, "target_m: expected fin"),
+        ({"cameras": (replace(CAMERA, roll_deg=math.inf),)}, "roll_deg: expected finite numbers"),
+        ({"bodies": (replace(BOX, base_m=(math.nan, 0.0, 0.0)),)}, "base_m: expected finite"),
+        ({"bodies": (replace(BOX, yaw_deg=-math.inf),)}, "yaw_deg: expected finite .* got -inf"),
+        ({"lights": (Light((0.0, 0.0, 2.0), 1.0, 0.0),)}, "expected positive strength and reach"),
     ],
 )
 def test_impossible_scenes_are_refused(change: dict[str, object], message: str) -> None:
@@ -136,6 +140,11 @@ def test_impossible_scenes_are_refused(change: dict[str, object], message: str) 
         check_scene(impossible)
     with pytest.raises(BenchError, match=message):
         from_record(to_record(impossible))
+
+
+def test_a_record_that_is_a_list_is_refused() -> None:
+    with pytest.raises(BenchError, match="scene record: expected keys and values, got list"):
+        from_record([to_record(make_scene(0, "test"))])  # type: ignore[arg-type]
 
 
 def test_pose_is_a_rigid_opencv_camera() -> None:

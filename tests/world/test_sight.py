@@ -95,3 +95,8 @@ def test_shares_are_within_their_bounds() -> None:
 def test_impossible_probes_are_refused(views: int, aspect: float) -> None:
     with pytest.raises(ValueError, match="expected views and a positive aspect"):
         look([row_of_boxes()], views, aspect)
+
+
+def test_more_views_than_cameras_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected 9 cameras of"):
+        look([make_scene(0, "test")], views=9)
