@@ -227,11 +227,13 @@ def language_loss(logits: Tensor, words: Tensor, counts: Tensor) -> Tensor:
         words: `(B, Q, L)`.
         counts: `(B, Q, L)` bool, True for words of an answer.
     """
-    error = F.cross_entropy(
-        logits[:, :, :-1].flatten(0, 2).float(), words[:, :, 1:].flatten(), reduction="none"
-    ).view(*words.shape[:2], -1)
     told = counts[:, :, 1:]
-    each = torch.where(told, error, 0).sum(-1) / told.sum(-1).clamp_min(1)
+    # Most words are no answers, and their share of the vocabulary is never asked for.
+    error = F.cross_entropy(
+        logits[:, :, :-1][told].float(), words[:, :, 1:][told], reduction="none"
+    )
+    spread = logits.new_zeros(told.shape, dtype=error.dtype).masked_scatter(told, error)
+    each = spread.sum(-1) / told.sum(-1).clamp_min(1)
     return masked_mean(each, told.any(-1))
 
 
