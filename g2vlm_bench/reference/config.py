@@ -120,6 +120,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         longest: Questions have so many words at most, answers and options included.
         describes: Share of the batches in which a description is told; these have long texts.
         refinements: K is 0 to this many, chosen batch by batch.
+        poses: How many times as much the losses of poses count as elsewhere.
     """
 
     steps: _Count
@@ -134,6 +135,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     longest: _Count = 128
     describes: _Share = 0.1
     refinements: _Whole = 1
+    poses: _Weight = 1.0
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,7 +158,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         hidden: Share of the patches that are hidden where `losses.masked` counts.
     """
 
-    stages: tuple[Stage, ...]
+    stages: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1)]
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
     warm_up: _Count = 200
     falls: _Share = 1.0
@@ -169,6 +171,24 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     given: _Share = 0.5
     prior: _Share = 0.15
     hidden: _Share = 0.5
+
+    def stage_of(self, step: int) -> Stage:
+        """The stage that a step belongs to; the last one for steps behind it."""
+        after = 0
+        for stage in self.stages:
+            after += stage.steps
+            if step < after:
+                break
+        return stage
+
+    def losses_of(self, step: int) -> LossWeights:
+        """What each loss counts at a step."""
+        times = self.stage_of(step).poses
+        return msgspec.structs.replace(
+            self.losses,
+            rotation=times * self.losses.rotation,
+            translation=times * self.losses.translation,
+        )
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -57,13 +57,7 @@ class Feeder:
 
     def validation(self, step: int) -> list[Drawn]:
         """Scenes of the validation split like those of a step, with pictures and texts alone."""
-        after = 0
-        stage = self._training.stages[-1]
-        for each in self._training.stages:
-            after += each.steps
-            if step < after:
-                stage = each
-                break
+        stage = self._training.stage_of(step)
         if stage not in self._validation:
             self._validation[stage] = self._validation_of(stage)
         return self._validation[stage]

@@ -322,7 +322,8 @@ class Run:
         model, readouts = self.learner.model, self.learner.readouts
         with self._precision():
             output = model(drawn.inputs, drawn.refinements)
-            loss, parts = total_loss(model, readouts, output, drawn, self.config.training.losses)
+            weights = self.config.training.losses_of(self.step)
+            loss, parts = total_loss(model, readouts, output, drawn, weights)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.config.training.clip)
         if bool(torch.isfinite(loss) & torch.isfinite(norm)):

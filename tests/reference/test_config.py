@@ -57,6 +57,7 @@ def _plain() -> dict:
         ("training", "losses", {"depth": -1}, "losses"),
         ("training", "given", 2, "given"),
         ("training", "stages", [{"steps": 0, "side": 8, "scenes": 1}], "steps"),
+        ("training", "stages", [], "length >= 1"),
     ],
 )
 def test_what_fits_nothing_is_refused(part: str, key: str, value: object, said: str) -> None:
@@ -64,6 +65,18 @@ def test_what_fits_nothing_is_refused(part: str, key: str, value: object, said: 
     content[part][key] = value
     with pytest.raises(BenchError, match=said):
         config_from(content, "mine.yaml")
+
+
+def test_each_step_has_a_stage_and_its_weights() -> None:
+    content = _plain()
+    stage = content["training"]["stages"][0]
+    content["training"]["stages"] = [stage | {"steps": 2}, stage | {"steps": 3, "poses": 5.0}]
+    training = config_from(content, "mine.yaml").training
+    assert [training.stage_of(step).steps for step in (0, 1, 2, 4, 5)] == [2, 2, 3, 3, 3]
+    assert training.losses_of(1) == training.losses
+    later = training.losses_of(2)
+    assert (later.rotation, later.translation) == (1.0, 5.0)
+    assert msgspec.structs.replace(later, rotation=0.2, translation=1.0) == training.losses
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
