@@ -370,8 +370,11 @@ class Witness:
         return math.dist(there[:2], under.base_m[:2]) > under.extent_m[0] / 2
 
     def fits(self, a: Body, b: Body) -> bool:
-        foot, top = KINDS[a.kind].foot(a.extent_m).half_m, b.surfaces[0].half_m
-        return min(foot) < min(top) and max(foot) < max(top)
+        foot, top = KINDS[a.kind].foot(a.extent_m), b.surfaces[0]
+        if top.round and not foot.round:
+            return bool(np.linalg.norm(foot.half_m) < min(top.half_m))
+        half = foot.half_m
+        return min(half) < min(top.half_m) and max(half) < max(top.half_m)
 
     def third(self) -> str:
         shown = [b for b in self.scene.bodies if self.sight.share[self.question.view, b.id - 1] > 0]

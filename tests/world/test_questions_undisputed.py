@@ -16,12 +16,13 @@ from g2vlm_bench.world.queries import queries
 from g2vlm_bench.world.questions import Question, ask
 from g2vlm_bench.world.renderer import look, render
 from g2vlm_bench.world.scene import COLORS, MATERIALS, Body, Camera, Place, Scene
-from g2vlm_bench.world.shapes import KINDS
+from g2vlm_bench.world.shapes import KINDS, Surface
 from g2vlm_bench.world.sight import Sight
 
 PLAN = (("room", 1), ("room", 8), ("road", 1), ("room", 1), ("road", 8), ("table_top", 1))
 COUNT, PER_SCENE, VIEWS = 108, 24, 2
 PIXELS = 100
+SQUARE = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)])
 Case = tuple[Scene, Sight, Question]
 RARE = ["room_size", "own_direction", "order", "route", "counting", "stability", "attribute"]
 
@@ -221,6 +222,52 @@ def test_what_is_passed_is_not_on_an_end_of_the_way(cases: list[Case]) -> None:
 def test_nothing_is_asked_to_stand_on_a_chair(cases: list[Case]) -> None:
     for scene, _, question in of(cases, "could_stand", "too_wide"):
         assert scene.body(question.bodies[1]).kind != "chair"
+
+
+def test_what_could_stand_is_beyond_no_edge_and_what_could_not_with_its_foot(
+    world: list[tuple[Scene, Sight]],
+) -> None:
+    """By points along the rims: turned as one likes, corners on a disc and the bulge of a ball."""
+    scenes, sights = (list(each) for each in zip(*world, strict=True))
+    times = Counter[tuple[bool, bool]]()
+    found = ask(scenes, sights, 24, ["stability"], gated=False)
+    for scene, asked in zip(scenes, found, strict=True):
+        for question in (q for q in asked if q.kind in ("could_stand", "too_wide")):
+            a, b = map(scene.body, question.bodies)
+            foot, top = KINDS[a.kind].foot(a.extent_m), b.surfaces[0]
+            fits = (question.answer == "yes") == (question.kind == "could_stand")
+            half = np.array(a.extent_m[:2]) / 2 if fits else np.array(foot.half_m)
+            turns = [rim(half, foot.round, turn) for turn in np.linspace(0, np.pi, 25)]
+            within = any(is_within(points, top) for points in turns)
+            assert within == fits, (scene.id, question)
+            times[fits, foot.round != top.round] += 1
+    assert len(times) == 4, times
+
+
+def rim(half: np.ndarray, is_round: bool, turn: float) -> np.ndarray:
+    """Points of a turned ellipse, or corners of a turned rectangle, (N, 2)."""
+    at = np.linspace(0, 2 * np.pi, 60)
+    points = np.stack([np.cos(at), np.sin(at)], axis=1) if is_round else SQUARE
+    cosine, sine = np.cos(turn), np.sin(turn)
+    return np.asarray((points * half) @ np.array([[cosine, sine], [-sine, cosine]]))
+
+
+def is_within(points: np.ndarray, top: Surface) -> bool:
+    share = np.abs(points) / top.half_m
+    return bool((np.hypot(*share.T) if top.round else share.max(axis=1)).max() <= 1)
+
+
+def test_nothing_is_said_to_come_near_what_it_goes_on() -> None:
+    scenes = [make_scene(seed, "test", "table_top", VIEWS) for seed in range(24)]
+    times = 0
+    for scene, asked in zip(
+        scenes, ask(scenes, look(scenes, VIEWS), 24, ["trajectory"], gated=False), strict=True
+    ):
+        for question in (q for q in asked if q.kind == "goal"):
+            (mover,) = set(question.bodies) - set(question.choice_bodies)
+            assert scene.body(mover).support not in question.choice_bodies, question
+            times += 1
+    assert times > 4
 
 
 def test_paths_are_seen_in_the_pictures(cases: list[Case]) -> None:

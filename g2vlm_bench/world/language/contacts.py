@@ -21,7 +21,7 @@ from g2vlm_bench.world.language.seen import (
     which_is_larger,
 )
 from g2vlm_bench.world.scene import Body
-from g2vlm_bench.world.shapes import KINDS
+from g2vlm_bench.world.shapes import KINDS, Surface
 
 SLIDES_CM = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 80, 100)
 # It falls where it slides so many times the way to the edge; it stays below the other.
@@ -208,9 +208,9 @@ def stability(seen: Seen) -> Iterator[Candidate]:
 
     Margins: it falls where its middle would go 35 % beyond the edge, it stays within 70 % of the
     way, and by the same length it would fall one way and stay another; nothing else may stand on
-    the same top or on it, it does not roll, and no back is in its way. A footprint fits with 10 %
-    to spare, and does not where it is 25 % too wide; only tops that have the height for it are
-    asked about, none of a chair.
+    the same top or on it, it does not roll, and no back is in its way. A thing fits where all of it
+    has 10 % to spare, corners on a disc too, and does not where its foot is 25 % too wide; only
+    tops that have the height for it are asked about, none of a chair.
     """
     for a in seen.clear_here:
         if a.support and not a.inside and seen.still.body(a.support) in seen.clear_here:
@@ -280,11 +280,20 @@ def _could_stand(seen: Seen, a: Body, b: Body) -> Iterator[Candidate]:
         return
     if b.kind == "chair":  # is it its seat or its back that something would stand on?
         return
-    foot, top = (sorted(place.half_m) for place in (KINDS[a.kind].foot(a.extent_m), b.surfaces[0]))
-    ratios = [mine / its for mine, its in zip(foot, top, strict=True)]
-    fits = max(ratios) <= _FITS
-    if fits or max(ratios) >= _FITS_NOT:
+    foot, top = KINDS[a.kind].foot(a.extent_m), b.surfaces[0]
+    # Of a ball that bulges over an edge which its foot is within, people would not agree.
+    whole = dataclasses.replace(foot, half_m=(a.extent_m[0] / 2, a.extent_m[1] / 2))
+    fits = _span(whole, top) <= _FITS
+    if fits or _span(foot, top) >= _FITS_NOT:
         words: Words = {"a": Phrase(a.name, (a.id,)), "b": Phrase(b.name, (b.id,))}
         fact = ("stands", a.id, b.id)
         yield claim("could_stand", fact, fits, words, (a, b), ["could stand"])
         yield claim("too_wide", fact, not fits, words, (a, b), ["too wide"])
+
+
+def _span(foot: Surface, top: Surface) -> float:
+    """How many times a top's width a foot is wide; of a square one on a disc its corners count."""
+    if top.round and not foot.round:
+        return math.hypot(*foot.half_m) / min(top.half_m)
+    pairs = zip(sorted(foot.half_m), sorted(top.half_m), strict=True)
+    return max(mine / its for mine, its in pairs)

@@ -70,8 +70,8 @@ def _heading(body: Body, way: NDArray[np.float64], words: Words) -> Iterator[Can
 def _goal(
     seen: Seen, clear: list[Body], body: Body, end: NDArray[np.float64], words: Words
 ) -> Iterator[Candidate]:
-    """To which of two still things it will be nearer."""
-    still = [b for b in clear if not seen.scene.body(b.id).path_m]
+    """To which of two still things it will be nearer; what it goes on it is never far from."""
+    still = [b for b in clear if not seen.scene.body(b.id).path_m and b.id != body.support]
     for pair in combinations(still, 2):
         far = [math.dist(b.center_m, end) for b in pair]
         if max(far) < _GOAL_RATIO * min(far):
