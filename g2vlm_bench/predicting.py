@@ -176,20 +176,20 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
     if not isinstance(answer, Prediction):
         raise TypeError(f"expected a Prediction, got {type(answer).__name__}")
     for want in wants:
-        field = "world_from_camera" if want is Want.POSES else want.value
-        if getattr(answer, field) is None:
-            raise ValueError(f"expected a prediction with '{field}', got none")
+        if getattr(answer, want.field) is None:
+            raise ValueError(f"expected a prediction with '{want.field}', got none")
     views = len(inputs.images) or None
     loglikelihoods = answer.choice_loglikelihoods
     if loglikelihoods is not None:
         asked = len(inputs.continuations or inputs.choices)
         loglikelihoods = _array("choice_loglikelihoods", loglikelihoods, (asked,))
-    text = answer.answer
-    if text is not None:
-        if not isinstance(text, str):
-            raise TypeError(f"expected 'answer' as text, got {type(text).__name__}")
-        text.encode()
-        text = str(text)  # numpy has a kind of its own
+    text = None if answer.answer is None else _text("answer", answer.answer)
+    drawn = tuple(_text("drawn", one) for one in answer.drawn)
+    asked_for = inputs.drawing.answers if inputs.drawing else 1
+    if drawn and (len(drawn) != asked_for or drawn[0] != text):
+        raise ValueError(
+            f"expected 'drawn' to hold {asked_for} answers, the first as 'answer', got {len(drawn)}"
+        )
     return Prediction(
         depth=_views("depth", answer.depth, (None, None), views, np.float32),
         point_maps=_views("point_maps", answer.point_maps, (None, None, 3), views, np.float32),
@@ -202,6 +202,7 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
         normals=None if answer.normals is None else _array("normals", answer.normals, (None, 3)),
         ambiguity=None if answer.ambiguity is None else Ambiguity(answer.ambiguity),
         answer=text,
+        drawn=drawn,
         choice_loglikelihoods=loglikelihoods,
         choice_is_greedy=(
             None if answer.choice_is_greedy is None else np.asarray(answer.choice_is_greedy, bool)
@@ -212,6 +213,13 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
             None if answer.embedding is None else _array("embedding", answer.embedding, (None,))
         ),
     )
+
+
+def _text(field: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected '{field}' as text, got {type(value).__name__}")
+    value.encode()
+    return str(value)  # numpy has a kind of its own
 
 
 def _masks(value: Any, views: int | None) -> tuple[NDArray[np.bool_], ...] | None:

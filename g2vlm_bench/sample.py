@@ -31,9 +31,23 @@ class Want(StrEnum):
     INTRINSICS = "intrinsics"
     ANSWER = "answer"
     CHOICE_LOGLIKELIHOODS = "choice_loglikelihoods"
+    # The same behind `Inputs.contexts`; a model that knows of none is not asked.
+    CONTEXT_LOGLIKELIHOODS = "context_loglikelihoods"
     MASKS = "masks"
     LOCATION = "location"
     EMBEDDING = "embedding"
+
+    @property
+    def field(self) -> str:
+        """Where a prediction holds it."""
+        return _FIELDS.get(self, self.value)
+
+
+_FIELDS = {
+    Want.POSES: "world_from_camera",
+    Want.CONTEXT_LOGLIKELIHOODS: "choice_loglikelihoods",
+}
+LANGUAGE = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS, Want.CONTEXT_LOGLIKELIHOODS})
 
 
 class Ambiguity(StrEnum):
@@ -85,6 +99,23 @@ class Turn:
     answer: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """How answers are to be drawn, where the likeliest is not what a task wants.
+
+    Attributes:
+        temperature: Above 0; the logits are divided by it.
+        top_p: The likeliest tokens that make up this share are drawn from; None is the model's own.
+        top_k: So many of the likeliest tokens are drawn from; None is the model's own.
+        answers: How many, each drawn independently.
+    """
+
+    temperature: float
+    top_p: float | None = None
+    top_k: int | None = None
+    answers: int = 1
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Inputs:
     """What an adapter is handed for one sample: everything a model may see, nothing that is true.
@@ -104,8 +135,11 @@ class Inputs:
         answer_type: The kind of answer the question wants.
         continuations: The texts whose log-likelihoods are asked for, one an option and verbatim,
             such as the letters that the prompt shows; the options themselves where it is empty.
+        contexts: What stands before each continuation in place of the prompt, one a continuation,
+            where they do not share it; `CONTEXT_LOGLIKELIHOODS` is wanted then.
         max_new_tokens: How much a generated answer may hold, where the benchmark says so.
         stop: Texts at which a generated answer ends; it holds none of them.
+        drawing: How answers are to be drawn; a model that draws none gives its one answer.
         earlier: What was said before in the same talk, oldest first.
         system: What a chat model is told before it is asked anything, where the task says so.
         fields: What else the data say of the question, such as its `category`; never its answer.
@@ -122,8 +156,10 @@ class Inputs:
     choices: tuple[str, ...] = ()
     answer_type: AnswerType | None = None
     continuations: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
     max_new_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    drawing: Drawing | None = None
     earlier: tuple[Turn, ...] = ()
     system: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -231,6 +267,7 @@ class Prediction:
         world_from_camera: A 4x4 pose per view.
         confidence: A map per view, `(H, W)` float32, larger = surer.
         answer: The generated text, untouched.
+        drawn: All answers where several were to be drawn, `answer` the first of them.
         choice_loglikelihoods: `(C,)` log-likelihood of each option, in the order of `choices`.
         choice_is_greedy: `(C,)` bool, whether greedy decoding would have said the option; optional.
         masks: Per view, `(H, W)` bool, the pixels of the object that the prompt asks for.
@@ -247,6 +284,7 @@ class Prediction:
     world_from_camera: tuple[NDArray[np.float64], ...] | None = None
     confidence: tuple[NDArray[np.float32], ...] | None = None
     answer: str | None = None
+    drawn: tuple[str, ...] = ()
     choice_loglikelihoods: NDArray[np.float64] | None = None
     choice_is_greedy: NDArray[np.bool_] | None = None
     masks: tuple[NDArray[np.bool_], ...] | None = None

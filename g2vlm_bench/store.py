@@ -64,6 +64,7 @@ class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         prompt: What a language model was asked, exactly as it saw it; None where nothing was asked.
         system: What it was told before.
+        drawn: All answers where several were drawn, `answer` the first of them.
         file: Name of the array file beside the index, None for a prediction of text alone.
         sha256: Of that file, so that an altered one is found before it is scored.
     """
@@ -73,6 +74,7 @@ class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str | None = None
     system: str = ""
     answer: str | None = None
+    drawn: tuple[str, ...] = ()
     ambiguity: Ambiguity | None = None
     file: str | None = None
     sha256: str | None = None
@@ -358,6 +360,7 @@ class RunFolder:
             prompt=prompt,
             system=system,
             answer=prediction.answer,
+            drawn=prediction.drawn,
             ambiguity=prediction.ambiguity,
             file=file,
             sha256=digest,
@@ -527,5 +530,6 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], line: PredictionLine) -> Pr
         location=arrays.get("location"),
         embedding=arrays.get("embedding"),
         answer=line.answer,
+        drawn=line.drawn,
         ambiguity=line.ambiguity,
     )

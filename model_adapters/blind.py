@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from g2vlm_bench.adapter import Adapter, WrappingAdapter
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.sample import Inputs, Prediction, Want
-
-_LANGUAGE = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
+from g2vlm_bench.sample import LANGUAGE, Inputs, Prediction, Want
 
 
 class Blind(WrappingAdapter):
@@ -23,7 +21,7 @@ class Blind(WrappingAdapter):
 
     def __init__(self, inner: Adapter) -> None:
         super().__init__(inner)
-        self.predicts = inner.predicts & _LANGUAGE
+        self.predicts = inner.predicts & LANGUAGE
         self.needs_images = False
         if not self.predicts:
             raise BenchError(

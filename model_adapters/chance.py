@@ -10,7 +10,7 @@ import numpy as np
 
 from g2vlm_bench.adapter import Adapter
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.sample import Inputs, Prediction, Want
+from g2vlm_bench.sample import LANGUAGE, Inputs, Prediction, Want
 
 
 class Chance(Adapter):
@@ -24,7 +24,7 @@ class Chance(Adapter):
         high: Greatest number guessed.
     """
 
-    predicts = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
+    predicts = LANGUAGE
     needs_images = False
     looks = False
     is_floor = True

@@ -16,7 +16,7 @@ from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.files import load_array, load_depth, load_jsonl
 from g2vlm_bench.geometry.meshes import read_points
 from g2vlm_bench.paths import safe_join
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
+from g2vlm_bench.sample import LANGUAGE, Ambiguity, Inputs, Prediction, Want
 from g2vlm_bench.trajectory_files import load_trajectory
 
 _INTEGER_MAPS = (".png", ".pgm")
@@ -34,7 +34,6 @@ _ARRAYS = {
     "intrinsics": Want.INTRINSICS,
     "world_from_camera": Want.POSES,
 }
-_LANGUAGE = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
 
 
 class Files(Adapter):
@@ -105,8 +104,8 @@ class Files(Adapter):
     def _try(self, inputs: Inputs, wants: frozenset[Want]) -> Prediction | Exception:
         try:
             return Prediction(
-                **(self._geometry(inputs, wants) if wants - _LANGUAGE else {}),
-                **(self._language(inputs, wants) if wants & _LANGUAGE else {}),
+                **(self._geometry(inputs, wants) if wants - LANGUAGE else {}),
+                **(self._language(inputs, wants) if wants & LANGUAGE else {}),
             )
         except (BenchError, ValueError, OSError, ImportError) as error:
             return error
@@ -217,10 +216,11 @@ class Files(Adapter):
                 got = type(answer).__name__
                 raise BenchError(where, expected="'answer' as text or a number", got=got)
             fields["answer"] = str(answer)
-        if Want.CHOICE_LOGLIKELIHOODS in wants:
+        if wants & (LANGUAGE - {Want.ANSWER}):
             values = row.get("choice_loglikelihoods")
-            if not _are_numbers(values, len(inputs.choices)):
-                expected = f"'choice_loglikelihoods' as {len(inputs.choices)} numbers"
+            asked = len(inputs.continuations or inputs.choices)
+            if not _are_numbers(values, asked):
+                expected = f"'choice_loglikelihoods' as {asked} numbers"
                 raise BenchError(where, expected=expected, got=repr(values)[:60])
             fields["choice_loglikelihoods"] = np.array(values, np.float64)
         return fields
@@ -320,7 +320,7 @@ def _matrices(path: Path, key: str) -> NDArray[Any]:
 
 
 def _found_in_answers(answers: dict[str, dict[str, Any]]) -> frozenset[Want]:
-    return frozenset(w for w in _LANGUAGE if any(w in row for row in answers.values()))
+    return frozenset(w for w in LANGUAGE if any(w.field in row for row in answers.values()))
 
 
 def _array_names(archive: Path) -> frozenset[str]:

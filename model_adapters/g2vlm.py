@@ -58,7 +58,7 @@ class G2vlm(Adapter):
         BenchError: There are no such weights, or an argument has no such value.
     """
 
-    predicts = frozenset(Want)
+    predicts = frozenset(Want) - {Want.CONTEXT_LOGLIKELIHOODS}
     ambiguity = Ambiguity.METRIC
 
     def __init__(
@@ -266,7 +266,7 @@ def read_prompt(prompt: str, options: tuple[str, ...] = ()) -> tuple[str, tuple[
 
 def _prediction(fields: _Fields, wants: frozenset[Want]) -> Prediction:
     """What is wanted of what was found, with what belongs to it."""
-    names = {"world_from_camera" if want is Want.POSES else want.value for want in wants}
+    names = {want.field for want in wants}
     names |= {"ambiguity"}
     if Want.DEPTH in wants:
         names |= {"confidence"}

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from g2vlm_bench.adapter import Adapter
 from g2vlm_bench.checkpoints import DTYPES, Checkpoint, check_choice, find_device
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
-from g2vlm_bench.sample import IMAGE_MARK, Inputs, Prediction, Turn, Want
+from g2vlm_bench.sample import IMAGE_MARK, LANGUAGE, Drawing, Inputs, Prediction, Turn, Want
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,8 @@ _FILES = (
     "merges.txt", "tokenizer.model",
 )  # fmt: skip
 _MAX_NEW_TOKENS = 128
+# Of one question: as many sequences stand in memory together.
+_DRAWN_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class _Asked:
         max_new_tokens: How long an answer may be.
         stop: Texts that end an answer.
         seed: Of this question's own randomness.
+        drawing: How answers are drawn; None for the likeliest.
         prefix: The text's one token where nothing but it stands before the options, which are then
             whole texts of their own; None of a question.
     """
@@ -57,6 +61,7 @@ class _Asked:
     max_new_tokens: int
     stop: tuple[str, ...]
     seed: int
+    drawing: Drawing | None
     prefix: int | None
 
 
@@ -75,8 +80,10 @@ class HfVlm(Adapter):
     is the sum over its tokens of log p(token | prompt, tokens before): no division by its length,
     no end-of-sequence token behind it. Its tokens are those that prompt and option have together
     less those of the prompt alone (lm-eval's rule). One forward pass gives all options that differ
-    in their last token only, such as letters. A text behind an empty prompt (perplexity) may be
-    longer than the model can read; it is then weighed in windows, as lm-eval does.
+    in their last token only, such as letters. An option with a context of its own stands behind
+    that in place of the prompt, with the images before it where it has no marks. A text behind an
+    empty prompt (perplexity) may be longer than the model can read; it is then weighed in windows,
+    as lm-eval does.
 
     Questions share a batch where they have as many images each; they are padded on the left, and
     neither text nor likelihoods depend on it beyond the last digits of the arithmetic.
@@ -89,7 +96,8 @@ class HfVlm(Adapter):
             behind the bare prompt, as lm-eval has it; white space at its end goes to the options.
         system: What stands in the system's place of the chat; the task's own where it is empty.
         max_new_tokens: Of an answer; the benchmark's own, else 128, where it is not given.
-        temperature: 0 is greedy decoding. Else each answer is drawn from a seed of its own.
+        temperature: 0 is greedy decoding. Else each answer is drawn from a seed of its own, and
+            from all tokens. Where it is not given, answers are drawn where the task says so.
         seed: Where the drawing starts.
         device: `auto` takes a GPU where there is one.
         dtype: Of weights and activations. `auto` is float32, so that a device cannot change it.
@@ -99,7 +107,7 @@ class HfVlm(Adapter):
             no chat template, or an argument has no such value.
     """
 
-    predicts = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
+    predicts = LANGUAGE
     needs_images = False
 
     def __init__(
@@ -110,7 +118,7 @@ class HfVlm(Adapter):
         chat: bool = True,
         system: str = "",
         max_new_tokens: int | None = None,
-        temperature: float = 0.0,
+        temperature: float | None = None,
         seed: int = 0,
         device: str = "auto",
         dtype: str = "auto",
@@ -158,14 +166,18 @@ class HfVlm(Adapter):
             ValueError: One is longer than the model can read, its images and options included.
         """
         asked = [self._ask(inputs) for inputs in batch]
-        usable = [one for one in asked if isinstance(one, _Asked)]
+        usable = [parts for parts in asked if isinstance(parts, list)]
         by_text = Want.ANSWER in wants
-        answers = iter(self._answer(usable) if by_text else [None] * len(usable))
-        by_weight = Want.CHOICE_LOGLIKELIHOODS in wants
-        weighed = iter(self._weigh(usable, len(batch)) if by_weight else [None] * len(usable))
+        first = [parts[0] for parts in usable]
+        answers = iter(self._answer(first) if by_text else [None] * len(usable))
+        by_weight = bool(wants - {Want.ANSWER})
+        every = [part for parts in usable for part in parts]
+        weighed = iter(self._weigh(every, len(batch)) if by_weight else ())
         return [
-            _prediction(next(answers), next(weighed)) if isinstance(one, _Asked) else one
-            for one in asked
+            _prediction(next(answers), _gathered(inputs, [*islice(weighed, len(parts))]))
+            if isinstance(parts, list)
+            else parts
+            for inputs, parts in zip(batch, asked, strict=True)
         ]
 
     def close(self) -> None:
@@ -176,11 +188,14 @@ class HfVlm(Adapter):
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _ask(self, inputs: Inputs) -> _Asked | ValueError:
+    def _ask(self, inputs: Inputs) -> list[_Asked] | ValueError:
         try:
-            text, images = self._written(inputs)
+            return [self._put(part) for part in _by_context(inputs)]
         except ValueError as error:
             return error
+
+    def _put(self, inputs: Inputs) -> _Asked:
+        text, images = self._written(inputs)
         options = inputs.continuations or inputs.choices
         bare = text
         if not self._chat:
@@ -198,8 +213,17 @@ class HfVlm(Adapter):
             max_new_tokens=self._max_new_tokens or inputs.max_new_tokens or _MAX_NEW_TOKENS,
             stop=inputs.stop,
             seed=_seed_of(self._seed, inputs.id),
+            drawing=self._drawing(inputs),
             prefix=ids[0] if is_prefix else None,
         )
+
+    def _drawing(self, inputs: Inputs) -> Drawing | None:
+        if self._temperature is None:
+            return inputs.drawing
+        if self._temperature == 0:
+            return None
+        answers = inputs.drawing.answers if inputs.drawing else 1
+        return Drawing(temperature=self._temperature, top_p=1.0, top_k=0, answers=answers)
 
     def _written(self, inputs: Inputs) -> tuple[str, tuple[Image.Image, ...]]:
         """Write the conversation as one text, and gather its images in order."""
@@ -266,11 +290,12 @@ class HfVlm(Adapter):
                 f"expected {self._longest} tokens at most, images included, got {length}"
             )
 
-    def _answer(self, asked: Sequence[_Asked]) -> list[str]:
-        answers: dict[int, str] = {}
+    def _answer(self, asked: Sequence[_Asked]) -> list[tuple[str, ...]]:
+        """Give each question's answer, or all that were to be drawn."""
+        answers: dict[int, tuple[str, ...]] = {}
 
         def alike(one: _Asked) -> tuple[Any, ...]:
-            drawn = one.seed if self._temperature else 0
+            drawn = (one.seed, one.drawing) if one.drawing else None
             return (len(one.images), one.max_new_tokens, one.stop, self._begins(one.text), drawn)
 
         for indices in _grouped(asked, alike):
@@ -278,32 +303,37 @@ class HfVlm(Adapter):
             answers.update(zip(indices, texts, strict=True))
         return [answers[index] for index in range(len(asked))]
 
-    def _generate(self, asked: Sequence[_Asked]) -> list[str]:
+    def _generate(self, asked: Sequence[_Asked]) -> list[tuple[str, ...]]:
         import torch
 
+        first = asked[0]
         inputs = self._encode(asked)
-        how: dict[str, Any] = dict.fromkeys(("temperature", "top_p", "top_k"))
-        how["do_sample"] = False
-        if self._temperature:
-            how = {"do_sample": True, "temperature": self._temperature, "top_p": 1.0, "top_k": 0}
-        if asked[0].stop:
-            how |= {"stop_strings": list(asked[0].stop), "tokenizer": self._tokenizer}
+        how = _decoding(first.drawing)
+        if first.stop:
+            how |= {"stop_strings": list(first.stop), "tokenizer": self._tokenizer}
+        answers: list[tuple[str, ...]] = [()] * len(asked)
+        wanted = first.drawing.answers if first.drawing else 1
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.inference_mode(), torch.random.fork_rng(devices):
-            torch.manual_seed(asked[0].seed)
-            produced = self._model.generate(
-                **inputs,
-                **how,
-                num_beams=1,
-                max_new_tokens=asked[0].max_new_tokens,
-                pad_token_id=self._tokenizer.pad_token_id,
-            )
-        texts = self._tokenizer.batch_decode(
-            produced[:, inputs["input_ids"].shape[1] :],
-            skip_special_tokens=True,
-            clean_up_tokenization_spaces=False,
-        )
-        return [_cut(text, one.stop) for text, one in zip(texts, asked, strict=True)]
+            torch.manual_seed(first.seed)
+            for start in range(0, wanted, _DRAWN_AT_ONCE):
+                count = min(_DRAWN_AT_ONCE, wanted - start)
+                produced = self._model.generate(
+                    **inputs,
+                    **how,
+                    num_beams=1,
+                    num_return_sequences=count,
+                    max_new_tokens=first.max_new_tokens,
+                    pad_token_id=self._tokenizer.pad_token_id,
+                )
+                texts = self._tokenizer.batch_decode(
+                    produced[:, inputs["input_ids"].shape[1] :],
+                    skip_special_tokens=True,
+                    clean_up_tokenization_spaces=False,
+                )
+                for index, text in enumerate(texts):
+                    answers[index // count] += (_cut(text, first.stop),)
+        return answers
 
     def _weigh(self, asked: Sequence[_Asked], at_once: int) -> list[_Weighed]:
         """Sum the log-probabilities of each option's tokens."""
@@ -401,14 +431,65 @@ def _windows(
         yield before, list(text[start:end])
 
 
-def _prediction(answer: str | None, weighed: _Weighed | None) -> Prediction:
+def _by_context(inputs: Inputs) -> list[Inputs]:
+    """Part what is asked by what stands before the options: the prompt, then contexts."""
+    if not inputs.contexts:
+        return [inputs]
+    options = inputs.continuations or inputs.choices
+    return [
+        replace(
+            inputs,
+            prompt=context,
+            choices=(),
+            continuations=tuple(options[i] for i in places),
+            contexts=(),
+        )
+        for context, places in _places(inputs).items()
+    ]
+
+
+def _places(inputs: Inputs) -> dict[str | None, list[int]]:
+    """Where the options of each context stand."""
+    places: dict[str | None, list[int]] = {inputs.prompt: []}
+    for index, context in enumerate(inputs.contexts):
+        places.setdefault(context, []).append(index)
+    return places
+
+
+def _gathered(inputs: Inputs, parts: Sequence[_Weighed]) -> _Weighed | None:
+    """Put what was weighed behind each context back into the options' order."""
+    if not inputs.contexts or not parts:
+        return parts[0] if parts else None
+    order = np.argsort([place for places in _places(inputs).values() for place in places])
+    return _Weighed(
+        np.concatenate([part.loglikelihoods for part in parts])[order],
+        np.concatenate([part.is_greedy for part in parts])[order],
+    )
+
+
+def _prediction(answers: tuple[str, ...] | None, weighed: _Weighed | None) -> Prediction:
+    said = Prediction(
+        answer=answers[0] if answers else None,
+        drawn=answers if answers and len(answers) > 1 else (),
+    )
     if weighed is None:
-        return Prediction(answer=answer)
-    return Prediction(
-        answer=answer,
+        return said
+    return replace(
+        said,
         choice_loglikelihoods=weighed.loglikelihoods,
         choice_is_greedy=weighed.is_greedy,
     )
+
+
+def _decoding(drawing: Drawing | None) -> dict[str, Any]:
+    """What the library's `generate` takes."""
+    if drawing is None:
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    # What is not said is the checkpoint's own, as it is for lm-eval.
+    own = {"top_p": drawing.top_p, "top_k": drawing.top_k}
+    return {"do_sample": True, "temperature": drawing.temperature} | {
+        name: value for name, value in own.items() if value is not None
+    }
 
 
 def _message(role: str, content: list[dict[str, str]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.adapter import FittedAdapter
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.sample import Inputs, Prediction, Target, Want
+from g2vlm_bench.sample import LANGUAGE, Inputs, Prediction, Target, Want
 
 
 class Majority(FittedAdapter):
@@ -22,7 +22,7 @@ class Majority(FittedAdapter):
     answer. number: the median, which minimises the mean absolute error.
     """
 
-    predicts = frozenset({Want.ANSWER, Want.CHOICE_LOGLIKELIHOODS})
+    predicts = LANGUAGE
     needs_images = False
     fits_other_scenes = True
 

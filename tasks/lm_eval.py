@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.lm_eval_bridge.finding import members
 from g2vlm_bench.lm_eval_bridge.harness import load, pseudo_values
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
+from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert
 
-# Best and worst of lm-eval's metrics that are no shares; None has no bound.
-_BOUNDS: dict[str, tuple[float, float | None]] = {
-    "mcc": (1.0, -1.0),
-    "brier_score": (0.0, 2.0),
-    "bleu": (100.0, 0.0),
-    "chrf": (100.0, 0.0),
-    "chrf++": (100.0, 0.0),
-    "ter": (0.0, None),
-    "perplexity": (1.0, None),
-    "word_perplexity": (1.0, None),
-    "byte_perplexity": (1.0, None),
-    "bits_per_byte": (0.0, None),
-    "likelihood": (0.0, None),
-}
+# Best and worst of metrics that are no shares, by name; None has no bound. The first that fits.
+_BOUNDS: tuple[tuple[str, tuple[float, float | None]], ...] = (
+    (r"mcc|pearsonr", (1.0, -1.0)),
+    (r"brier_score", (0.0, 2.0)),
+    (r"(bleu|rouge\w*)_acc", (1.0, 0.0)),
+    (r"(bleu|rouge\w*)_diff", (100.0, -100.0)),
+    (r".*bleu.*|chrf.*|rouge.*|percent_\w+", (100.0, 0.0)),
+    (r"eqbench", (100.0, None)),
+    (r"\w*bias_score\w*", (-1.0, 1.0)),
+    (r"ter|wer|bits_per_byte|likelihood|likelihood_diff|average_len", (0.0, None)),
+    (r"\w*perplexity", (1.0, None)),
+)
+# What a share is called: words of its name.
+_SHARE = re.compile(
+    r"(^|_|\b)(acc|accuracy|exact|match|em|f1|fscore|precision|recall|score|pass@\d+|r@\d+|mrr"
+    r"|pct|rate|contains|verify|reward|validity|compliance)(_|\b)",
+    re.IGNORECASE,
+)
 
 
 class LmEvalOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What lm-eval does not say of its metrics.
 
     Attributes:
-        bounds: Metric -> its best and its worst value. One that is named neither here nor in
-            lm-eval is taken for a share, and a value outside 0 to 1 is an error.
+        bounds: Metric -> its best and its worst value. One that is not named here, and whose own
+            name does not tell, has no worst value.
     """
 
     bounds: dict[str, Annotated[list[float], msgspec.Meta(min_length=2, max_length=2)]] = {}
@@ -85,8 +89,7 @@ class LmEval(Family):
                     expected=f"filters of the task ({', '.join(self.harness.filters)})",
                     got=f"'{protocol.filter}'",
                 )
-        generates = self.harness.output_type == "generate_until"
-        self.wants = (frozenset({Want.ANSWER if generates else Want.CHOICE_LOGLIKELIHOODS}),)
+        self.wants = (self.harness.wants,)
         self.specs = tuple(
             self._spec(metric, protocol)
             for protocol in self.protocols
@@ -110,7 +113,7 @@ class LmEval(Family):
             data={"format": "lm_eval", "task": name},
             protocols=protocols,
             metrics=metrics,
-            headline=f"{metrics[0]}@{LmEvalProtocol(**protocols[0]).label}",
+            headline=_name(metrics[0], LmEvalProtocol(**protocols[0])),
         )
 
     @classmethod
@@ -124,31 +127,17 @@ class LmEval(Family):
         return named[0] if named else super().headline()
 
     def truth(self, target: Target) -> Prediction:
-        """The right option, far ahead of the others, or the right text."""
-        doc = _document(target)["doc"]
-        right = self.harness.task.doc_to_target(doc)
-        if self.harness.output_type == "multiple_choice":
-            options = list(self.harness.task.doc_to_choice(doc))
-            chosen = right[0] if isinstance(right, list) else right
-            index = options.index(chosen) if isinstance(chosen, str) else int(chosen)
-            # Far, since some metrics divide by the option's length.
-            likelihoods = np.full(len(options), -1e6)
-            likelihoods[index] = -0.1
-            return Prediction(
-                choice_loglikelihoods=likelihoods, choice_is_greedy=likelihoods > -1.0
-            )
-        if self.harness.output_type != "generate_until":
-            return Prediction(choice_loglikelihoods=np.zeros(1), choice_is_greedy=np.ones(1, bool))
-        if self.harness.task.config.doc_to_choice is not None and isinstance(right, int):
-            right = self.harness.task.doc_to_choice(doc)[right]
-        return Prediction(answer=str(right[0] if isinstance(right, list) else right))
+        """What the task says is right."""
+        return self.harness.truth(_document(target)["doc"])
 
     def pool(self, pairs: Iterator[tuple[Target, Prediction | None]]) -> Any:
-        """Aggregate what is no mean by lm-eval's own functions; give each document its share."""
-        pooled = [metric for metric in self.definition.metrics if not self.harness.is_mean(metric)]
-        if not pooled:
+        """Aggregate what is no mean of all by lm-eval's own functions; give each its share."""
+        every = list(self.definition.metrics)
+        pooled = [metric for metric in every if not self.harness.is_mean(metric)]
+        if not pooled and not self.harness.may_leave_out:
             return None
         items: dict[tuple[str, str], dict[int, Any]] = {}
+        seen = set()
         for target, prediction in pairs:
             if prediction is None:
                 continue
@@ -156,25 +145,40 @@ class LmEval(Family):
                 found = self._results(target, prediction)
             except Exception:  # Scoring the sample says what is wrong with it.
                 continue
+            index = int(_document(target)["doc_id"])
+            seen.add(index)
             for filter_name, metrics in found.items():
-                for metric in pooled:
-                    if metric in metrics:
-                        column = items.setdefault((filter_name, metric), {})
-                        column[int(_document(target)["doc_id"])] = metrics[metric]
-        shares = {}
-        for (filter_name, metric), column in items.items():
-            aggregate = partial(self.harness.aggregate, metric)
-            try:
-                values = pseudo_values(aggregate, list(column.values()))
-            except Exception as error:  # lm-eval's functions raise what their libraries do
-                raise BenchError(
-                    f"task {self.definition.name}, metric '{metric}'",
-                    expected="answers that lm-eval can aggregate",
-                    got=f"{type(error).__name__}: {error}",
-                    fix="Leave it out in a task file of the family lm_eval.",
-                ) from error
-            shares[filter_name, metric] = dict(zip(column, values, strict=True))
-        return shares
+                for metric in set(every) & set(metrics):
+                    items.setdefault((filter_name, metric), {})[index] = metrics[metric]
+        return {
+            (filter_name, metric): self._shares(metric, column, seen)
+            for (filter_name, metric), column in items.items()
+            if metric in pooled or len(column) < len(seen)
+        }
+
+    def _shares(self, metric: str, items: dict[int, Any], seen: set[int]) -> dict[int, float]:
+        """Give each document a value so that their mean is lm-eval's number.
+
+        What a metric leaves out has no influence on it; the others have as much more, so that the
+        interval is that of as many documents as count.
+        """
+        aggregate = partial(self.harness.aggregate, metric)
+        try:
+            values = pseudo_values(aggregate, list(items.values()))
+        except Exception as error:  # lm-eval's functions raise what their libraries do
+            raise BenchError(
+                f"task {self.definition.name}, metric '{metric}'",
+                expected="answers that lm-eval can aggregate",
+                got=f"{type(error).__name__}: {error}",
+                fix="Leave it out in a task file of the family lm_eval.",
+            ) from error
+        whole = sum(values) / len(values)
+        scale = len(seen) / len(values)
+        shares = dict.fromkeys(seen, whole)
+        return shares | {
+            index: whole + scale * (value - whole)
+            for index, value in zip(items, values, strict=True)
+        }
 
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Score one document as if it were the only one."""
@@ -191,49 +195,42 @@ class LmEval(Family):
         for protocol in self.protocols:
             metrics = found[protocol.filter]
             for metric in self.definition.metrics:
-                if not self.harness.is_mean(metric):
-                    share = (pool or {}).get((protocol.filter, metric), {})
-                    if index in share:
-                        values[f"{metric}@{protocol.label}"] = share[index]
+                share = (pool or {}).get((protocol.filter, metric), {})
+                if index in share:
+                    values[_name(metric, protocol)] = share[index]
                 elif metric in metrics:
-                    values[f"{metric}@{protocol.label}"] = self._checked(metric, metrics[metric])
+                    values[_name(metric, protocol)] = float(metrics[metric])
         return SampleScore(values=values)
 
     def _results(self, target: Target, prediction: Prediction) -> dict[str, dict[str, Any]]:
-        return self.harness.results(
-            _document(target)["doc"],
-            prediction.answer,
-            prediction.choice_loglikelihoods,
-            prediction.choice_is_greedy,
-        )
+        return self.harness.results(_document(target)["doc"], prediction)
 
     def _bounds(self, metric: str) -> tuple[float, float | None]:
         if metric in self.options.bounds:
             best, worst = self.options.bounds[metric]
             return best, worst
         higher = self.harness.metrics[metric]
-        return _BOUNDS.get(metric, (1.0, 0.0) if higher else (0.0, 1.0))
-
-    def _checked(self, metric: str, value: Any) -> float:
-        best, worst = self._bounds(metric)
-        number = float(value)
-        if worst is not None and not min(best, worst) <= number <= max(best, worst):
-            raise ValueError(
-                f"expected '{metric}' between {min(best, worst):g} and {max(best, worst):g}, got "
-                f"{number:g}; a task file of the family lm_eval can say its bounds"
-            )
-        return number
+        for form, (best, bound) in _BOUNDS:
+            if re.fullmatch(form, metric) and (bound is None or (best > bound) == higher):
+                return best, bound
+        share = _SHARE.search(metric) is not None
+        return (1.0, 0.0 if share else None) if higher else (0.0, 1.0 if share else None)
 
     def _spec(self, metric: str, protocol: LmEvalProtocol) -> MetricSpec:
         best, worst = self._bounds(metric)
         return MetricSpec(
-            name=f"{metric}@{protocol.label}",
+            name=_name(metric, protocol),
             unit="1",
             higher_is_better=self.harness.metrics[metric],
             best=best,
             worst=worst,
             description=f"{metric} as lm-eval computes it, task {self.harness.name}",
         )
+
+
+def _name(metric: str, protocol: LmEvalProtocol) -> str:
+    # What follows the first @ is the protocol: pass@1 is pass_at_1 here.
+    return f"{metric.replace('@', '_at_')}@{protocol.label}"
 
 
 def _document(target: Target) -> Any:

@@ -245,7 +245,8 @@ NOT_WRITTEN = (
     *("target_observed", "target_crop", "target_scans"),
     *("target_question_type", "target_region", "target_polygon", "target_box", "target_image_size"),
     *("inputs_earlier", "inputs_system", "inputs_fields"),
-    *("inputs_continuations", "inputs_max_new_tokens", "inputs_stop", "target_document"),
+    *("inputs_continuations", "inputs_contexts", "inputs_max_new_tokens", "inputs_stop"),
+    *("inputs_drawing", "target_document"),
 )
 
 

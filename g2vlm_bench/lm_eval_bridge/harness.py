@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,31 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.lm_eval_bridge.finding import find_yaml, require_lm_eval
+from g2vlm_bench.lm_eval_bridge.generation import (
+    GENERATE,
+    ROLLING,
+    Generation,
+    Request,
+    pair,
+    pictures,
+)
+from g2vlm_bench.lm_eval_bridge.loading import load_task
+from g2vlm_bench.sample import Prediction, Want
 
-# What its HFLM generates where a task says nothing.
-_MAX_NEW_TOKENS = 256
 # Its evaluator's default, `fewshot_random_seed`.
 _FEWSHOT_SEED = 1234
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What lm-eval asks a model of one document.
-
-    Attributes:
-        prompt: The context.
-        continuations: What is to be weighed behind it; empty where an answer is to be generated.
-        images: As lm-eval hands them over, decoded.
-        stop: Texts that end an answer.
-        max_new_tokens: How long an answer may be.
-    """
-
-    prompt: str
-    continuations: tuple[str, ...]
-    images: tuple[NDArray[np.uint8], ...]
-    stop: tuple[str, ...]
-    max_new_tokens: int | None
 
 
 @dataclass(frozen=True)
@@ -60,15 +47,51 @@ class HarnessTask:
         """`multiple_choice`, `loglikelihood`, `loglikelihood_rolling` or `generate_until`."""
         return str(self.task.OUTPUT_TYPE)
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, bool]:
-        """The metrics that the task lists, and whether higher is better."""
-        return {str(k): bool(v) for k, v in self.task.higher_is_better().items()}
+        """The metrics that the task gives, and whether higher is better.
+
+        Functions of its own name them only when they score (`pass@1` of `pass_at_k`), so they are
+        asked about the truth of the first document.
+        """
+        higher = dict(self.task.higher_is_better())
+        names = list(higher)
+        if self._scores_in_its_own_way or self._has_own_metrics:
+            try:
+                doc = self.closed[0]
+                given = [*next(iter(self.results(doc, self.truth(doc)).values()))]
+            except Exception:  # Scoring says what is wrong, of each document.
+                given = names
+            # It adds to its own list what its metrics turn out to be called.
+            higher |= self.task.higher_is_better()
+            kept = names if self._scores_in_its_own_way else [n for n in names if n in given]
+            names = list(dict.fromkeys([*kept, *given]))
+        return {str(name): higher.get(name) in (None, True) for name in names}
 
     @property
     def filters(self) -> tuple[str, ...]:
         """Names of the ways in which an answer is cut out of what a model said."""
         return tuple(str(one.name) for one in self.task._filters)
+
+    @property
+    def repeats(self) -> int:
+        """How many answers lm-eval wants of each request."""
+        return int(self.task.config.repeats or 1)
+
+    @cached_property
+    def wants(self) -> frozenset[Want]:
+        """What a model must predict for all documents."""
+        if self._asks_in_its_own_way:
+            asked = [self.request(index) for index in range(len(self.documents))]
+            generates = any(one.generates for one in asked)
+            weighs = any(one.continuations for one in asked)
+            has_contexts = any(one.contexts for one in asked)
+        else:
+            generates = self.output_type == "generate_until"
+            weighs = not generates
+            has_contexts = bool(self.task.multiple_input) or self._weighs_options_alone
+        weight = Want.CONTEXT_LOGLIKELIHOODS if has_contexts else Want.CHOICE_LOGLIKELIHOODS
+        return frozenset({Want.ANSWER} if generates else ()) | ({weight} if weighs else set())
 
     @cached_property
     def documents(self) -> Any:
@@ -95,33 +118,32 @@ class HarnessTask:
             ValueError: lm-eval asks it in a way that a model here cannot be asked.
         """
         doc = self.documents[index]
-        context = self._contexts[index] if self._contexts else self._context(doc)
-        if isinstance(context, list):
-            raise ValueError("expected one context for all options, got one each")
-        built = self.task.construct_requests(
-            doc=doc, ctx=context, metadata=(self.name, index, 1), apply_chat_template=False
+        asked = self._asked(
+            doc, self._contexts[index] if self._contexts else self._context(doc), index
         )
-        asked = [one.args for one in (built if isinstance(built, list) else [built])]
-        rolling = self.output_type == "loglikelihood_rolling"
-        prompt = "" if rolling else str(asked[0][0])
-        if not rolling and any(arguments[0] != prompt for arguments in asked):
-            raise ValueError("expected one context for all options, got several (acc_mutual_info)")
-        more = asked[0][2] if len(asked[0]) > 2 else {}
-        stop: tuple[str, ...] = ()
-        length: int | None = None
-        weighed = tuple(str(arguments[0 if rolling else 1]) for arguments in asked)
-        if self.output_type == "generate_until":
-            stop, length = generation(asked[0][1])
-            weighed = ()
-        return Request(prompt, weighed, pictures(more.get("visual")), stop, length)
+        said = [one.args for one in asked if one.request_type == GENERATE]
+        if len(said) > 1:
+            raise ValueError(f"expected one answer to be generated, got {len(said)}")
+        weighed = [pair(one) for one in asked if one.request_type != GENERATE]
+        prompt = str(said[0][0]) if said else weighed[0][0]
+        shown = [
+            part["visual"]
+            for one in asked
+            for part in one.args
+            if isinstance(part, Mapping) and "visual" in part
+        ]
+        return Request(
+            prompt=prompt,
+            generates=bool(said),
+            continuations=tuple(text for _, text in weighed),
+            contexts=tuple(before for before, _ in weighed)
+            if any(before != prompt for before, _ in weighed)
+            else (),
+            images=pictures(shown[0] if shown else None),
+            generation=Generation.read(said[0][1] if said else {}, self.repeats),
+        )
 
-    def results(
-        self,
-        doc: Mapping[str, Any],
-        answer: str | None,
-        loglikelihoods: NDArray[np.float64] | None,
-        is_greedy: NDArray[np.bool_] | None,
-    ) -> dict[str, dict[str, Any]]:
+    def results(self, doc: Mapping[str, Any], said: Prediction) -> dict[str, dict[str, Any]]:
         """Score what a model said of one document: filter -> metric -> what is to be aggregated.
 
         Raises:
@@ -129,25 +151,28 @@ class HarnessTask:
         """
         from lm_eval.api.instance import Instance
 
-        said: list[Any]
-        if self.output_type == "generate_until":
-            if answer is None:
-                raise ValueError("expected an answer as text, got none")
-            said = [answer]
-        elif loglikelihoods is None:
-            raise ValueError("expected log-likelihoods, got none")
-        elif self.output_type == "loglikelihood_rolling":
-            said = [float(loglikelihoods[0])]
-        else:
-            if is_greedy is None and self._needs_greedy:
-                raise ValueError("expected a model that says what greedy decoding gives, got none")
-            greedy = np.zeros(len(loglikelihoods), bool) if is_greedy is None else is_greedy
-            said = [(float(a), bool(b)) for a, b in zip(loglikelihoods, greedy, strict=True)]
-        kind = self.output_type if self.output_type != "multiple_choice" else "loglikelihood"
-        instances = [
-            Instance(request_type=kind, doc=dict(doc), arguments=("", ""), idx=i, resps=[one])
-            for i, one in enumerate(said)
-        ]
+        likelihoods = said.choice_loglikelihoods
+        weighed = iter(self._weighed(said) if likelihoods is not None else ())
+        instances = []
+        for place, kind in enumerate(self._kinds(doc, likelihoods)):
+            responses: list[Any]
+            if kind == GENERATE:
+                if said.answer is None:
+                    raise ValueError("expected an answer as text, got none")
+                # A model that does not draw says the same each time.
+                responses = list(said.drawn) or [said.answer] * self.repeats
+            else:
+                value, greedy = next(weighed)
+                responses = [value if kind == ROLLING else (value, greedy)] * self.repeats
+            instances.append(
+                Instance(
+                    request_type=kind,
+                    doc=dict(doc),
+                    arguments=("", ""),
+                    idx=place,
+                    resps=responses,
+                )
+            )
         found = {}
         for one in self.task._filters:
             one.apply(instances)
@@ -155,20 +180,118 @@ class HarnessTask:
             found[str(one.name)] = dict(self.task.process_results(doc, filtered))
         return found
 
+    def truth(self, doc: Mapping[str, Any]) -> Prediction:
+        """The right option, far ahead of the others, or the right text."""
+        right = self.task.doc_to_target(doc)
+        if self.output_type == "multiple_choice" and not self._asks_in_its_own_way:
+            options = list(self.task.doc_to_choice(doc))
+            if self.task.multiple_input:
+                right = self.task.doc_to_text(doc)
+            chosen = right[0] if isinstance(right, list) else right
+            index = options.index(chosen) if isinstance(chosen, str) else int(chosen)
+            # Far, since some metrics divide by the option's length.
+            likelihoods = np.full(len(options), -1e6)
+            likelihoods[index] = -0.1
+            if self._weighs_options_alone:
+                likelihoods = np.append(likelihoods, np.zeros(len(options)))
+            return Prediction(
+                choice_loglikelihoods=likelihoods, choice_is_greedy=likelihoods > -1.0
+            )
+        kinds = self._kinds(doc, np.zeros(1))
+        count = sum(kind != GENERATE for kind in kinds)
+        if self.task.config.doc_to_choice is not None and isinstance(right, int):
+            right = self.task.doc_to_choice(doc)[right]
+        return Prediction(
+            answer=str(right[0] if isinstance(right, list) else right)
+            if Want.ANSWER in self.wants
+            else None,
+            choice_loglikelihoods=np.zeros(count) if self.wants - {Want.ANSWER} else None,
+            choice_is_greedy=np.ones(count, bool) if self.wants - {Want.ANSWER} else None,
+        )
+
+    @property
+    def _asks_in_its_own_way(self) -> bool:
+        from lm_eval.api.task import ConfigurableTask
+
+        own = type(self.task).construct_requests
+        return bool(own is not ConfigurableTask.construct_requests)
+
+    @property
+    def _weighs_options_alone(self) -> bool:
+        listed = self.task.higher_is_better()
+        return self.output_type == "multiple_choice" and "acc_mutual_info" in listed
+
+    @property
+    def _scores_in_its_own_way(self) -> bool:
+        from lm_eval.api.task import ConfigurableTask
+
+        own = type(self.task).process_results
+        return bool(self.task.config.process_results or own is not ConfigurableTask.process_results)
+
+    @property
+    def _has_own_metrics(self) -> bool:
+        listed = self.task.config.metric_list or []
+        named = all(isinstance(one["metric"], str) for one in listed)
+        return self.output_type == GENERATE and not named
+
+    def _asked(self, doc: Any, context: Any, index: int) -> list[Any]:
+        """What lm-eval asks, in the order in which it hands back what was said."""
+        built = self.task.construct_requests(
+            doc=doc,
+            ctx=context,
+            metadata=(self.name, index, self.repeats),
+            apply_chat_template=False,
+            chat_template=None,
+        )
+        return sorted(built if isinstance(built, list) else [built], key=lambda one: one.idx)
+
+    def _kinds(self, doc: Any, likelihoods: NDArray[np.float64] | None) -> list[str]:
+        """What each of a document's requests asks for."""
+        if self._asks_in_its_own_way:
+            kinds = [str(one.request_type) for one in self._asked(doc, "", 0)]
+        elif self.output_type in (GENERATE, ROLLING):
+            kinds = [self.output_type]
+        else:
+            kinds = ["loglikelihood"] * (1 if likelihoods is None else len(likelihoods))
+        if likelihoods is None and set(kinds) != {GENERATE}:
+            raise ValueError("expected log-likelihoods, got none")
+        return kinds
+
+    def _weighed(self, said: Prediction) -> list[tuple[float, bool]]:
+        likelihoods, greedy = said.choice_loglikelihoods, said.choice_is_greedy
+        assert likelihoods is not None
+        if greedy is None and self._needs_greedy:
+            raise ValueError("expected a model that says what greedy decoding gives, got none")
+        greedy = np.zeros(len(likelihoods), bool) if greedy is None else greedy
+        return [(float(a), bool(b)) for a, b in zip(likelihoods, greedy, strict=True)]
+
     @property
     def _needs_greedy(self) -> bool:
-        scored = set(self.metrics)
-        return "exact_match" in scored or (self.output_type == "loglikelihood" and "acc" in scored)
+        scored = set(self.task.higher_is_better())
+        if self.output_type == "loglikelihood":
+            return "acc" in scored or self._scores_in_its_own_way
+        return self.output_type == "multiple_choice" and "exact_match" in scored
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether a metric may be given of some documents only."""
+        return self._scores_in_its_own_way
 
     def is_mean(self, metric: str) -> bool:
         """Whether a metric is the plain mean of its documents' values."""
         from lm_eval.api.metrics import mean
 
-        return self.task.aggregation()[metric] is mean
+        return self._aggregation(metric) is mean
 
     def aggregate(self, metric: str, items: Sequence[Any]) -> float:
         """Aggregate what `results` gave of all documents, by lm-eval's own function."""
-        return float(self.task.aggregation()[metric](list(items)))
+        return float(self._aggregation(metric)(list(items)))
+
+    def _aggregation(self, metric: str) -> Callable[[list[Any]], Any]:
+        from lm_eval.api.metrics import mean
+
+        given: Callable[[list[Any]], Any] = self.task.aggregation().get(metric, mean)
+        return given
 
     def content(self) -> Iterator[bytes]:
         """Everything that the task's numbers depend on: its definition, then its documents."""
@@ -192,87 +315,11 @@ def load(name: str) -> HarnessTask:
         BenchError: lm-eval is not installed, the task is unknown, its file or data are broken, or
             it is of a kind that cannot be asked here.
     """
-    require_lm_eval()
-    path = find_yaml(name)
-    where = f"lm-eval task '{name}'"
-    task = _attempt(where, lambda: _construct(_read(path)))
-    config = task.config
-    refused = {
-        "one answer a document": (config.repeats or 1) > 1 and f"repeats: {config.repeats}",
-        "images or text alone": bool(getattr(config, "doc_to_audio", None)) and "audio",
-        "greedy decoding": _draws(config.generation_kwargs) and "do_sample: true",
-        "options weighed behind their question only": (
-            "acc_mutual_info" in task.higher_is_better() and "acc_mutual_info"
-        ),
-        "one question for all options": task.multiple_input and "one for each, as in winogrande",
-    }
-    for expected, got in refused.items():
-        if got:
-            fix = "lm-eval itself can run it, or a copy of its file without that can be run here."
-            raise BenchError(where, expected=expected, got=str(got), fix=fix)
-    if config.num_fewshot is None:
-        task.set_config("num_fewshot", 0)
-    found = HarnessTask(str(config.task), str(task.VERSION), task)
+    task = load_task(name)
+    found = HarnessTask(str(task.config.task), str(task.VERSION), task)
     if not len(found.documents):
-        raise BenchError(where, expected="documents", got="none")
+        raise BenchError(f"lm-eval task '{name}'", expected="documents", got="none")
     return found
-
-
-def _read(path: Any) -> dict[str, Any]:
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    return dict(load_yaml(path))
-
-
-def _construct(config: dict[str, Any]) -> Any:
-    import lm_eval.models  # noqa: F401 - before any registration: else its own names are lost
-    from lm_eval.api.task import ConfigurableTask
-
-    class LazyTask(ConfigurableTask):  # type: ignore[misc]
-        """Without the list of all examples, which decodes every image, where none is drawn."""
-
-        def fewshot_docs(self) -> Any:
-            return super().fewshot_docs() if self.config.num_fewshot else None
-
-    for key in ("tag", "group", "task_list"):
-        config.pop(key, None)
-    own = config.pop("class", None)
-    if own is None:
-        return LazyTask(config=config)
-    takes = "config" in inspect.signature(own.__init__).parameters
-    return own(config=config) if takes else own()
-
-
-def _attempt(where: str, load_it: Callable[[], Any]) -> Any:
-    # A task is code and data of others: whatever they raise is one line here.
-    try:
-        return load_it()
-    except Exception as error:
-        first = (str(error).strip().splitlines() or ["no message"])[0][:200]
-        raise BenchError(
-            where, expected="a task whose data can be read", got=f"{type(error).__name__}: {first}"
-        ) from error
-
-
-def generation(arguments: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
-    """Read lm-eval's generation arguments: what ends an answer, and how long it may be."""
-    until = arguments.get("until") or ()
-    names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-    length = next((int(arguments[name]) for name in names if name in arguments), _MAX_NEW_TOKENS)
-    return ((until,) if isinstance(until, str) else tuple(until)), length
-
-
-def _draws(arguments: Mapping[str, Any] | None) -> bool:
-    arguments = arguments or {}
-    return bool(arguments.get("do_sample")) and float(arguments.get("temperature", 1.0) or 0) > 0
-
-
-def pictures(visual: Any) -> tuple[NDArray[np.uint8], ...]:
-    """Turn lm-eval's images into `(H, W, 3)` uint8 RGB."""
-    if visual is None:
-        return ()
-    pictures = visual if isinstance(visual, list | tuple) else [visual]
-    return tuple(np.asarray(picture.convert("RGB"), np.uint8) for picture in pictures)
 
 
 def _without_decoding(documents: Any) -> Any:

@@ -14,7 +14,7 @@ from lm_eval.api.model import LM
 
 from g2vlm_bench.adapter import FittedAdapter, TruthAdapter
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.lm_eval_bridge.harness import generation, pictures
+from g2vlm_bench.lm_eval_bridge.generation import Generation, pictures
 from g2vlm_bench.lm_eval_bridge.questions import Question, QuestionTask, failed
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Model, Options, run
@@ -176,14 +176,15 @@ class AdapterLM(LM):  # type: ignore[misc]
         for index, request in enumerate(requests):
             if isinstance(request, Question):
                 continue
-            stop, length = generation(request.args[1])
+            how = Generation.read(request.args[1])
             asked.append(
                 Inputs(
                     id=f"{request.task_name}/{request.doc_id}/{index}",
                     prompt=str(request.args[0]),
                     images=_images(request),
-                    stop=stop,
-                    max_new_tokens=length,
+                    stop=how.stop,
+                    max_new_tokens=how.max_new_tokens,
+                    drawing=how.drawing,
                 )
             )
         return self._predict(asked, frozenset({want}))

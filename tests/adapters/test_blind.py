@@ -8,7 +8,7 @@ import pytest
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.sample import Ambiguity, Inputs, Turn, Want
+from g2vlm_bench.sample import Ambiguity, Drawing, Inputs, Turn, Want
 
 SPY = '''"""Keeps what it is shown."""
 from g2vlm_bench.adapter import Adapter
@@ -51,8 +51,10 @@ def test_the_model_sees_the_words_and_nothing_of_the_scene(blind_spy) -> None:
         choices=("a", "b"),
         answer_type="choice",
         continuations=(" A", " B"),
+        contexts=("It is", "Or is it"),
         max_new_tokens=9,
         stop=(".",),
+        drawing=Drawing(temperature=0.7),
         earlier=(Turn(prompt="What?", images=(np.ones((4, 4, 3), np.uint8),), answer="a box"),),
         system="Look.",
         fields={"category": "support"},
@@ -75,8 +77,10 @@ def test_the_model_sees_the_words_and_nothing_of_the_scene(blind_spy) -> None:
         "choices": ("a", "b"),
         "answer_type": "choice",
         "continuations": (" A", " B"),
+        "contexts": ("It is", "Or is it"),
         "max_new_tokens": 9,
         "stop": (".",),
+        "drawing": Drawing(temperature=0.7),
         "system": "Look.",
         "fields": {"category": "support"},
     }

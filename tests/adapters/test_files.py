@@ -18,7 +18,7 @@ from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Want
 DEPTH = frozenset({Want.DEPTH})
 POINTS = frozenset({Want.POINTS})
 ANSWER = frozenset({Want.ANSWER})
-LIKELIHOODS = frozenset({Want.CHOICE_LOGLIKELIHOODS})
+LIKELIHOODS = frozenset({Want.CHOICE_LOGLIKELIHOODS, Want.CONTEXT_LOGLIKELIHOODS})
 MAP = np.linspace(0.5, 4.0, 48, dtype=np.float32).reshape(6, 8)
 CLOUD = np.array([[0.0, 1, 2], [3, 4, 5], [-1, 0.25, 1e3]])
 

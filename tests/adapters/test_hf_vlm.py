@@ -17,7 +17,7 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.plugins import Plugins, load_module, shipped
 from g2vlm_bench.runner import Model, Options, Task, run
-from g2vlm_bench.sample import IMAGE_MARK, Inputs, Turn, Want
+from g2vlm_bench.sample import IMAGE_MARK, Drawing, Inputs, Turn, Want
 
 HfVlm = load_module(shipped("model_adapters") / "hf_vlm.py").HfVlm
 import_torchvision()
@@ -297,6 +297,62 @@ def test_sampling_is_seeded_by_the_sample(load: Callable[..., Any]) -> None:
     assert first != [p.answer for p in other]
 
 
+def test_several_answers_are_drawn_as_the_task_says(load: Callable[..., Any]) -> None:
+    """11 of one token: more than are drawn at once, and as likely as the model has them."""
+    import torch
+
+    drawing = Drawing(temperature=0.5, top_k=3, answers=11)
+    inputs = ask(images=0, choices=(), drawing=drawing, max_new_tokens=1)
+    adapter = load(chat=False, max_new_tokens=None)
+    (got,) = adapter.predict([inputs], frozenset({Want.ANSWER}))
+    (among, _) = adapter.predict([inputs, ask("b")], frozenset({Want.ANSWER}))
+    assert got.drawn == among.drawn
+    assert (len(got.drawn), got.answer) == (11, got.drawn[0])
+    ids = adapter._tokenizer([inputs.prompt], return_tensors="pt")
+    with torch.inference_mode():
+        logits = adapter._model(**ids).logits[0, -1]
+    likeliest = logits.topk(3)
+    decode = adapter._tokenizer.decode
+    chances = {
+        decode([token], skip_special_tokens=True): float(chance)
+        for token, chance in zip(
+            likeliest.indices, (likeliest.values / 0.5).softmax(-1), strict=True
+        )
+    }
+    assert max(chances.values()) < 0.99
+    many = replace(inputs, drawing=replace(drawing, answers=400))
+    (said,) = adapter.predict([many], frozenset({Want.ANSWER}))
+    for text, chance in chances.items():
+        # Five standard deviations of a share of 400.
+        margin = 5 * (chance * (1 - chance) / 400) ** 0.5 + 1e-6
+        assert said.drawn.count(text) / 400 == pytest.approx(chance, abs=margin)
+
+
+def test_greedy_by_order_of_the_user(load: Callable[..., Any]) -> None:
+    inputs = ask(drawing=Drawing(temperature=1.0, answers=3))
+    (got,) = load(temperature=0.0).predict([inputs], frozenset({Want.ANSWER}))
+    (greedy,) = load().predict([ask()], frozenset({Want.ANSWER}))
+    assert (got.answer, got.drawn) == (greedy.answer, ())
+
+
+def test_options_behind_contexts_of_their_own(load: Callable[..., Any]) -> None:
+    """Each is weighed as if its context were the prompt, an empty one, too."""
+    contexts = ("The box is near", "", "The box is near", "Here is a lamp; it is near")
+    texts = (" the door", " the door", " a chair", " the door")
+    inputs = ask(prompt=contexts[0], images=0, choices=texts, contexts=contexts)
+    adapter = load(chat=False)
+    wants = frozenset({Want.CONTEXT_LOGLIKELIHOODS})
+    (got, other) = adapter.predict([inputs, ask("b", images=0)], wants)
+    for index, (context, text) in enumerate(zip(contexts, texts, strict=True)):
+        alone = ask(prompt=context, images=0, choices=(text,))
+        (expected,) = adapter.predict([alone], frozenset({Want.CHOICE_LOGLIKELIHOODS}))
+        assert got.choice_loglikelihoods[index] == pytest.approx(
+            expected.choice_loglikelihoods[0], abs=TOLERANCE
+        )
+        assert got.choice_is_greedy[index] == expected.choice_is_greedy[0]
+    assert len(other.choice_loglikelihoods) == 3
+
+
 def test_without_a_chat_the_option_follows_the_bare_prompt(
     load: Callable[..., Any], checkpoint: Callable[[str], Path]
 ) -> None:
@@ -330,7 +386,7 @@ def test_a_token_that_begins_a_text_stands_once(tmp_path: Path) -> None:
     adapter = HfVlm(checkpoint=str(tiny.save("llava_onevision", tmp_path, bos=True)), chat=False)
     begin = adapter._tokenizer.bos_token_id
     for prompt in ("Where?", f"{adapter._tokenizer.bos_token}Where?"):
-        asked = adapter._ask(ask(prompt=prompt, images=0))
+        asked = adapter._put(ask(prompt=prompt, images=0))
         assert adapter._encode([asked])["input_ids"][0].tolist().count(begin) == 1
 
 

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)).save(path)
         pictures.append({**row, "image": str(path)})
     _write_rows(root / "pictures.jsonl", pictures)
-    (root / "utils.py").write_text(UTILS)
+    (root / "utils.py").write_text(Path(__file__).with_name("toy_tasks.py").read_text())
     for name, text in YAMLS.items():
         (root / f"{name}.yaml").write_text(text.replace("ROOT", str(root)))
     return root
@@ -62,14 +62,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-
-UTILS = """
-import datasets
-
-
-def pictures(docs):
-    return docs.cast_column("image", datasets.Image())
-"""
 
 _DATA = """
 dataset_path: json
@@ -105,6 +97,14 @@ doc_to_text: "Q: {{question}}\\nA:"
 doc_to_target: answer
 generation_kwargs: {until: ["\\n", "e"], max_gen_toks: 12}
 """
+_VOTES = """
+repeats: 3
+filter_list:
+  - name: first
+    filter: [{function: regex, regex_pattern: "([a-m])"}, {function: take_first}]
+  - name: "maj@2"
+    filter: [{function: take_first_k, k: 2}, {function: majority_vote}, {function: take_first}]
+"""
 
 YAMLS = {
     "toy_choice": "task: toy_choice\n" + _DATA + _CHOICES + "num_fewshot: 0\n" + _METRICS
@@ -134,5 +134,23 @@ doc_to_target: question
     + _metric("exact_match"),
     "toy_seen_choice": "task: toy_seen_choice\n" + _PICTURES
     + _CHOICES.replace('"Question', '"<image>Question') + _METRICS + _metric("acc"),
+    "toy_blanks": "task: toy_blanks\n" + _DATA + """
+output_type: multiple_choice
+doc_to_text: gold
+doc_to_choice: !function utils.stems
+doc_to_target: "is the one that was meant."
+fewshot_split: train
+num_fewshot: 1
+""" + _METRICS + _metric("acc"),
+    "toy_mutual": "task: toy_mutual\n" + _DATA + _CHOICES + _METRICS + _metric("acc")
+    + _metric("acc_mutual_info"),
+    "toy_repeats": "task: toy_repeats\n" + _DATA + _SAID + _VOTES + _METRICS
+    + _metric("exact_match"),
+    "toy_drawn": "task: toy_drawn\n" + _DATA
+    + _SAID.replace("until:", "do_sample: true, temperature: 1.0e-5, top_p: 0.9, until:")
+    + _VOTES + _METRICS + _metric("exact_match"),
+    "toy_own_metric": "task: toy_own_metric\n" + _DATA + _SAID + _METRICS
+    + _metric("!function utils.said_at", more=", k: 3") + _metric("exact_match"),
+    "toy_mixed": "task: toy_mixed\nclass: !function utils.Mixed\n",
     "toy_group": "group: toy_group\ntask: [toy_choice, toy_generate]\n",
 }  # fmt: skip

@@ -82,6 +82,7 @@ def by_hand_model(checkpoint: Path) -> Any:
     model = AutoModelForImageTextToText.from_pretrained(checkpoint).eval()
     processor = AutoProcessor.from_pretrained(checkpoint)
     ids_of = processor.tokenizer.encode
+    begin = [processor.tokenizer.eos_token_id]
 
     class ByHand(LM):
         MULTIMODAL = True
@@ -96,12 +97,11 @@ def by_hand_model(checkpoint: Path) -> Any:
 
         def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
             pairs = [request.args for request in requests]
-            before = [ids_of(context) for context, _ in pairs]
-            whole = [ids_of(context + text) for context, text in pairs]
+            before = [ids_of(context) or begin for context, _ in pairs]
+            whole = [(not context) * begin + ids_of(context + text) for context, text in pairs]
             return [self.weigh(b, w[len(b) :]) for b, w in zip(before, whole, strict=True)]
 
         def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> Any:
-            begin = [processor.tokenizer.eos_token_id]
             return [self.weigh(begin, ids_of(request.args[0]))[0] for request in requests]
 
         def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
@@ -134,7 +134,11 @@ def ours(name: str, folder: Path, checkpoint: Path, out: Path, **more: Any) -> A
 
 @pytest.mark.parametrize(
     "name",
-    ["toy_choice", "toy_fewshot", "toy_generate", "toy_greedy", "toy_rolling", "toy_seen"],
+    [
+        *("toy_choice", "toy_fewshot", "toy_generate", "toy_greedy", "toy_rolling", "toy_seen"),
+        *("toy_blanks", "toy_mutual", "toy_repeats", "toy_drawn", "toy_mixed"),
+        "toy_own_metric",
+    ],
 )
 @pytest.mark.parametrize("kind", ["by hand", "lm-eval's own"])
 def test_the_same_numbers_as_lm_eval(
@@ -158,8 +162,11 @@ def test_the_same_numbers_as_lm_eval(
     for key, value in expected.items():
         metric, _, filter_name = key.partition(",")
         label = "lm_eval" if filter_name == "none" else f"lm_eval+{filter_name}"
-        result = run.record.result(f"{metric}@{label}")
+        result = run.record.result(f"{metric.replace('@', '_at_')}@{label}")
         assert result.value == pytest.approx(value, rel=1e-5, abs=1e-9)
+    protocols = [result.metric.partition("@")[2] for result in run.record.results]
+    assert all(protocol.startswith("lm_eval") for protocol in protocols)
+    assert len(run.record.results) == len(expected)
     assert run.record.counts == {"scored": theirs["n-samples"][name]["effective"]}
 
 
@@ -245,7 +252,7 @@ def test_images_are_opened_one_at_a_time(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_truth_is_best(folder: Path) -> None:
-    for name in ("toy_choice", "toy_generate", "toy_seen_choice"):
+    for name in ("toy_choice", "toy_generate", "toy_seen_choice", "toy_blanks", "toy_mutual"):
         report = validate_task(Plugins(), f"lm_eval:{folder / name}.yaml", None, None)
         assert report.passed, report.text()
 
@@ -300,12 +307,15 @@ def test_names_that_are_no_task(name: str, complaint: str, folder: Path) -> None
             ("doc_to_choice: options", "doc_to_choice: nothing"),
             "expected a task whose data can be read",
         ),
-        (("num_fewshot: 0", "repeats: 4"), "expected one answer a document, got repeats: 4"),
-        (("metric: acc_norm", "metric: acc_mutual_info"), "got acc_mutual_info"),
         (
-            ("num_fewshot: 0", "generation_kwargs: {do_sample: true, temperature: 0.7}"),
-            "expected greedy decoding, got do_sample: true",
+            ("num_fewshot: 0", "generation_kwargs: {num_beams: 4}"),
+            "expected greedy decoding or drawing, got num_beams",
         ),
+        (
+            ("num_fewshot: 0", "generation_kwargs: {repetition_penalty: 1.2}"),
+            "expected greedy decoding or drawing, got repetition_penalty",
+        ),
+        (("num_fewshot: 0", "unsafe_code: true"), "expected HF_ALLOW_CODE_EVAL=1, since it runs"),
     ],
 )
 def test_tasks_that_cannot_be_asked(change: tuple[str, str], complaint: str, folder: Path) -> None:
@@ -319,18 +329,20 @@ def test_tasks_that_cannot_be_asked(change: tuple[str, str], complaint: str, fol
     assert "\n" not in str(caught.value)
 
 
-def test_a_question_for_each_option_is_refused(folder: Path) -> None:
-    """As in winogrande, where `doc_to_text` is the index of the right one."""
-    (folder / "blanks.jsonl").write_text('{"n": 0, "stems": ["The box", "The lamp"]}\n')
-    path = folder / "blanks.yml"
-    path.write_text(
-        "task: blanks\ndataset_path: json\ntest_split: test\n"
-        f"dataset_kwargs: {{data_files: {{test: {folder}/blanks.jsonl}}}}\n"
-        "output_type: multiple_choice\ndoc_to_text: n\ndoc_to_choice: stems\n"
-        'doc_to_target: " is near."\nmetric_list: [{metric: acc}]\n'
-    )
-    with pytest.raises(BenchError, match="expected one question for all options, got one for each"):
-        Plugins().task(f"lm_eval:{path}")
+def test_a_model_that_knows_of_no_contexts_is_not_asked(folder: Path) -> None:
+    plugins = Plugins()
+    wanted = {
+        name: sorted(
+            Task.load(plugins, plugins.task(f"lm_eval:{folder / name}.yaml")).family.wants[0]
+        )
+        for name in ("toy_choice", "toy_blanks", "toy_mutual", "toy_mixed")
+    }
+    assert wanted == {
+        "toy_choice": ["choice_loglikelihoods"],
+        "toy_blanks": ["context_loglikelihoods"],
+        "toy_mutual": ["context_loglikelihoods"],
+        "toy_mixed": ["answer", "context_loglikelihoods"],
+    }
 
 
 def test_without_lm_eval(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,8 +53,10 @@ class LmEval(Reader):
             prompt=request.prompt,
             choices=request.continuations,
             continuations=request.continuations,
-            max_new_tokens=request.max_new_tokens,
-            stop=request.stop,
+            contexts=request.contexts,
+            max_new_tokens=request.generation.max_new_tokens if request.generates else None,
+            stop=request.generation.stop,
+            drawing=request.generation.drawing,
         )
 
     def _target(self, index: int) -> Target:
