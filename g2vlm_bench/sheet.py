@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ def write_sheet(
     side: int = 256,
     **options: Any,
 ) -> None:
-    """Write the first scenes of a split as one PNG, each with a question of another family.
+    """Write the first scenes of a split that something is asked of as one PNG.
+
+    Their questions are of as many families as there are.
 
     Args:
         out: The file.
         split: Which split.
-        n: How many scenes.
+        n: How many scenes; fewer where not half of the first ones are asked anything.
         per_scene: Questions under a scene.
         columns: Scenes beside one another.
         picture_px: Width of a picture on the sheet.
@@ -48,12 +50,13 @@ def write_sheet(
     """
     if split not in WorldReader.splits:
         raise BenchError("world split", expected=" or ".join(WorldReader.splits), got=f"'{split}'")
+    # Of a bare scene nothing may be asked: the turn of none of its answers has come.
     reader = WorldReader(
-        n=n, content="questions", place=place, height=side, width=side, **options
+        n=2 * n, content="questions", place=place, height=side, width=side, **options
     )  # fmt: skip
     panels = []
     with progress(f"drawing scenes of {split}", n) as advance:
-        for panel in _panels(reader, split, per_scene):
+        for panel in islice(_panels(reader, split, per_scene), n):
             panels.append(panel)
             advance(1)
     buffer = BytesIO()
@@ -68,8 +71,8 @@ def _panels(reader: WorldReader, split: str, per_scene: int) -> Iterator[Panel]:
     asked = {scene: list(samples) for scene, samples in grouped}
     drawn: Counter[str] = Counter()
     for shown in reader.shown(split):
-        samples = _rarest(asked.get(shown.scene.id, []), drawn, per_scene)
-        yield _panel(shown, samples)
+        if shown.scene.id in asked:
+            yield _panel(shown, _rarest(asked[shown.scene.id], drawn, per_scene))
 
 
 def _rarest(samples: Sequence[Sample], drawn: Counter[str], count: int) -> list[Sample]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from g2vlm_bench import cli
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.report.contact_sheet import Panel
 from g2vlm_bench.sheet import write_sheet
 
 
@@ -29,6 +30,20 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not ended.value.code
     sheet = np.asarray(Image.open(out).convert("RGB"))
     assert sheet.shape[1] == 4 * 64 + 3 * 4 + 2 * 12  # two pictures, depth, objects
+
+
+def test_every_scene_has_a_question(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first room of the test split is bare."""
+    drawn: list[Panel] = []
+
+    def keep(panels: list[Panel], *_: int) -> Image.Image:
+        drawn.extend(panels)
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr("g2vlm_bench.sheet.draw", keep)
+    write_sheet(tmp_path / "a.png", n=3, side=16)
+    assert [len(panel.questions) for panel in drawn] == [1, 1, 1]
+    assert "000000" not in drawn[0].title
 
 
 @pytest.mark.parametrize(

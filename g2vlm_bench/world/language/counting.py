@@ -79,8 +79,8 @@ def counting(seen: Seen) -> Iterator[Candidate]:
     """How many of a colour, a kind, a material are shown, or stand on a thing; 0 to 3, and 0 to 2.
 
     Margins: none that would count is shown but hardly, and of a material none that may be of it or
-    not, by the margins of `attribute`. Things on another count where it and they
-    are clear in the same picture.
+    not, by the margins of `attribute`. Things on another count where it and they are clear in the
+    same picture.
     """
     sorts = [sort for sort in _sorts(seen) if len(sort.found) <= MAX_COUNT]
     for sort in sorts:

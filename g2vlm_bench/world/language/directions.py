@@ -27,8 +27,7 @@ def direction(seen: Seen) -> Iterator[Candidate]:
     Margins: left and right differ by 7 degrees and half of the bodies' widths; in front and behind
     by 15 % in depth, and the nearest surfaces agree; above and below are over the middle 60 % of
     the lower thing, and where not, side by side with a gap between them, the upper one not wholly
-    higher. Two bodies that touch are
-    never left, right, in front or behind of each other.
+    higher. Two bodies that touch are never left, right, in front or behind of each other.
     """
     for a, b in permutations(seen.clear_here, 2):
         yield from _vertical(seen, a, b)
