@@ -116,8 +116,9 @@ def shortened(config: Config, steps: int, variant: Variant) -> Config:
         config.training,
         stages=stages,
         losses=structs.replace(config.training.losses, **variant.losses),
-        # A warm-up made for thousands of steps would be half of a short training.
+        # A warm-up and a pool made for thousands of steps would be half of a short training.
         warm_up=min(config.training.warm_up, max(steps // 10, 1)),
+        pool=min(config.training.pool, max(steps // 4, 64)),
     )
     return Config(model=structs.replace(config.model, **variant.model), training=training)
 

@@ -61,9 +61,10 @@ def test_the_curriculum_is_shortened_in_all_its_stages() -> None:
     for long, stage in stages:
         assert stage.steps == pytest.approx(long.steps * 300 / whole, abs=1)
         assert msgspec.structs.replace(stage, steps=long.steps) == long
-    assert short.training.warm_up == 30
+    assert (short.training.warm_up, short.training.pool) == (30, 75)
     longer = ablations.shortened(nano, 20_000, ablations.Variant())
     assert longer.training.warm_up == nano.training.warm_up
+    assert longer.training.pool == nano.training.pool
 
 
 def test_every_column_is_a_metric_of_a_shipped_task() -> None:
