@@ -358,7 +358,7 @@ def pseudo_values(
     The influence is the jackknife's, `(n - 1) (mean of the statistics without one - the statistic
     without this one)`. Of more than `groups` items a group at a time is left out, and each of its
     items gets the group's influence times the root of its size, so that the spread of independent
-    items stays as it is.
+    items stays as it is. A group without which there is no statistic is taken to have no influence.
 
     >>> pseudo_values(lambda some: sum(some) / len(some), [1.0, 2.0, 6.0])
     [1.0, 2.0, 6.0]
@@ -371,9 +371,17 @@ def pseudo_values(
     member = np.arange(n) % count
     sizes = np.bincount(member)
     without = np.array(
-        [aggregate([item for item, own in zip(items, member, strict=True) if own != group])
+        [_or_nan(aggregate, [item for item, own in zip(items, member, strict=True) if own != group])
          for group in range(count)]
     )  # fmt: skip
+    without = np.where(np.isfinite(without), without, whole)
     influence = (n - sizes) / sizes * (without.mean() - without) * np.sqrt(sizes)
     each = influence[member]
     return [float(value) for value in whole + each - each.mean()]
+
+
+def _or_nan(aggregate: Callable[[Sequence[Any]], float], items: Sequence[Any]) -> float:
+    try:
+        return float(aggregate(items))
+    except Exception:  # such as a division by how many there are of a kind
+        return float("nan")

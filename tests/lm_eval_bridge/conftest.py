@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -53,10 +54,71 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)).save(path)
         pictures.append({**row, "image": str(path)})
     _write_rows(root / "pictures.jsonl", pictures)
+    for name, published in PUBLISHED.items():
+        _write_rows(root / f"{name}.jsonl", published)
     (root / "utils.py").write_text(Path(__file__).with_name("toy_tasks.py").read_text())
     for name, text in YAMLS.items():
         (root / f"{name}.yaml").write_text(text.replace("ROOT", str(root)))
+    for name, file in SHIPPED.items():
+        (root / f"{name}.yaml").write_text(
+            f"include: {lm_eval_tasks() / file}\ndataset_path: json\ndataset_name: null\n"
+            f"dataset_kwargs: {{data_files: {{test: {root}/{name}.jsonl,"
+            f" train: {root}/{name}.jsonl}}}}\n"
+            "test_split: test\n" + CHANGED.get(name, "")
+        )
     return root
+
+
+def lm_eval_tasks() -> Path:
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "tasks"
+
+
+# lm-eval's own files, on rows in the form of their data.
+SHIPPED = {
+    "winogrande": "winogrande/default.yaml",
+    "crows_pairs_english": "crows_pairs/crows_pairs_english.yaml",
+    "mutual": "mutual/mutual.yaml",
+    "gsm8k_cot_self_consistency": "gsm8k/gsm8k-cot-self-consistency.yaml",
+}
+CHANGED = {
+    # So near to 0 that only one answer can be drawn.
+    "gsm8k_cot_self_consistency": "repeats: 9\nnum_fewshot: 1\n"
+    'generation_kwargs: {until: ["Q:"], do_sample: true, temperature: 1.0e-5, max_gen_toks: 9}\n',
+}
+PUBLISHED: dict[str, list[dict[str, Any]]] = {
+    "winogrande": [
+        {
+            "sentence": f"The {a} did not fit into the {b} since the _ was too {how}.",
+            "option1": a,
+            "option2": b,
+            "answer": answer,
+        }
+        for a, b, how, answer in [
+            ("table", "lift", "large", "1"),
+            ("lamp", "box", "small", "2"),
+            ("sofa", "hall", "wide", "1"),
+        ]
+    ],
+    "crows_pairs_english": [
+        {"sent_more": f"The {a} is old.", "sent_less": f"The {b} is old."}
+        for a, b in [("house", "mouse"), ("door", "floor"), ("lamp", "ramp")]
+    ],
+    "mutual": [
+        {
+            "article": f"m : where is my {thing} ?",
+            "options": [f"f : in the {room} ." for room in ROOMS[:4]],
+            "answers": answer,
+        }
+        for thing, answer in [("bag", "A"), ("hat", "D"), ("dog", "B")]
+    ],
+    "gsm8k_cot_self_consistency": [
+        {"question": f"There are {n} chairs and 2 more. How many?", "answer": f"So #### {n + 2}"}
+        for n in (3, 5)
+    ],
+}
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

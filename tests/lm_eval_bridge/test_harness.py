@@ -16,9 +16,11 @@ from g2vlm_bench.lm_eval_bridge.finding import find_yaml
 from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.plugins import Plugins, load_module
 from g2vlm_bench.runner import Task
+from g2vlm_bench.store import RunFolder
 from g2vlm_bench.validate import validate_task
 
 import_torchvision()
+SHIPPED = ("winogrande", "crows_pairs_english", "mutual", "gsm8k_cot_self_consistency")
 tiny = load_module(Path(__file__).parents[1] / "adapters" / "tiny_vlms.py")
 
 
@@ -137,7 +139,7 @@ def ours(name: str, folder: Path, checkpoint: Path, out: Path, **more: Any) -> A
     [
         *("toy_choice", "toy_fewshot", "toy_generate", "toy_greedy", "toy_rolling", "toy_seen"),
         *("toy_blanks", "toy_mutual", "toy_repeats", "toy_drawn", "toy_mixed"),
-        "toy_own_metric",
+        *("toy_own_metric", *SHIPPED),
     ],
 )
 @pytest.mark.parametrize("kind", ["by hand", "lm-eval's own"])
@@ -179,8 +181,6 @@ def test_the_same_text_and_likelihoods_sample_by_sample(
     models: Callable[[str, str], Any],
     tmp_path: Path,
 ) -> None:
-    from g2vlm_bench.store import RunFolder
-
     said = {}
     for name in ("toy_seen", "toy_fewshot"):
         run = RunFolder(ours(name, folder, checkpoint, tmp_path).path)
@@ -216,6 +216,20 @@ def test_a_mean_of_documents_has_lm_evals_interval(
     assert result.low < result.value < result.high
 
 
+def test_a_metric_of_some_documents_is_their_mean(
+    folder: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Its interval is that of as many documents as it is of, and holds a number of any size."""
+    run = ours("toy_mixed", folder, checkpoint, tmp_path)
+    gap = run.record.result("gap@lm_eval")
+    values = [line.values["gap@lm_eval"] for line in RunFolder(run.path).samples()]
+    assert gap.value == pytest.approx(np.mean(values))
+    assert 0 < values.count(gap.value) < 8
+    assert gap.low < gap.value < gap.high
+    (spec,) = [spec for spec in run.record.metrics if spec.name == "gap@lm_eval"]
+    assert spec.worst is None
+
+
 def test_pseudo_values_have_the_statistics_mean_and_spread() -> None:
     """Of a mean they are the items themselves; in groups their spread is that of the items."""
     rng = np.random.default_rng(0)
@@ -225,6 +239,8 @@ def test_pseudo_values_have_the_statistics_mean_and_spread() -> None:
     assert grouped.mean() == pytest.approx(np.mean(items), abs=1e-12)
     # 200 groups of 10: the standard deviation is known to about 1 in sqrt(2 * 200).
     assert grouped.std() == pytest.approx(np.std(items), rel=0.15)
+    ratio = harness.pseudo_values(lambda some: 1 / sum(item > 0 for item in some), [0.0, 2.0, 0.0])
+    assert ratio == pytest.approx([1.0, 1.0, 1.0])
     product = harness.pseudo_values(lambda some: float(np.exp(np.mean(some))), [0.1, 0.2, 0.4])
     assert np.mean(product) == pytest.approx(np.exp(0.7 / 3))
 
