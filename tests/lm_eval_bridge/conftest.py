@@ -213,6 +213,8 @@ num_fewshot: 1
     + _VOTES + _METRICS + _metric("exact_match"),
     "toy_own_metric": "task: toy_own_metric\n" + _DATA + _SAID + _METRICS
     + _metric("!function utils.said_at", more=", k: 3") + _metric("exact_match"),
+    "toy_made": "task: toy_made\ncustom_dataset: !function utils.made\ntest_split: test\n" + _SAID
+    + "metadata: {version: 1, rows: 3}\n" + _METRICS + _metric("exact_match"),
     "toy_mixed": "task: toy_mixed\nclass: !function utils.Mixed\n",
     "toy_group": "group: toy_group\ntask: [toy_choice, toy_generate]\n",
 }  # fmt: skip

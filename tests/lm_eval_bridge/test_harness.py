@@ -139,7 +139,7 @@ def ours(name: str, folder: Path, checkpoint: Path, out: Path, **more: Any) -> A
     [
         *("toy_choice", "toy_fewshot", "toy_generate", "toy_greedy", "toy_rolling", "toy_seen"),
         *("toy_blanks", "toy_mutual", "toy_repeats", "toy_drawn", "toy_mixed"),
-        *("toy_own_metric", *SHIPPED),
+        *("toy_own_metric", "toy_made", *SHIPPED),
     ],
 )
 @pytest.mark.parametrize("kind", ["by hand", "lm-eval's own"])

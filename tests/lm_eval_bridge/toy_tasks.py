@@ -21,6 +21,13 @@ def stems(doc: Doc) -> list[str]:
     return [f"Of all things the {option}" for option in doc["options"]]
 
 
+def made(rows: int, **more: Any) -> dict[str, datasets.Dataset]:
+    """Data that depend on what the task's metadata say, as ruler's do on a tokenizer."""
+    numbers = list(range(rows))
+    texts = [f"What comes after {number}?" for number in numbers]
+    return {"test": datasets.Dataset.from_dict({"question": texts, "answer": numbers})}
+
+
 def said_at(references: list[str], predictions: list[str], k: int) -> dict[str, float]:
     """Names its metric only when it scores, as `pass_at_k` does."""
     return {f"said@{k}": float(len(predictions[0]) >= k), "length": float(len(predictions[0]))}
