@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from g2vlm_bench.errors import BenchError
@@ -25,31 +26,34 @@ def load_task(name: str) -> Any:
     require_lm_eval()
     path = find_yaml(name)
     where = f"lm-eval task '{name}'"
-    read = _attempt(where, lambda: _read(path))
-    if read.get("unsafe_code") and os.environ.get(_CONSENT) != "1":
+    # Before its functions are imported, which runs code, and its data are fetched.
+    _check(where, _attempt(where, lambda: _read(path, resolve_func=False)))
+    task = _attempt(where, lambda: _construct(_read(path)))
+    if task.config.num_fewshot is None:
+        task.set_config("num_fewshot", 0)
+    return task
+
+
+def _check(where: str, config: dict[str, Any]) -> None:
+    if config.get("unsafe_code") and os.environ.get(_CONSENT) != "1":
         raise BenchError(
             where,
             expected=f"{_CONSENT}=1, since it runs code that the model writes",
             got="no such consent",
             fix="Set it where such code can do no harm.",
         )
-    task = _attempt(where, lambda: _construct(read))
-    config = task.config
-    if getattr(config, "doc_to_audio", None):
+    if config.get("doc_to_audio"):
         raise BenchError(where, expected="images or text alone", got="audio")
     try:
-        Generation.read(config.generation_kwargs or {})
+        Generation.read(config.get("generation_kwargs") or {})
     except ValueError as error:
         raise BenchError(f"{where}: {error}") from None
-    if config.num_fewshot is None:
-        task.set_config("num_fewshot", 0)
-    return task
 
 
-def _read(path: Any) -> dict[str, Any]:
+def _read(path: Path, resolve_func: bool = True) -> dict[str, Any]:
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    return dict(load_yaml(path))
+    return dict(load_yaml(path, resolve_func=resolve_func))
 
 
 def _construct(config: dict[str, Any]) -> Any:

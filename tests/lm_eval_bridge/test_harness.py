@@ -345,6 +345,22 @@ def test_tasks_that_cannot_be_asked(change: tuple[str, str], complaint: str, fol
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("humaneval", "expected HF_ALLOW_CODE_EVAL=1"),
+        ("code2text_python", "got num_beams"),
+        ("common_voice_en", "got audio"),
+    ],
+)
+def test_what_is_refused_is_refused_before_anything_is_fetched(
+    name: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
+    with pytest.raises(BenchError, match=complaint):
+        harness.load(name)
+
+
 def test_a_model_that_knows_of_no_contexts_is_not_asked(folder: Path) -> None:
     plugins = Plugins()
     wanted = {
