@@ -50,7 +50,7 @@ def main() -> None:
 
     model = Plugins().adapter("g2vlm", {"weights": options.weights}, {})
     drawn, axes = plt.subplots(
-        len(PLACES), 5, figsize=(11, 2.35 * len(PLACES)), width_ratios=(1, 1, 1, 1, 1.7)
+        len(PLACES), 5, figsize=(11, 2.2 * len(PLACES)), width_ratios=(1, 1, 1, 1, 1.7)
     )
     for place, row in zip(PLACES, axes, strict=True):
         draw_scene(model, place, row)
@@ -112,7 +112,7 @@ def draw_phrase(model: Adapter, sample: Sample, axes: Axes) -> None:
     image = inputs.images[0] / 255.0
     image[shown] = 0.4 * image[shown] + 0.6 * np.array(MEANT)
     overlap = (shown & true).sum() / max((shown | true).sum(), 1)
-    title = wrapped(f"“{inputs.question}”, IoU {overlap:.2f}", 30)
+    title = wrapped(f"“{inputs.question}”, IoU\N{NO-BREAK SPACE}{overlap:.2f}", 32)
     show(axes, image, title)
     axes.contour(true, [0.5], colors="white", linewidths=1)
 
@@ -124,7 +124,7 @@ def write_question(model: Adapter, sample: Sample, axes: Axes, top: float) -> fl
     true = f"{target.answer:.2f}" if isinstance(target.answer, float) else str(target.answer)
     is_right = said.lower() == true.lower()
     options = f" ({' / '.join(inputs.choices)})" if inputs.choices else ""
-    lines = [(line, "black") for line in wrapped(f"{inputs.question}{options}", 48).split("\n")]
+    lines = [(line, "black") for line in wrapped(f"{inputs.question}{options}", 54).split("\n")]
     if target.unit:
         lines += [(f"{said} {target.unit}; true: {true}", "black")]
     else:
