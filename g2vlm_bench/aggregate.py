@@ -158,7 +158,8 @@ def _interval(spec: MetricSpec, boot: Bootstrap | None) -> tuple[float, float] |
             boot.value - unseen * (boot.value - lowest),
             boot.value + unseen * (highest - boot.value),
         )
-    if not lowest - 1e-9 <= boot.value <= highest + 1e-9:  # bounds that somebody else's metric does not keep
+    # Bounds that somebody else's metric does not keep bound no interval of it.
+    if not lowest - 1e-9 <= boot.value <= highest + 1e-9:
         return interval
     # Student's interval of a share may reach beyond 1.
     return max(interval[0], lowest), min(interval[1], highest)

@@ -145,13 +145,15 @@ def _depth_pictures(
     yield drawing.jpeg(shown, f"True depth, {span}{views}", f"true depth, {span}{views}")
     for entry in models:
         caption = f"{entry.model}: {value_text(entry, spec)}"
-        if entry.prediction is None or not entry.prediction.depth:
+        depth = _depth(entry)
+        if depth is None:
             yield drawing.empty(shown.shape, f"{caption} ({entry.problem or 'no depth'})")
             continue
-        depth = np.asarray(entry.prediction.depth[0], np.float64)
         fit = entry.detail("alignment", spec.protocol)
         if isinstance(fit, list):
             fit = fit[0]  # one for each view, of which the first is shown
+        if isinstance(fit, Mapping) and isinstance(fit.get("shift"), list):
+            fit = {**fit, "shift": fit["shift"][2]}  # of points, along z
         if not isinstance(fit, Mapping):
             yield _unaligned(depth, entry, caption)
             continue
@@ -163,6 +165,17 @@ def _depth_pictures(
         )
         alt = f"Depth predicted by {entry.model}, and its relative error"
         yield drawing.jpeg(pair, alt, f"{caption} ({_fit_text(fit)})")
+
+
+def _depth(entry: Entry) -> Array | None:
+    """The first view's depth, or the z of its point map."""
+    said = entry.prediction
+    if said is None or not (said.depth or said.point_maps):
+        return None
+    if said.point_maps:
+        return np.asarray(said.point_maps[0], np.float64)[..., 2]
+    assert said.depth
+    return np.asarray(said.depth[0], np.float64)
 
 
 def _unaligned(depth: Array, entry: Entry, caption: str) -> drawing.Picture:
@@ -183,7 +196,7 @@ def _fit_text(fit: Mapping[str, Any]) -> str:
     scale, shift = float(fit["scale"]), float(fit["shift"])
     if scale == 1 and shift == 0:
         return "as predicted"
-    where = " in disparity" if fit["fitted_in"] == "disparity" else ""
+    where = " in disparity" if fit.get("fitted_in") == "disparity" else ""
     return f"scale {number(scale)}" + (f", shift {number(shift)}{where}" if shift else where)
 
 
