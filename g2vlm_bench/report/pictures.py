@@ -118,7 +118,8 @@ def _panel(
     if target.answer is not None:
         question = answers.question(inputs, target, models, spec)
     elif target.depth_m and task.first.task.family != "chamfer":
-        pictures += _depth_pictures(target, models, spec)
+        from_points = task.first.task.family == "point_map"
+        pictures += _depth_pictures(target, models, spec, from_points)
     elif target.points_world is not None:
         pictures += _cloud_pictures(target, models, spec)
     return Panel(choice, tuple(pictures), question)
@@ -134,7 +135,7 @@ def _input_pictures(inputs: Inputs) -> Iterator[drawing.Picture]:
 
 
 def _depth_pictures(
-    target: Target, models: Sequence[Entry], spec: MetricSpec
+    target: Target, models: Sequence[Entry], spec: MetricSpec, from_points: bool
 ) -> Iterator[drawing.Picture]:
     assert target.depth_m is not None
     true = np.asarray(target.depth_m[0], np.float64)
@@ -145,7 +146,7 @@ def _depth_pictures(
     yield drawing.jpeg(shown, f"True depth, {span}{views}", f"true depth, {span}{views}")
     for entry in models:
         caption = f"{entry.model}: {value_text(entry, spec)}"
-        depth = _depth(entry)
+        depth = _depth(entry, from_points)
         if depth is None:
             yield drawing.empty(shown.shape, f"{caption} ({entry.problem or 'no depth'})")
             continue
@@ -167,15 +168,14 @@ def _depth_pictures(
         yield drawing.jpeg(pair, alt, f"{caption} ({_fit_text(fit)})")
 
 
-def _depth(entry: Entry) -> Array | None:
-    """The first view's depth, or the z of its point map."""
+def _depth(entry: Entry, from_points: bool) -> Array | None:
+    """The first view's depth as it was scored: itself, or the z of the point map."""
     said = entry.prediction
-    if said is None or not (said.depth or said.point_maps):
-        return None
-    if said.point_maps:
+    if said is not None and from_points and said.point_maps:
         return np.asarray(said.point_maps[0], np.float64)[..., 2]
-    assert said.depth
-    return np.asarray(said.depth[0], np.float64)
+    if said is not None and said.depth and not from_points:
+        return np.asarray(said.depth[0], np.float64)
+    return None
 
 
 def _unaligned(depth: Array, entry: Entry, caption: str) -> drawing.Picture:

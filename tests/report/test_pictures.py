@@ -128,7 +128,7 @@ def test_point_maps_are_shown_by_their_aligned_depth(tmp_path: Path) -> None:
     for panel in _gallery(run, "point_map/rooms", truths).panels:
         pair = panel.pictures[2]
         assert _pixels(pair.uri)[:, -drawing.WIDTH :].max() < 16
-        assert "(scale 2.00, shift 0.50)" in pair.caption
+        assert "(scale 2.00, shift 0.500)" in pair.caption
 
 
 def test_clouds_are_lifted_and_aligned_onto_the_truth(tmp_path: Path) -> None:
