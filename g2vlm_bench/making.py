@@ -96,7 +96,7 @@ def make(
         entry: A dataset that a reader makes.
         root: Its folder; empty, or an earlier export.
         plugins: Where its reader and the tasks are found.
-        splits: Which splits; a floor that is fitted needs `train`.
+        splits: Which splits; what is fitted makes the training split itself where it is left out.
         tasks: Only these, or all tasks of the dataset where none is given.
 
     Yields:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAd
 from g2vlm_bench.cross_fitting import HELD_OUT, CrossFitted
 from g2vlm_bench.data.export import configuration_of, export_of
 from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
+from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb, scorer_hash
 from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.plugins import Plugins, check_arguments, load_class
@@ -119,28 +121,37 @@ class Task:
         where = f"task {definition.name}"
         pinned, options = split_pins(definition.data)
         pins = convert(pinned, DataPins, f"{where}, key 'data'")
-        if export := export_of(definition.name, pins.format, options, data_root):
+        opened = partial(_open_reader, plugins, where, data_root)
+        export = export_of(definition.name, pins.format, options, data_root)
+        if export is None:
+            reader = trainer = opened(pins, options)
+        else:
             # The same data, read and not made: their hash says so, and that it is held to the pins.
-            pins = msgspec.structs.replace(pins, format="world_export", root=export.name)
-            options = {"configuration": configuration_of(definition.name)}
-        reader = plugins.reader(pins.format)
-        offered: dict[str, Any] = {"revision": pins.revision}
-        if reader.from_hub and data_root == HUB:
-            offered["root"] = None
-        elif pins.root:
-            offered["root"] = _data_folder(where, pins.root, data_root, options.get("hub", ""))
-        arguments = check_arguments(reader, options, f"{where}, key 'data'", offered)
-        opened = reader(**arguments)
-        if export and pins.train_split not in opened.splits:
-            # Of an export of the scored split alone, only what is fitted misses something.
-            pins = msgspec.structs.replace(pins, train_split="")
+            read = msgspec.structs.replace(pins, format="world_export", root=export.name)
+            reader = opened(read, {"configuration": configuration_of(definition.name)})
+            # What was not exported is made, once something is fitted on it.
+            trainer = reader if pins.train_split in reader.splits else opened(pins, options)
+            pins = read
         return cls(
             definition=definition,
             family=family,
-            dataset=open_dataset(pins, opened, where),
+            dataset=open_dataset(pins, reader, where, trainer),
             family_hash=file_hash(plugins.path("family", definition.family)),
             reader_hash=file_hash(plugins.path("reader", pins.format)),
         )
+
+
+def _open_reader(
+    plugins: Plugins, where: str, data_root: Path | None, pins: DataPins, options: dict[str, Any]
+) -> Reader:
+    """Make the reader of a task's data."""
+    reader = plugins.reader(pins.format)
+    offered: dict[str, Any] = {"revision": pins.revision}
+    if reader.from_hub and data_root == HUB:
+        offered["root"] = None
+    elif pins.root:
+        offered["root"] = _data_folder(where, pins.root, data_root, options.get("hub", ""))
+    return reader(**check_arguments(reader, options, f"{where}, key 'data'", offered))
 
 
 @dataclass(slots=True)

@@ -91,6 +91,7 @@ def validate_task(
     task = Task.load(plugins, plugins.task(name), data_root)
     if not task.dataset.samples:
         raise BenchError(f"task {task.name}", expected="at least one sample", got="none")
+    _ = task.dataset.training  # refused where it holds what is scored
     tried = samples or task.family.enough_to_validate
     with tempfile.TemporaryDirectory(prefix="g2vlm_bench_validate_") as folder:
         options = Options(out=Path(folder), data_root=data_root, limit=tried)

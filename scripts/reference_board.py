@@ -36,8 +36,6 @@ CLOUDS = (
     "chamfer/world_rooms", "chamfer/world_rooms_2_views", "chamfer/world_rooms_4_views",
     "chamfer/world_rooms_8_views",
 )  # fmt: skip
-# Learns from the training split, of which an export of the test split has nothing.
-LEARNS, LEARNS_OF = "mean_depth", ("depth/", "point_map/", "chamfer/")
 MARK, END = "<!-- targets -->", "<!-- end -->"
 # Every metric that the issue names, besides the headlines of the board.
 SHOWN = {
@@ -275,18 +273,6 @@ def chosen(board: BoardDefinition, only: str) -> BoardDefinition:
     return structs.replace(board, columns=columns)
 
 
-def evaluate(
-    models: Sequence[str], tasks: Sequence[str], given: argparse.Namespace, plugins: Plugins
-) -> list[api.Run]:
-    """Run models on tasks, those of them that go together."""
-    done = api.evaluate(
-        models, tasks, out=given.out, device=given.device, limit=given.limit,
-        model_args={f"{m}.weights": given.weights for m in (MODEL, BLIND, SHUFFLED) if m in models},
-        batch_size=given.batch_size or "auto", data_root=given.data_root, plugins=plugins,
-    )  # fmt: skip
-    return list(done.runs)
-
-
 def main() -> None:
     """Run, report, print."""
     parser = argparse.ArgumentParser(
@@ -305,14 +291,14 @@ def main() -> None:
     plugins = Plugins.find()
     board = chosen(load_board(plugins.path("leaderboard", "reference")), given.only)
     rows = Rows()
-    runs = evaluate(board.models, board.tasks, given, plugins)
-    fitted = [task for task in board.tasks if task.startswith(LEARNS_OF)]
-    if given.data_root and fitted:
-        given.data_root = None
-        runs += evaluate([LEARNS], fitted, given, plugins)
-    for run in runs:
+    done = api.evaluate(
+        board.models, board.tasks, out=given.out, device=given.device, limit=given.limit,
+        model_args={f"{model}.weights": given.weights for model in (MODEL, BLIND, SHUFFLED)},
+        batch_size=given.batch_size or "auto", data_root=given.data_root, plugins=plugins,
+    )  # fmt: skip
+    for run in done.runs:
         rows.records[run.record.task.name, run.record.adapter.spec] = run.record
-    api.leaderboard(board, [run.path for run in runs], out=given.out, plugins=plugins)
+    api.leaderboard(board, [run.path for run in done.runs], out=given.out, plugins=plugins)
     found = list(verdicts(rows))
     text = page(rows, found, f"python scripts/reference_board.py {' '.join(sys.argv[1:])}")
     (given.out / "targets.md").write_text(text, encoding="utf-8")

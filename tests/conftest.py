@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from g2vlm_bench.data import known_hashes
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Model, Options, Task, run
 from g2vlm_bench.store import RunFolder, RunRecord
@@ -93,3 +94,18 @@ def tiny_reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference") / "tiny"
     save_reference(folder, model, words, config, half=True)
     return folder
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that were read, in a world where every file has settled."""
+    names: list[str] = []
+    honest = known_hashes.hash_file
+
+    def counted(path: Path) -> str:
+        names.append(path.name)
+        return honest(path)
+
+    monkeypatch.setattr(known_hashes, "hash_file", counted)
+    monkeypatch.setattr(known_hashes, "_SETTLED_NS", -3_600_000_000_000)
+    return names

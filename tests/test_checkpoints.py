@@ -10,22 +10,6 @@ from pathlib import Path
 import pytest
 
 from g2vlm_bench.checkpoints import Checkpoint
-from g2vlm_bench.data import known_hashes
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that were read, in a world where every file has settled."""
-    names: list[str] = []
-    honest = known_hashes.hash_file
-
-    def counted(path: Path) -> str:
-        names.append(path.name)
-        return honest(path)
-
-    monkeypatch.setattr(known_hashes, "hash_file", counted)
-    monkeypatch.setattr(known_hashes, "_SETTLED_NS", -3_600_000_000_000)
-    return names
 
 
 def find(folder: Path, **weights: bytes) -> Checkpoint:

@@ -136,11 +136,14 @@ def test_it_scores_as_what_is_generated(
 def test_an_export_of_the_scored_split_alone(
     root: Path, plugins: Plugins, tasks: Path, tmp_path: Path
 ) -> None:
-    """Enough for all but what is fitted."""
+    """What is fitted is fitted on what is made, as if nothing had been exported."""
     list(make(find_entry("world"), tmp_path / "world", plugins, ("test",), NAMES))
-    task = Task.load(plugins, plugins.task("depth/small"), tmp_path)
+    definition = plugins.task("depth/small")
+    task, made = (Task.load(plugins, definition, folder) for folder in (tmp_path, None))
     assert task.dataset.fingerprint.source == "world_export:world"
-    assert not task.dataset.training
+    assert task.dataset.training_hash() == made.dataset.training_hash()
+    ids = [sample.id for sample in task.dataset.training]
+    assert ids == [sample.id for sample in made.dataset.training] != []
 
 
 def test_an_export_of_other_options_is_refused(plugins: Plugins, tmp_path: Path) -> None:

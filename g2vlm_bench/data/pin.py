@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,19 +86,48 @@ class Fingerprint:
     pinned: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dataset:
-    """A task's samples, held to their pins."""
+    """A task's samples, held to their pins.
+
+    Attributes:
+        pins: What they are held to.
+        samples: Of the scored split.
+        fingerprint: What is recorded of them.
+        reader: Which opened them.
+        trainer: Which opens the training split.
+        where: The task, for errors.
+    """
 
     pins: DataPins
     samples: Sequence[Sample]
-    training: Sequence[Sample]
     fingerprint: Fingerprint
     reader: Reader
+    trainer: Reader
+    where: str
+
+    @cached_property
+    def training(self) -> Sequence[Sample]:
+        """Samples of the training split, listed only for what is fitted on it; none without one.
+
+        Raises:
+            BenchError: A sample of the scored split is among them.
+        """
+        if not self.pins.train_split:
+            return ()
+        training = self.trainer.samples(self.pins.train_split)
+        shared = {s.id for s in self.samples} & {s.id for s in training}
+        if shared:
+            raise BenchError(
+                f"{self.where}, training split",
+                expected="no sample of the scored split",
+                got=f"'{min(shared)}' in both",
+            )
+        return training
 
     def training_hash(self) -> str:
         """Hash the content of the training split, computed only for what is fitted on it."""
-        return self.reader.content_hash(self.pins.train_split)
+        return self.trainer.content_hash(self.pins.train_split)
 
 
 def split_pins(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -107,26 +137,29 @@ def split_pins(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return pins, {key: value for key, value in data.items() if key not in names}
 
 
-def open_dataset(pins: DataPins, reader: Reader, where: str) -> Dataset:
+def open_dataset(
+    pins: DataPins, reader: Reader, where: str, trainer: Reader | None = None
+) -> Dataset:
     """List a task's samples and check them against its pins. Opens no image.
 
     Args:
         pins: What the task says of its data.
         reader: Made from the task's options.
         where: The task, for errors.
+        trainer: Opens the training split where another reader than that of the scored one does.
 
     Raises:
         BenchError: A split is unknown or empty, an id stands twice or cannot be stored, or rows or
             content are not as pinned.
     """
-    for split in filter(None, (pins.split, pins.train_split)):
-        if split not in reader.splits:
+    trainer = trainer or reader
+    for split, opener in ((pins.split, reader), (pins.train_split, trainer)):
+        if split and split not in opener.splits:
             raise BenchError(
-                f"{where}, data split", expected=" or ".join(reader.splits), got=f"'{split}'"
+                f"{where}, data split", expected=" or ".join(opener.splits), got=f"'{split}'"
             )
     samples = reader.samples(pins.split)
-    training = reader.samples(pins.train_split) if pins.train_split else ()
-    _check_ids(samples, training, where)
+    _check_ids(samples, where)
     content = reader.content_hash(pins.split)
     found = Recorded(revision=reader.revision, rows=len(samples), content_hash=content)
     _hold(
@@ -151,7 +184,7 @@ def open_dataset(pins: DataPins, reader: Reader, where: str) -> Dataset:
         content_hash=content,
         pinned=pins.rows is not None and pins.content_hash is not None,
     )
-    return Dataset(pins, samples, training, fingerprint, reader)
+    return Dataset(pins, samples, fingerprint, reader, trainer, where)
 
 
 def _hold(found: Recorded, pins: tuple[str, int | None, str | None], where: str, fix: str) -> None:
@@ -248,7 +281,7 @@ def hash_files(
     return f"sha256:{digest.hexdigest()}"
 
 
-def _check_ids(samples: Sequence[Sample], training: Sequence[Sample], where: str) -> None:
+def _check_ids(samples: Sequence[Sample], where: str) -> None:
     if not samples:
         raise BenchError(f"{where}, data", expected="at least one sample", got="none")
     for sample in samples:
@@ -263,11 +296,4 @@ def _check_ids(samples: Sequence[Sample], training: Sequence[Sample], where: str
     if twice:
         raise BenchError(
             f"{where}, sample ids", expected="each id once", got=f"'{twice[0]}' more than once"
-        )
-    shared = {s.id for s in samples} & {s.id for s in training}
-    if shared:
-        raise BenchError(
-            f"{where}, training split",
-            expected="no sample of the scored split",
-            got=f"'{min(shared)}' in both",
         )

@@ -303,27 +303,17 @@ def inferred_letter(text: str, target: Target) -> str | None:
     """VLMEvalKit's BLINK, CV-Bench and 3DSRBench without a judge: the one lone letter near the end.
 
     A lone letter among the last four words counts, the article of "A chair" too where it stands
-    there; else "answer is X"; else the one option that is named anywhere, negated or not
-    (vlmeval/utils/matching_util.py: can_infer).
+    there; else "answer is X"; else the one option that is named anywhere, negated or not, unless
+    the text is twice as long as all options (vlmeval/utils/matching_util.py: can_infer).
     """
-    letters = letters_of(target)
-    if "Failed to obtain answer via API" not in text:
-        if any(phrase in text for phrase in _REFUSED):
-            return "Z"
-        words = re.sub(r"[.()\[\],:;!*#{}]", " ", text).split()
-        lone = [letter for letter in letters if letter in words]
-        if len(lone) == 1 and words.index(lone[0]) > len(words) - 5:
-            return lone[0]
-        if not lone and "Z" in words:
-            return "Z"
-        said = re.search(r"answer\s+is\s+\**([ABCD])\**", text, re.I)
-        if said and said[1].upper() in letters:
-            return said[1].upper()
-    low = text.lower()
-    if len(low) > 2 * sum(map(len, target.choices)):
-        return None
-    named = [c for c, name in zip(letters, target.choices, strict=True) if name.lower() in low]
-    return named[0] if len(named) == 1 else None
+    said = _lone_letter(text, target, nearest=4)
+    if said is None and "Failed to obtain answer via API" not in text:
+        stated = re.search(r"answer\s+is\s+\**([ABCD])\**", text, re.I)
+        if stated and stated[1].upper() in letters_of(target):
+            said = stated[1].upper()
+    if said is None and len(text) <= 2 * sum(map(len, target.choices)):
+        said = _only_option_named(text, target)
+    return said
 
 
 def lone_letter(text: str, target: Target) -> str | None:
@@ -333,17 +323,29 @@ def lone_letter(text: str, target: Target) -> str | None:
     a text of any length (All-Angles-Bench 0e1d210 VLMEvalkit/vlmeval/utils/matching_util.py:
     can_infer).
     """
-    letters = letters_of(target)
-    if "Failed to obtain answer via API" not in text:
-        if any(phrase in text for phrase in _REFUSED):
-            return "Z"
-        words = re.sub(r"[.()\[\],:;!*#{}]", " ", text).split()
-        lone = [letter for letter in letters if letter in words]
-        if len(lone) == 1:
-            return lone[0]
-        if not lone and "Z" in words:
-            return "Z"
+    return _lone_letter(text, target) or _only_option_named(text, target)
+
+
+def _lone_letter(text: str, target: Target, nearest: int | None = None) -> str | None:
+    """can_infer_option: the one letter that is a word of its own; "Z" where the model refuses.
+
+    With `nearest` it counts among so many last words only.
+    """
+    if "Failed to obtain answer via API" in text:
+        return None
+    if any(phrase in text for phrase in _REFUSED):
+        return "Z"
+    words = re.sub(r"[.()\[\],:;!*#{}]", " ", text).split()
+    lone = [letter for letter in letters_of(target) if letter in words]
+    if len(lone) == 1 and (nearest is None or words.index(lone[0]) >= len(words) - nearest):
+        return lone[0]
+    return "Z" if not lone and "Z" in words else None
+
+
+def _only_option_named(text: str, target: Target) -> str | None:
+    """can_infer_text: the letter of the one option whose words stand in the text."""
     low = text.lower()
+    letters = letters_of(target)
     named = [c for c, name in zip(letters, target.choices, strict=True) if name.lower() in low]
     return named[0] if len(named) == 1 else None
 

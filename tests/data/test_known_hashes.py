@@ -15,21 +15,6 @@ from g2vlm_bench.data.readers.qa_hub import QaHub
 from g2vlm_bench.data.row_map import Pictures, RowMap
 
 
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that were read, in a world where every file has settled."""
-    names: list[str] = []
-    honest = known_hashes.hash_file
-
-    def counted(path: Path) -> str:
-        names.append(path.name)
-        return honest(path)
-
-    monkeypatch.setattr(known_hashes, "hash_file", counted)
-    monkeypatch.setattr(known_hashes, "_SETTLED_NS", -3_600_000_000_000)
-    return names
-
-
 def hashed(path: Path) -> str:
     known = KnownHashes(path.parent)
     found = known.of(path)

@@ -56,8 +56,6 @@ def test_half_a_pin_is_no_pin(pins) -> None:
         ({"content_hash": "sha256:0"}, GOOD, f"data content: expected sha256:0, got {HASH}."),
         ({"split": "val"}, GOOD, "data split: expected test or train, got 'val'"),
         ({"train_split": "val"}, GOOD, "data split: expected test or train, got 'val'"),
-        ({"train_split": "test"}, GOOD, "training split: expected no sample of the scored split"),
-        ({"train_split": "train"}, Fixed(["a", "b"], ["z", "b"]), "got 'b' in both"),
         ({}, Fixed(["a", "b", "a"]), "sample ids: expected each id once, got 'a' more than once"),
         ({}, Fixed([]), "data: expected at least one sample, got none"),
         (
@@ -74,6 +72,43 @@ def test_data_that_are_not_as_pinned_are_one_line(pins, reader, says) -> None:
     assert str(caught.value).startswith("task x, ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("split", "reader", "says"),
+    [
+        ("test", GOOD, "training split: expected no sample of the scored split"),
+        ("train", Fixed(["a", "b"], ["z", "b"]), "got 'b' in both"),
+    ],
+)
+def test_what_is_scored_is_not_fitted_on(split, reader, says) -> None:
+    dataset = open_dataset(DataPins(format="fixed", train_split=split), reader, "task x")
+    with pytest.raises(BenchError, match=says):
+        _ = dataset.training
+
+
+def test_a_training_split_is_listed_when_it_is_asked_for() -> None:
+    class Costly(Fixed):
+        def samples(self, split: str) -> Sequence[Sample]:
+            listed.append(split)
+            return super().samples(split)
+
+    listed: list[str] = []
+    pins = DataPins(format="fixed", train_split="train")
+    dataset = open_dataset(pins, Costly(["a"]), "task x")
+    assert listed == ["test"]
+    assert dataset.training == dataset.training != ()
+    assert listed == ["test", "train"]
+
+
+def test_another_reader_may_open_the_training_split() -> None:
+    class Scored(Fixed):
+        splits = ("test",)
+
+    pins = DataPins(format="fixed", train_split="train")
+    dataset = open_dataset(pins, Scored(["a"]), "task x", GOOD)
+    assert [sample.id for sample in dataset.training] == ["t"]
+    assert dataset.training_hash() == GOOD.content_hash("train")
 
 
 def test_where_one_text_ends_matters() -> None:

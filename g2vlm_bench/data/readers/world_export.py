@@ -33,8 +33,8 @@ class WorldExport(Reader):
     NaN where there is none. Cameras are in the target, and in the inputs where the task gives them.
     Files are read by pyarrow and not by `load_dataset`, which would copy them into a cache at home.
 
-    Splits: those that were exported; a floor that is fitted needs `train` too. Licence: Apache-2.0,
-    made by this package.
+    Splits: those that were exported; where a task of the world reads its export, a training split
+    that is not in it is made. Licence: Apache-2.0, made by this package.
 
     Args:
         root: The folder of `export.json`.
