@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--only", default="", help="beginnings of variants' names, by comma")
     parser.add_argument("--limit", type=int, help="only the first samples of each task")
+    parser.add_argument("--data-root", type=Path, help="folder that holds `world`, if exported")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--workers", type=int, default=0)
@@ -151,7 +152,7 @@ def scores(
     done = api.evaluate(
         "g2vlm", [task for task, _ in COLUMNS.values()], out=options.out / "scores",
         model_args={"weights": str(weights), **arguments}, device=options.device,
-        limit=options.limit,
+        limit=options.limit, data_root=options.data_root,
     )  # fmt: skip
     return {run.record.task.name: run.record for run in done.runs}
 
