@@ -92,7 +92,7 @@ def test_the_table_has_a_row_a_variant_and_one_a_number_of_refinements(
         return SimpleNamespace(runs=[SimpleNamespace(record=record)])
 
     monkeypatch.setattr(ablations.api, "evaluate", evaluate)
-    options = argparse.Namespace(out=tmp_path, device="cpu", limit=None)
+    options = argparse.Namespace(out=tmp_path, device="cpu", limit=None, data_root=None)
     chosen = [ablations.WHOLE, "without contrastive learning"]
     head, _, *rows = ablations.table(chosen, options)
     assert head.startswith("| variant | depth abs_rel | with sparse depth |")
