@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from g2vlm_bench.plugins import Plugins, load_module
 from g2vlm_bench.protocols.answers import QaProtocol
 from g2vlm_bench.sample import Prediction
+from g2vlm_bench.task import load_profile
 
-_SPEC = importlib.util.spec_from_file_location(
-    "conformance_answers", Path(__file__).parents[2] / "scripts" / "conformance_answers.py"
-)
-conformance = importlib.util.module_from_spec(_SPEC)
-sys.modules["conformance_answers"] = conformance
-_SPEC.loader.exec_module(conformance)
-
-TARGETS, ANSWERS = conformance.read_answers()
-RECORDED = json.loads(conformance.SCORES.read_text())
-PROFILES = conformance.profiles()
+adversarial = load_module(Path(__file__).parents[2] / "scripts" / "adversarial_answers.py")
+TARGETS, ANSWERS = adversarial.read_answers()
+RECORDED = json.loads(adversarial.SCORES.read_text())
+PROFILES = adversarial.profiles()
 MARKS = {"?": ("unparsed", 0.0), "-": ("empty", 0.0)}
 
 
@@ -42,7 +36,7 @@ def test_the_strict_reading_is_that_of_a_careful_person(name) -> None:
 def test_a_profile_scores_as_the_code_it_names(label) -> None:
     protocol = PROFILES[label]
     asked = [(t, s) for t, s, _ in ANSWERS if protocol.applies(TARGETS[t])]
-    scores = [conformance.ours(protocol, said, TARGETS[name]) for name, said in asked]
+    scores = [adversarial.ours(protocol, said, TARGETS[name]) for name, said in asked]
     assert scores == pytest.approx(RECORDED["scores"][label], abs=1e-12)
 
 
@@ -50,8 +44,8 @@ def test_the_file_is_large_and_recorded_at_the_profiles_commits() -> None:
     assert len(ANSWERS) >= 300
     assert set(RECORDED["scores"]) == set(PROFILES)
     for name, reference in RECORDED["peers"].items():
-        path = conformance.Plugins.find().path("profile", name)
-        assert conformance.load_profile(path).reference == reference
+        path = Plugins.find().path("profile", name)
+        assert load_profile(path).reference == reference
 
 
 def test_no_unread_answer_is_ever_right_by_the_strict_reading() -> None:
@@ -63,7 +57,7 @@ def test_no_unread_answer_is_ever_right_by_the_strict_reading() -> None:
         (name, said)
         for name, said in unread
         for protocol in PROFILES.values()
-        if protocol.applies(TARGETS[name]) and conformance.ours(protocol, said, TARGETS[name]) == 1
+        if protocol.applies(TARGETS[name]) and adversarial.ours(protocol, said, TARGETS[name]) == 1
     }
     assert ("left_of_4", "") in rewarded  # SPAR-Bench
     assert ("left_of_4", " ") in rewarded  # OST-Bench

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from g2vlm_bench.plugins import load_module
 from g2vlm_bench.protocols.answers import RULES, Mean, QaProtocol
 from g2vlm_bench.protocols.true_answers import true_answer
 from g2vlm_bench.sample import Prediction, Target
 
-if (found := sys.modules.get("conformance_answers")) is None:
-    _SPEC = importlib.util.spec_from_file_location(
-        "conformance_answers", Path(__file__).parents[2] / "scripts" / "conformance_answers.py"
-    )
-    found = importlib.util.module_from_spec(_SPEC)
-    sys.modules["conformance_answers"] = found
-    _SPEC.loader.exec_module(found)
-PROFILES = {"strict": QaProtocol(), **found.profiles()}
+adversarial = load_module(Path(__file__).parents[2] / "scripts" / "adversarial_answers.py")
+PROFILES = {"strict": QaProtocol(), **adversarial.profiles()}
 
 
 def choice(answer: str, *choices: str, kind: str = "") -> Target:
