@@ -52,22 +52,22 @@ def spar(space: dict[str, Any]) -> Scorer:
 
 
 def omnispatial(path: Path, mode: str) -> Scorer:
-    """OmniSpatial's rule of one mode of evaluation."""
-    return lambda text, target: _branch(path, mode, text, right_letter(target))
+    """The branch of OmniSpatial's `if eval_type == ...` for one mode of evaluation."""
+    branch = next(
+        node.body for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.If)
+        and "eval_type" in (test := ast.unparse(node.test)) and f"'{mode}'" in test
+    )  # fmt: skip
+    run = compile(ast.fix_missing_locations(ast.Module(branch, [])), str(path), "exec")
 
+    def score(text: str, target: Target) -> float:
+        truth = right_letter(target)
+        space: dict[str, Any] = {"re": re, "json": json, "response": text}
+        space |= {"gt_letter": truth, "grounded_output": truth}
+        exec(run, space)
+        return float(space["flag"])
 
-def _branch(path: Path, mode: str, response: str, truth: str) -> float:
-    """Run the branch of OmniSpatial's `if eval_type == ...` on an answer."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.If) and "eval_type" in ast.unparse(node.test) and (
-            f"'{mode}'" in ast.unparse(node.test)
-        ):  # fmt: skip
-            space = {"re": re, "json": json, "response": response, "gt_letter": truth}
-            space["grounded_output"] = truth
-            part = ast.fix_missing_locations(ast.Module(node.body, []))
-            exec(compile(part, str(path), "exec"), space)
-            return float(space["flag"])  # type: ignore[arg-type]
-    raise KeyError(mode)
+    return score
 
 
 def viewspatial(space: dict[str, Any]) -> Scorer:
