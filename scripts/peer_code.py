@@ -6,13 +6,19 @@ may say which commit it is.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
 import types
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
+
+PEER_MODULES = {
+    "dust3r", "croco", "models", "mapanything", "unidepth", "depth_anything_3", "trajectory_io",
+}  # fmt: skip
 
 
 def load(path: Path, name: str = "") -> Any:
@@ -43,6 +49,20 @@ def load_from(folder: Path, name: str) -> Any:
     stand_in(package)
     sys.modules[package].__path__ = [str(folder)]
     return importlib.import_module(f"{package}.{name}")
+
+
+@contextlib.contextmanager
+def on_path(*folders: Path) -> Iterator[None]:
+    """Let a peer import its own modules, and forget them, since two peers share names."""
+    before = set(sys.modules)
+    sys.path[:0] = [str(folder) for folder in folders]
+    try:
+        yield
+    finally:
+        del sys.path[: len(folders)]
+        for name in set(sys.modules) - before:
+            if name.split(".")[0] in PEER_MODULES:
+                del sys.modules[name]
 
 
 def stand_in(name: str, **contents: Any) -> None:

@@ -292,8 +292,8 @@ def test_clouds_are_compared_in_the_first_cameras_frame(load_family, score) -> N
 
 # --------------------------------------------------------------------------- the peers' own numbers
 
-# By scripts/conformance_clouds.py's functions on `room()` and `predicted(room(), 1.7, 0.05, 3)`:
-# the peers' code at the commit that stands there, NumPy 2.4, Open3D 0.20, float64.
+# By the functions of scripts/cloud_peers on `room()` and `predicted(room(), 1.7, 0.05, 3)`: the
+# peers' code at the commit that stands there, NumPy 2.4, Open3D 0.20, float64.
 GOLDEN = {
     # yyfz/Pi3@97ce97b, mv_recon/utils.py behind mv_recon/eval.py's steps
     ("pi3", None): {

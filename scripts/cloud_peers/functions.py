@@ -1,0 +1,139 @@
+"""Packages whose metrics take arrays: MapAnything, UniDepth, and parts of DA3 and SpatialBench."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from cloud_peers.cases import Array, Case, Values, aligned_clouds, first_view, ours
+from g2vlm_bench.geometry import cameras, cloud_alignment, cloud_regions, clouds
+from g2vlm_bench.metrics import points as metrics
+from peer_code import load, on_path
+
+
+def mapanything(peers: Path, case: Case) -> tuple[Values, Values]:
+    """Normalisation of utils/geometry.py and metrics of utils/metrics.py, view by view."""
+    import torch
+
+    with on_path(peers / "map-anything"):
+        geometry = load(peers / "map-anything/mapanything/utils/geometry.py", "map_geometry")
+        module = load(peers / "map-anything/mapanything/utils/metrics.py", "map_metrics")
+        both = []
+        for points, poses in (
+            (case.points, case.poses),
+            (np.nan_to_num(case.true_points), case.true_poses),
+        ):
+            local = cameras.transform(points, cameras.invert_pose(poses[0]))
+            views = [torch.from_numpy(view[None].copy()) for view in local]
+            masks = [torch.from_numpy(mask[None].copy()) for mask in case.mask]
+            normed = geometry.normalize_multiple_pointclouds(views, masks, "avg_dis")
+            both.append([view[0].numpy() for view in normed])
+    given = [
+        (true, predicted, mask) for predicted, true, mask in zip(*both, case.mask, strict=True)
+    ]
+    theirs = {
+        "point_abs_rel": float(np.mean([module.m_rel_ae(t, p, m) for t, p, m in given])),
+        "point_inliers": float(
+            np.mean([module.thresh_inliers(t, p, 1.03, mask=m) for t, p, m in given])
+        ),
+    }
+    return theirs, ours(case, "mapanything", list(theirs))
+
+
+def unidepth(peers: Path, case: Case) -> tuple[Values, Values]:
+    """`eval_3d` on the first view, its neighbours (a CUDA extension) by scipy."""
+    import torch
+
+    def knn_points(x: Any, y: Any, **options: Any) -> Any:
+        distances, _ = cKDTree(y[0].numpy()).query(x[0].numpy())
+        squares = torch.from_numpy(distances**2)[None, :, None]
+        return types.SimpleNamespace(dists=squares, idx=torch.zeros_like(squares, dtype=torch.long))
+
+    with on_path(peers / "UniDepth"):
+        for name in ("unidepth", "unidepth.utils", "unidepth.ops", "unidepth.ops.knn"):
+            package = types.ModuleType(name)
+            package.__dict__.update(__path__=[], knn_points=knn_points)
+            sys.modules[name] = package
+        folder = peers / "UniDepth/unidepth/utils"
+        load(folder / "chamfer_distance.py", "unidepth.utils.chamfer_distance")
+        module = load(folder / "evaluation_depth.py", "unidepth.utils.evaluation_depth")
+        poses = case.true_poses, case.poses
+        both = [
+            torch.from_numpy(
+                np.moveaxis(cameras.transform(points[0], cameras.invert_pose(p[0])), -1, 0)[None]
+            )
+            for points, p in zip((np.nan_to_num(case.true_points), case.points), poses, strict=True)
+        ]
+        thresholds = torch.linspace(np.log(0.005), np.log(0.5), 100, dtype=torch.float64).exp()
+        mask = torch.from_numpy(case.mask[:1, None].copy())
+        found = module.eval_3d(*both, mask, thresholds=thresholds)
+    one = first_view(case)
+    mine = ours(one, "unidepth", ["chamfer_mean_l2", "fscore_curve"], "nyu")
+    theirs = {
+        "chamfer_mean_l2": float(found["chamfer"].mean()),
+        "fscore_curve": float(found["F1"].mean()),
+    }
+    return theirs, mine
+
+
+def da3(peers: Path, case: Case) -> tuple[Values, Values]:
+    """RANSAC Umeyama of the cameras and `evaluate_3d_reconstruction`; not its fusion."""
+    with on_path(peers / "Depth-Anything-3/src"):
+        bench = peers / "Depth-Anything-3/src/depth_anything_3"
+        align = load(bench / "utils/pose_align.py", "da3_pose_align")
+        module = load(bench / "bench/utils.py", "da3_utils")
+        inverted = [
+            np.stack([np.linalg.inv(pose) for pose in poses])
+            for poses in (case.true_poses, case.poses)
+        ]
+        _, shift, scale = align.align_poses_umeyama(*inverted, ransac=True, random_state=42)
+    centres = case.poses[:, :3, 3], case.true_poses[:, :3, 3]
+    fitted = cloud_alignment.umeyama_ransac(centres[0], centres[1], seed=42)
+    both, voxel = aligned_clouds(case), 4.0 / 512
+    theirs = dict(module.evaluate_3d_reconstruction(*both, threshold=0.05, down_sample=voxel))
+    mine = measured((clouds.voxel_downsample(cloud, voxel) for cloud in both), 0.05)
+    theirs |= {"scale": float(scale), **{f"t{i}": float(shift[i]) for i in range(3)}}
+    return theirs, mine | {
+        "scale": fitted.scale, **{f"t{i}": float(fitted.translation[i]) for i in range(3)},
+    }  # fmt: skip
+
+
+def spatialbench(peers: Path, case: Case) -> tuple[Values, Values]:
+    """`procrustes_alignment` and `compute_pointcloud_metrics`, which is float32; not its fusion."""
+    folder = peers / "SpatialBench/benchmark/evaluation"
+    align = load(folder / "alignment.py", "spatialbench_alignment")
+    module = load(folder / "metrics.py", "spatialbench_metrics")
+    poses = case.poses[:, :3], case.true_poses[:, :3]
+    _, sim3 = align.procrustes_alignment(*poses)
+    fitted = cloud_alignment.symmetric_similarity(poses[0][:, :, 3], poses[1][:, :, 3])
+    # Rounded to multiples of 2^-12, which float32 holds, so that no point changes its voxel.
+    both = [np.round(cloud * 4096) / 4096 for cloud in aligned_clouds(case)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = module.compute_pointcloud_metrics(*both, threshold=0.05, down_sample=0.03125)
+    theirs["fscore"] = theirs.pop("f_score")
+    mine = measured(
+        (cloud_regions.voxel_means_on_world_grid(cloud, 0.03125) for cloud in both), 0.05
+    )
+    return theirs | {"scale": sim3["s"]}, mine | {"scale": fitted.scale}
+
+
+def measured(both: Iterable[Array], threshold: float) -> Values:
+    """Give our numbers of two clouds under the names of DA3."""
+    predicted, true = both
+    distances = metrics.cloud_distances(predicted, true)
+    return {
+        "acc": metrics.accuracy(distances),
+        "comp": metrics.completeness(distances),
+        "overall": metrics.chamfer(distances, "mean", "l2"),
+        "precision": metrics.precision(distances, threshold),
+        "recall": metrics.recall(distances, threshold),
+        "fscore": metrics.fscore(distances, threshold),
+    }
