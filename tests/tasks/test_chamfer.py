@@ -1,65 +1,27 @@
-"""Chamfer: what each protocol says, golden values, lifted depth, alignments, failures."""
+"""Chamfer: what each protocol says, golden values, lifted depth."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import invert_pose, pose_matrix, transform, unproject
-from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import NoTruthError
+from g2vlm_bench.plugins import load_module
+from g2vlm_bench.sample import Prediction, Target
 
+made = load_module(Path(__file__).with_name("seen_clouds.py"))
+DISTANCES, SHARES, INTRINSICS, TURN = made.DISTANCES, made.SHARES, made.INTRINSICS, made.TURN
+cloud, views, lifted, in_first_camera = made.cloud, made.views, made.lifted, made.in_first_camera
 NAN = float("nan")
-DISTANCES = [
-    "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median",
-    "chamfer_sum_l2", "chamfer_mean_l2", "chamfer_sum_squared", "chamfer_mean_squared",
-]  # fmt: skip
-SHARES = ["precision", "recall", "fscore"]
-INTRINSICS = np.array([[20.0, 0, 8], [0, 20.0, 6], [0, 0, 1]])
-TURN = Rotation.from_rotvec([0.3, -0.7, 0.2]).as_matrix()
 
 
-def cloud(*points: tuple[float, float, float]) -> Target:
-    return Target(points_world=np.array(points, float))
-
-
-def views(n: int = 1) -> Target:
-    """A bumpy surface seen by posed cameras, and its visible points in the world."""
-    rows, columns = np.mgrid[:12, :16]
-    depths = tuple(
-        (2.0 + 0.5 * np.sin(columns / (2.0 + i)) + 0.1 * rows).astype(np.float32) for i in range(n)
-    )
-    poses = tuple(
-        pose_matrix(Rotation.from_rotvec([0.1, 0.2 * i, 0.05]).as_matrix(), [1.0 + i, 2.0, 0.5 * i])
-        for i in range(n)
-    )
-    points = [
-        transform(unproject(d, INTRINSICS), p).reshape(-1, 3)
-        for d, p in zip(depths, poses, strict=True)
-    ]
-    return Target(
-        depth_m=depths,
-        points_world=np.concatenate(points),
-        intrinsics=(INTRINSICS,) * n,
-        world_from_camera=poses,
-    )
-
-
-def lifted(truth: Target, scale: float = 1.0) -> Prediction:
-    return Prediction(depth=tuple(scale * d for d in truth.depth_m))
-
-
-def in_first_camera(truth: Target) -> np.ndarray:
-    return transform(truth.points_world, invert_pose(truth.world_from_camera[0]))
-
-
-# --------------------------------------------------------------------------------- protocols
+# ----------------------------------------------------------------------------------- protocols
 
 
 def test_the_label_of_every_protocol_names_every_departure_from_the_default(load_family) -> None:
@@ -138,7 +100,7 @@ def test_without_open3d_fusion_is_refused_before_it_costs_a_model_its_score(
     load_family("chamfer", ["fscore"], {"alignment": "sim3"})
 
 
-# ------------------------------------------------------------------------------ golden values
+# ------------------------------------------------------------------------------- golden values
 
 
 def test_golden_values(load_family, score) -> None:
@@ -315,313 +277,3 @@ def test_pixels_without_true_depth_are_not_lifted(load_family, score) -> None:
     # A laser scan has no depth map: every pixel is lifted.
     laser = replace(truth, depth_m=None)
     assert score(family, laser, Prediction(depth=(depth,))).values["accuracy_mean@metric"] > 10
-
-
-# --------------------------------------------------------------------------------- alignments
-
-
-def moved_depths(truth: Target, change: str) -> Prediction:
-    """Predict every view's cloud moved by a similarity, through predicted cameras."""
-    scale = 2.5 if change in ("scale", "sim3") else 1.0
-    pose = pose_matrix(TURN, [0.4, -0.2, 0.3]) if change in ("se3", "sim3") else np.eye(4)
-    poses = []
-    for world_from_camera in truth.world_from_camera:
-        first_from_camera = invert_pose(truth.world_from_camera[0]) @ world_from_camera
-        scaled = first_from_camera.copy()
-        scaled[:3, 3] *= scale
-        poses.append(pose @ scaled)
-    depths = tuple(scale * d for d in truth.depth_m)
-    if change == "anisotropic":
-        depths = tuple((d**1.5).astype(np.float32) for d in depths)
-    return Prediction(depth=depths, intrinsics=truth.intrinsics, world_from_camera=tuple(poses))
-
-
-@pytest.mark.parametrize(
-    ("alignment", "undoes"),
-    [
-        ("none", {"nothing"}),
-        ("se3", {"nothing", "se3"}),
-        ("sim3", {"nothing", "scale", "se3", "sim3"}),
-    ],
-)
-def test_an_alignment_undoes_its_group_and_no_more(load_family, score, alignment, undoes) -> None:
-    # In the world frame predicted poses are taken as they come.
-    truth = views(2)
-    truth = replace(
-        truth,
-        points_world=in_first_camera(truth),
-        world_from_camera=tuple(
-            invert_pose(truth.world_from_camera[0]) @ p for p in truth.world_from_camera
-        ),
-    )
-    protocol = {"alignment": alignment, "camera": "predicted", "frame": "world"}
-    family = load_family("chamfer", ["chamfer_mean_l2"], protocol)
-    for change in ("nothing", "scale", "se3", "sim3", "anisotropic"):
-        line = score(family, truth, moved_depths(truth, change))
-        (value,) = line.values.values()
-        assert (value < 1e-6) == (change in undoes), change
-
-
-def test_scale_undoes_a_scale_about_the_camera_and_no_more(load_family, score) -> None:
-    truth = views()
-    points = in_first_camera(truth)
-    family = load_family("chamfer", ["chamfer_mean_l2"], {"alignment": "scale"}, {})
-    for change, undone in (
-        (4.0 * points, True),
-        (points + np.array([0, 0, 0.5]), False),
-        (points @ TURN.T, False),
-        (-points, False),
-    ):
-        values = score(family, truth, Prediction(points=change)).values
-        assert (values["chamfer_mean_l2@scale"] < 1e-9) == undone
-        assert values["chamfer_mean_l2@metric"] > 0.05
-
-
-def test_depth_brought_to_scale_is_not_scaled_again_by_its_cloud(load_family, score) -> None:
-    # The scan knows a far part that no camera sees; its distances are not those of the pixels.
-    truth = views(2)
-    far = truth.points_world[:50] + np.array([0, 0, 30.0])
-    scan = replace(truth, points_world=np.concatenate([truth.points_world, far]))
-    family = load_family("chamfer", ["accuracy_mean"], {"alignment": "scale"})
-    line = score(family, scan, lifted(truth, 0.4), Ambiguity.SCALE)
-    assert line.values == {"accuracy_mean@scale": pytest.approx(0, abs=1e-6)}
-    assert line.details["alignment"]["scale"]["depth_scale"] == pytest.approx(2.5)
-    assert line.details["alignment"]["scale"]["scale"] == 1
-
-
-@pytest.mark.parametrize("alignment", ["scale", "sim3"])
-@pytest.mark.parametrize("n", [1, 3])
-def test_the_scale_of_depth_is_undone_under_given_cameras(load_family, score, alignment, n) -> None:
-    # The cameras stand at metric distances, so a scale of the lifted cloud would not do.
-    truth = views(n)
-    family = load_family("chamfer", ["chamfer_mean_l2"], {"alignment": alignment})
-    line = score(family, truth, lifted(truth, 0.4), Ambiguity.SCALE)
-    assert line.values[f"chamfer_mean_l2@{alignment}"] == pytest.approx(0, abs=1e-6)
-    # One scale for all views: a second view at another one is not repaired.
-    if n > 1:
-        uneven = Prediction(depth=(truth.depth_m[0], *(2 * d for d in truth.depth_m[1:])))
-        line = score(family, truth, uneven, Ambiguity.SCALE)
-        assert line.values[f"chamfer_mean_l2@{alignment}"] > 0.05
-
-
-def test_icp_brings_home_a_near_rigid_motion_and_no_scale(load_family, score) -> None:
-    truth = views()
-    points = in_first_camera(truth)
-    family = load_family("chamfer", ["chamfer_mean_l2"], {"icp_m": 0.2}, {})
-    nudge = Rotation.from_rotvec([0.02, 0.0, 0.01]).as_matrix()
-    values = score(family, truth, Prediction(points=points @ nudge.T + [0.01, 0.02, 0])).values
-    assert values["chamfer_mean_l2@metric+icp0.2"] < 1e-3 < values["chamfer_mean_l2@metric"]
-    values = score(family, truth, Prediction(points=1.05 * points)).values
-    assert values["chamfer_mean_l2@metric+icp0.2"] > 0.02
-    # No pair within reach: ICP has nothing to say, and the other protocol still has.
-    line = score(family, truth, Prediction(points=points + 50))
-    assert line.values["chamfer_mean_l2@metric+icp0.2"] is None
-    assert line.values["chamfer_mean_l2@metric"] > 50
-    assert "expected pairs within 0.2 m" in line.error.message
-
-
-@pytest.mark.parametrize(
-    ("ambiguity", "served"),
-    [
-        (Ambiguity.METRIC, {"metric", "scale", "se3", "sim3"}),
-        (Ambiguity.SCALE, {"scale", "sim3"}),
-        (Ambiguity.AFFINE, set()),
-        (Ambiguity.AFFINE_DISPARITY, set()),
-        (None, set()),
-    ],
-)
-def test_a_prediction_may_be_weakened_never_strengthened(
-    load_family, score, ambiguity, served
-) -> None:
-    alignments = ("none", "scale", "se3", "sim3")
-    family = load_family("chamfer", ["fscore"], *({"alignment": name} for name in alignments))
-    assert {spec.protocol for spec in family.servable(ambiguity)} == served
-    truth = views()
-    weak = replace(lifted(truth), ambiguity=ambiguity)
-    values = score(family, truth, weak, Ambiguity.METRIC).values
-    scored = {name.partition("@")[2] for name, value in values.items() if value is not None}
-    # A prediction that names no ambiguity has its model's.
-    assert scored == ({"metric", *alignments[1:]} if ambiguity is None else served)
-
-
-# ----------------------------------------------------------------------------------- failures
-
-TWO = cloud((0, 0, 0), (1, 0, 0))
-
-
-@pytest.mark.parametrize(
-    "protocol", [{}, {"alignment": "scale"}, {"voxel_m": 0.5}, {"crop_margin_m": 1}]
-)
-@pytest.mark.parametrize(
-    "points",
-    [
-        np.empty((0, 3)), np.zeros((1, 3)), np.full((4, 3), NAN), np.full((4, 3), np.inf),
-        np.zeros((4, 2)), np.zeros(3), np.zeros((2, 2, 3)),
-    ],
-    ids=["empty", "one", "nan", "inf", "flat", "vector", "map"],
-)  # fmt: skip
-def test_a_cloud_that_is_none_fails_at_the_worst_value(
-    load_family, score, result, points, protocol
-) -> None:
-    family = load_family("chamfer", ["fscore", "chamfer_mean_l2"], protocol)
-    truth = cloud((1, 0, 0), (2, 0, 0), (3, 0, 0))
-    line = score(family, truth, Prediction(points=points))
-    assert line.status == "failed"
-    assert line.error.message
-    share, distance = (result(family, [line], spec.name) for spec in family.specs)
-    assert (share.value, share.n_scored, share.n_failed) == (0, 0, 1)
-    assert distance.value is None
-
-
-@pytest.mark.parametrize("bad", [NAN, np.inf, 0.0, -1.0])
-def test_depth_that_cannot_be_lifted_fails(load_family, score, bad) -> None:
-    truth = views()
-    depth = truth.depth_m[0].copy()
-    depth[3, 3] = bad
-    family = load_family("chamfer", ["fscore"])
-    assert score(family, truth, Prediction(depth=(depth,))).status == "failed"
-    for wrong in ((), (depth[1:],), (truth.depth_m[0],) * 2):
-        assert score(family, truth, Prediction(depth=wrong)).status == "failed"
-    assert score(family, truth, Prediction(answer="a cloud")).status == "failed"
-
-
-@pytest.mark.parametrize("prediction", [Prediction(points=np.eye(3)), RuntimeError("boom")])
-@pytest.mark.parametrize("points", [None, np.empty((0, 3)), np.zeros((1, 3))])
-def test_without_a_true_cloud_a_sample_is_unscored_whatever_was_predicted(
-    load_family, score, points, prediction
-) -> None:
-    family = load_family("chamfer", ["fscore"])
-    assert score(family, Target(points_world=points), prediction).status == "unscored"
-
-
-@pytest.mark.parametrize("lacks", ["depth_m", "intrinsics"])
-def test_without_true_pixels_sim3_has_no_truth(load_family, score, lacks) -> None:
-    family = load_family("chamfer", ["fscore"], {"alignment": "sim3"})
-    truth = replace(views(), **{lacks: None})
-    with pytest.raises(NoTruthError):
-        family.weights(truth)
-    assert score(family, truth, lifted(views())).status == "unscored"
-
-
-def test_what_one_protocol_cannot_use_is_no_failure_under_the_others(load_family, score) -> None:
-    family = load_family(
-        "chamfer", ["precision", "normal_consistency"], {}, {"crop_margin_m": 0.5}, {"voxel_m": 50}
-    )
-    line = score(family, TWO, Prediction(points=np.array([[9.0, 0, 0], [9, 1, 0], [9, 0, 1]])))
-    assert line.status == "scored"
-    assert line.values == {
-        "precision_0.05m@metric": 0,
-        # Two true points have no normals.
-        "normal_consistency@metric": None,
-        "precision_0.05m@metric+crop0.5": None,
-        "normal_consistency@metric+crop0.5": None,
-        "precision_0.05m@metric+voxel50": None,
-        "normal_consistency@metric+voxel50": None,
-    }
-    assert "expected at least 2 points" in line.error.message
-
-
-def test_what_a_model_must_predict(load_family) -> None:
-    def wants(**protocol) -> list[set[str]]:
-        return [{*w} for w in load_family("chamfer", ["fscore"], protocol).wants]
-
-    assert wants() == [{"points"}, {"depth"}]
-    assert wants(alignment="sim3") == [{"depth"}]
-    assert wants(camera="predicted") == [{"points"}, {"depth", "intrinsics", "poses"}]
-
-
-# ------------------------------------------------------------------------------------ bad clouds
-
-UTM = np.array([5.4e5, 5.4e6, 300.0])
-
-
-def test_float32_coordinates_at_utm_offsets_are_told_not_scored(load_family, score) -> None:
-    rng = np.random.default_rng(0)
-    points = rng.uniform(0, 10, (200, 3))
-    family = load_family("chamfer", ["accuracy_mean"], {"frame": "world"})
-    truth = Target(points_world=points + UTM)
-    (value,) = score(family, truth, Prediction(points=points + UTM + 0.003)).values.values()
-    assert value == pytest.approx(0.003 * np.sqrt(3), rel=1e-4)
-    single = (points + UTM).astype(np.float32).astype(np.float64)
-    line = score(family, truth, Prediction(points=single))
-    assert line.status == "failed"
-    assert "tell 0.05 m apart, got float32 ones rounded to 0.5 m" in line.error.message
-    line = score(family, Target(points_world=single), Prediction(points=points + UTM))
-    assert line.status == "unscored"
-    assert "digits for its threshold" in line.error.message
-    # Near the origin float32 is as good as any.
-    near = Target(points_world=points.astype(np.float32).astype(np.float64))
-    assert score(family, near, Prediction(points=near.points_world)).status == "scored"
-
-
-@pytest.mark.parametrize(
-    ("protocol", "points", "says"),
-    [
-        ({}, np.zeros((1, 3)), "at least 2 points"),
-        ({"icp_m": 9}, np.array([[0.0, 0, 0], [1, 0, 0]]), "point or line"),
-        ({"icp_m": 9}, np.zeros((5, 3)), "point or line"),
-        ({"icp_m": 0.1}, np.eye(3) + 40, "pairs within 0.1 m, got none"),
-        ({"scaled_icp": [{"within_m": 9}]}, np.eye(3)[:2], "at least 3 points"),
-        ({"scaled_icp": [{"within_m": 9}]}, np.zeros((5, 3)), "span a plane"),
-        ({"scaled_icp": [{"within_m": 0.1}]}, np.eye(3) + 40, "pairs within 0.1 m, got none"),
-        ({"scaled_icp": [{"within_m": 0.1, "voxel_m": 1e-30}]}, np.eye(3), "expected a size fit"),
-        ({"thin_m": 1}, np.array([[0.0, 0, 0], [NAN, 1, 1]]), "finite"),
-    ],
-)
-def test_small_and_lost_clouds_fail_with_their_reason(
-    load_family, score, protocol, points, says
-) -> None:
-    rng = np.random.default_rng(0)
-    family = load_family("chamfer", ["fscore"], protocol)
-    line = score(family, Target(points_world=rng.uniform(size=(50, 3))), Prediction(points=points))
-    assert line.status == "failed"
-    assert says in line.error.message
-
-
-def test_two_points_are_a_cloud_without_normals(load_family, score) -> None:
-    family = load_family("chamfer", ["fscore", "normal_consistency"])
-    line = score(family, TWO, Prediction(points=TWO.points_world))
-    assert line.values["fscore_0.05m@metric"] == 1
-    assert line.values["normal_consistency@metric"] is None
-    assert "at least 3 points" in line.error.message
-
-
-def off_one_line(truth: Target) -> Target:
-    """The same views from cameras that stand off one plane, where a mirror image is a rotation."""
-    poses = tuple(
-        pose_matrix(p[:3, :3], [i * i / 3, (i % 2) * 1.0, i * 1.0])
-        for i, p in enumerate(truth.world_from_camera)
-    )
-    return replace(truth, world_from_camera=poses)
-
-
-@pytest.mark.parametrize("alignment", ["sim3", "sim3_ransac", "sim3_symmetric", "se3"])
-@pytest.mark.parametrize("centres", ["one point", "one line", "mirrored"])
-def test_cameras_that_fix_no_rotation_fail(load_family, score, alignment, centres) -> None:
-    truth = off_one_line(views(4))
-    made = {
-        "one point": lambda i: [1.0, 2, 3],
-        "one line": lambda i: [1.0 * i, 2.0 * i, 0.5 * i],
-        "mirrored": lambda i: truth.world_from_camera[i][:3, 3] * [-1, 1, 1],
-    }[centres]
-    poses = tuple(pose_matrix(np.eye(3), made(i)) for i in range(4))
-    protocol = {
-        "alignment": alignment, "fitted_on": "cameras", "camera": "predicted", "frame": "world",
-    }  # fmt: skip
-    family = load_family("chamfer", ["accuracy_mean"], protocol)
-    line = score(family, truth, Prediction(points=truth.points_world, world_from_camera=poses))
-    if centres == "mirrored":
-        # The best rotation is found, and the prediction is none of the truth.
-        assert np.linalg.det(line.details["alignment"][family.protocols[0].label]["rotation"]) > 0
-        assert line.values[f"accuracy_mean@{family.protocols[0].label}"] > 0.02
-    else:
-        assert line.status == "failed"
-        assert "span a plane" in line.error.message
-
-
-def test_true_cameras_on_one_line_are_no_truth_to_fit_on(load_family, score) -> None:
-    # `views` puts them on one line: no model is blamed for that.
-    protocol = {"alignment": "sim3", "fitted_on": "cameras"}
-    line = score(load_family("chamfer", ["accuracy_mean"], protocol), views(4), lifted(views(4)))
-    assert line.status == "unscored"
-    assert "three true cameras off one line" in line.error.message
