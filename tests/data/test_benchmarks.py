@@ -19,6 +19,7 @@ from g2vlm_bench.sample import IMAGE_MARK, Inputs
 from g2vlm_bench.task import TaskDefinition, convert
 from g2vlm_bench.validate import validate_task
 
+files = load_module(Path(__file__).with_name("small_files.py"))
 standins = load_module(Path(__file__).with_name("standins.py"))
 
 PLUGINS = Plugins()
@@ -262,7 +263,7 @@ def test_answers_in_every_form_of_the_data(standin: Callable[..., Task]) -> None
 
 def test_regions_and_polygons_of_points(standin: Callable[..., Task]) -> None:
     target = standin("robospatial_context").dataset.samples[0].load_target()
-    height, width = standins.SIZE
+    height, width = files.SIZE
     assert target.image_size == (height, width)
     assert target.region is not None
     assert target.region.sum() == height * width / 2
@@ -325,7 +326,7 @@ def test_a_count_of_rows_that_is_not_the_published_one(root: Path) -> None:
 
 def test_columns_that_are_others_are_listed(tmp_path: Path) -> None:
     rows = [{"idx": 1, "frage": "Wo?", "choices": ["a", "b"], "answer": "(A)"}]
-    standins.write_parquet(tmp_path / "cv/t.parquet", rows)
+    files.write_parquet(tmp_path / "cv/t.parquet", rows)
     definition = msgspec.structs.replace(
         PLUGINS.task("spatial_qa/cv_bench_2d"),
         data={**PLUGINS.task("spatial_qa/cv_bench_2d").data, "files": ["t.parquet"], "root": "cv"},
@@ -364,7 +365,7 @@ def test_first_use_is_recorded_and_held_to(tmp_path: Path, monkeypatch) -> None:
     assert "not pinned; pin with rows: 4, content_hash: sha256:" in first.text()
     assert "first use recorded in" in first.text()
     assert validate_task(PLUGINS, "vsr", tmp_path).recorded is None
-    (tmp_path / "vsr/images/0.jpg").write_bytes(standins.png(77))
+    (tmp_path / "vsr/images/0.jpg").write_bytes(files.png(77))
     with pytest.raises(BenchError, match=r"data content: expected sha256:.* at first use"):
         Task.load(PLUGINS, definition, tmp_path)
 
@@ -402,12 +403,12 @@ def test_a_mask_of_another_size_is_unscored(tmp_path: Path) -> None:
         {
             "question_id": n,
             "question": "Where?",
-            "image": standins.picture(n),
-            "mask": {"bytes": standins.mask(size), "path": None},
+            "image": files.picture(n),
+            "mask": {"bytes": files.mask(size), "path": None},
         }
         for n, size in enumerate([(24, 32), (32, 24)])
     ]
-    standins.write_parquet(tmp_path / "where2place/data/test-0.parquet", rows)
+    files.write_parquet(tmp_path / "where2place/data/test-0.parquet", rows)
     task = Task.load(PLUGINS, PLUGINS.task("spatial_qa/where2place"), tmp_path)
     first, second = task.dataset.samples
     assert first.load_target().region is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from g2vlm_bench.plugins import Plugins, load_module
 from g2vlm_bench.runner import Task
 
 PINS = ("revision", "rows", "content_hash")
+files = load_module(Path(__file__).with_name("small_files.py"))
+encoded = files.encoded
 standins = load_module(Path(__file__).with_name("standins.py"))
 
 
@@ -22,10 +23,6 @@ def names(folder: Path, rows: list[dict], column: str = "image") -> list[str]:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return name_pictures(folder, open_table(path, {column}), column)
-
-
-def encoded(shade: int) -> str:
-    return base64.b64encode(standins.png(shade)).decode()
 
 
 def test_one_picture_has_one_name(tmp_path: Path) -> None:

@@ -11,20 +11,20 @@ from g2vlm_bench.data.tables import open_table
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import load_module
 
-standins = load_module(Path(__file__).with_name("standins.py"))
+files = load_module(Path(__file__).with_name("small_files.py"))
 
 ROWS = [{"id": str(n), "text": f'"{n}"\tand\nmore, ü', "image": "x" * (n + 1)} for n in range(5)]
 
 
 def written(path: Path) -> Path:
     writers = {
-        ".parquet": standins.write_parquet,
-        ".jsonl": standins.write_json,
-        ".json": standins.write_json,
-        ".tsv": standins.write_tsv,
+        ".parquet": files.write_parquet,
+        ".jsonl": files.write_json,
+        ".json": files.write_json,
+        ".tsv": files.write_tsv,
     }
     if path.suffix == ".csv":
-        standins.write_tsv(path, ROWS)
+        files.write_tsv(path, ROWS)
         content = path.read_text().replace("\tand", "@and").replace("\t", ",").replace("@", "\t")
         path.write_text(content)
     else:
@@ -59,7 +59,7 @@ def test_a_heavy_column_is_read_a_row_group_at_a_time(tmp_path: Path, monkeypatc
 
 def test_a_cell_longer_than_a_spreadsheet_s(tmp_path: Path) -> None:
     long = "y" * 300_000
-    standins.write_tsv(tmp_path / "long.tsv", [{"id": "0", "image": long}])
+    files.write_tsv(tmp_path / "long.tsv", [{"id": "0", "image": long}])
     assert open_table(tmp_path / "long.tsv", set()).rows[0]["image"] == long
 
 

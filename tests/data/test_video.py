@@ -18,7 +18,7 @@ from g2vlm_bench.runner import Model, Options, Task, run
 from g2vlm_bench.sample import Prediction, Want
 from g2vlm_bench.task import TaskDefinition
 
-standins = load_module(Path(__file__).with_name("standins.py"))
+files = load_module(Path(__file__).with_name("small_files.py"))
 
 
 def of_vlmevalkit(rule: str, count: int, rate: float, frames: int, fps: float) -> list[int]:
@@ -71,10 +71,10 @@ def test_no_frames_and_no_rate() -> None:
 
 def test_decoded_frames_are_the_chosen_ones(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    standins.video(tmp_path / "v.mp4", frames=12, rate=4)
+    files.video(tmp_path / "v.mp4", frames=12, rate=4)
     for source in (tmp_path / "v.mp4", (tmp_path / "v.mp4").read_bytes()):
         frames, rate = load_frames(source, Sampling(frames=4))
-        assert [frame.shape for frame in frames] == [(*standins.SIZE, 3)] * 4
+        assert [frame.shape for frame in frames] == [(*files.SIZE, 3)] * 4
         shades = [float(frame.mean()) for frame in frames]
         assert shades == pytest.approx([0, 45, 105, 165], abs=3)  # frames 0, 3, 7, 11, 15 each
         assert rate == pytest.approx(4 / 3)
@@ -82,9 +82,9 @@ def test_decoded_frames_are_the_chosen_ones(tmp_path: Path) -> None:
 
 def test_videos_that_are_none(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("av")
-    standins.video(tmp_path / "v.mp4")
+    files.video(tmp_path / "v.mp4")
     whole = (tmp_path / "v.mp4").read_bytes()
-    for content in (b"nonsense", whole[: len(whole) // 2], standins.png()[:20]):
+    for content in (b"nonsense", whole[: len(whole) // 2], files.png()[:20]):
         with pytest.raises(BenchError, match="expected a whole video"):
             load_frames(content, Sampling())
     with pytest.raises(BenchError, match="expected a whole video"):
@@ -211,7 +211,7 @@ def test_never_more_than_a_batch_of_frames_is_alive(tmp_path: Path, monkeypatch)
 
     monkeypatch.setattr(questions, "load_frames", counted)
     rows = [{"q": "How many?", "a": str(n), "v": f"{n % 7}.mp4"} for n in range(5000)]
-    standins.write_json(tmp_path / "long/rows.jsonl", rows)
+    files.write_json(tmp_path / "long/rows.jsonl", rows)
     for n in range(7):
         (tmp_path / f"long/{n}.mp4").write_bytes(b"never opened")
     asks = {
