@@ -15,8 +15,8 @@ from g2vlm_bench.runner import Task
 
 PINS = ("revision", "rows", "content_hash")
 files = load_module(Path(__file__).with_name("small_files.py"))
-encoded = files.encoded
 standins = load_module(Path(__file__).with_name("standins.py"))
+encoded = files.encoded
 
 
 def names(folder: Path, rows: list[dict], column: str = "image") -> list[str]:
