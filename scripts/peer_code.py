@@ -19,6 +19,7 @@ from typing import Any
 PEER_MODULES = {
     "dust3r", "croco", "models", "mapanything", "unidepth", "depth_anything_3", "trajectory_io",
 }  # fmt: skip
+_ASIDE: dict[tuple[Path, ...], dict[str, types.ModuleType]] = {}
 
 
 def load(path: Path, name: str = "") -> Any:
@@ -53,16 +54,21 @@ def load_from(folder: Path, name: str) -> Any:
 
 @contextlib.contextmanager
 def on_path(*folders: Path) -> Iterator[None]:
-    """Let a peer import its own modules, and forget them, since two peers share names."""
-    before = set(sys.modules)
+    """Let a peer import its own modules, and put them aside after, since two peers share names.
+
+    The next time they are the same modules: what `load` keeps of the peer was made with their
+    classes.
+    """
+    aside = _ASIDE.setdefault(folders, {})
+    sys.modules.update(aside)
     sys.path[:0] = [str(folder) for folder in folders]
     try:
         yield
     finally:
         del sys.path[: len(folders)]
-        for name in set(sys.modules) - before:
+        for name in [*sys.modules]:
             if name.split(".")[0] in PEER_MODULES:
-                del sys.modules[name]
+                aside[name] = sys.modules.pop(name)
 
 
 def stand_in(name: str, **contents: Any) -> None:
