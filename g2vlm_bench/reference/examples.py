@@ -105,7 +105,11 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
     sights = look(scenes, stage.views)
     taught = split == "train"
     families = stage.families or FAMILIES
-    asked = ask(scenes, sights, QUESTIONS, families, gated=not taught, ways=_WAYS if taught else 1)
+    # An answer that is the usual one of its wording would be learnt in place of looking.
+    asked = ask(
+        scenes, sights, QUESTIONS, families,
+        gates="kind" if taught else "all", ways=_WAYS if taught else 1,
+    )  # fmt: skip
     told = captions(scenes, sights, seed=number)
     shots = [scene.shot(view) for scene in scenes for view in range(stage.views)]
     views = render(shots, stage.side, stage.side)

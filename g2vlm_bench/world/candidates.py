@@ -33,11 +33,13 @@ class Gate:
         key: The balance that asking would raise.
         rivals: What must have been possible in this scene or an earlier one, all of it.
         lead: How far ahead the balance may be.
+        wide: Whether it is of all questions of a kind, and not of those that have words in common.
     """
 
     key: str
     rivals: tuple[str, ...]
     lead: float
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,7 @@ def evened(candidate: Candidate, shortcut: str, answer: str, answers: Sequence[s
     return dataclasses.replace(
         candidate,
         lean={**candidate.lean, **_tips(kind, [shortcut], answer, answers)},
-        gates=(Gate(f"{kind}/{shortcut}/{answer}", (), KIND_LEAD),),
+        gates=(Gate(f"{kind}/{shortcut}/{answer}", (), KIND_LEAD, wide=True),),
     )
 
 
@@ -242,7 +244,7 @@ def odd_evened(candidate: Candidate) -> Candidate:
     place = "odd one" if kinds.count(right.kind) == 1 else "one of two"
     shares = {"odd one": 1 / 3, "one of two": 2 / 3}
     tips = {f"{candidate.kind}/{each}": (each == place) - share for each, share in shares.items()}
-    gate = Gate(f"{candidate.kind}/{place}", (), KIND_LEAD)
+    gate = Gate(f"{candidate.kind}/{place}", (), KIND_LEAD, wide=True)
     return dataclasses.replace(
         candidate, lean={**candidate.lean, **tips}, gates=(*candidate.gates, gate)
     )
@@ -268,7 +270,7 @@ def _gates(
 ) -> tuple[Gate, ...]:
     def each(context: str, lead: float) -> Gate:
         rivals = tuple(f"{kind}/{context}/{other}" for other in answers if other != answer)
-        return Gate(f"{kind}/{context}/{answer}", rivals, lead)
+        return Gate(f"{kind}/{context}/{answer}", rivals, lead, wide=not context)
 
     return tuple(each(context, lead) for context, lead in leads.items())
 

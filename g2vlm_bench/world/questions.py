@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from g2vlm_bench.world.scene import SPLITS, WORLD_VERSION, Body, Scene
 from g2vlm_bench.world.sight import Sight
 
 FAMILIES = tuple(language.FAMILIES)
+Gates = Literal["all", "kind", "none"]
 
 _QUESTIONS_STREAM = 1
 # So many of a family's questions are weighed in a scene at most: bodies stand in random order, so
@@ -72,7 +74,7 @@ def ask(
     per_scene: int,
     families: Sequence[str] = FAMILIES,
     aspect: float = 1.0,
-    gated: bool = True,
+    gates: Gates = "all",
     ways: int = 1,
 ) -> list[tuple[Question, ...]]:
     """Ask up to `per_scene` questions of each scene, balanced over all of them together.
@@ -86,9 +88,10 @@ def ask(
         per_scene: How many questions a scene gets at most; fewer where no more are plain to see.
         families: Which of `FAMILIES` to ask.
         aspect: Width over height of the pictures, as in `renderer.look`.
-        gated: Whether a question waits until its answer's turn has come, so that words alone give
-            nothing away; most questions of a few scenes wait in vain. Else answers only lean to
-            balance, and a scene is asked all that is plain to see: for training.
+        gates: What a question waits for: `all` turns of its answer, so that words alone give
+            nothing away, for which most questions of a few scenes wait in vain; its turn of its
+            `kind`, so that no answer is the usual one, though things may have one that is: for
+            training; or `none`: answers lean to balance, and a scene is asked all that is plain.
         ways: How many questions may rest on one fact, such as whether the box is left of the ball,
             the ball of the box, the box not of the ball: more than one is for training.
 
@@ -111,7 +114,7 @@ def ask(
         key = (WORLD_VERSION, SPLITS.index(scene.split), _QUESTIONS_STREAM)
         rng = np.random.default_rng(np.random.SeedSequence(scene.seed, spawn_key=key))
         looks = {family: _look(scene, sight, family, rng, aspect) for family in families}
-        asked.append(tuple(_ask_scene(looks, per_scene, balance, rng, gated, ways)))
+        asked.append(tuple(_ask_scene(looks, per_scene, balance, rng, gates, ways)))
     return asked
 
 
@@ -127,7 +130,7 @@ def _ask_scene(
     per_scene: int,
     balance: defaultdict[str, float],
     rng: np.random.Generator,
-    gated: bool,
+    gates: Gates,
     ways: int,
 ) -> Iterator[Question]:
     """Pick questions one by one and book each in `balance`."""
@@ -143,7 +146,7 @@ def _ask_scene(
     for _ in range(per_scene):
         # Families that are seldom possible must not fill a scene: all others come first.
         order = sorted(looks, key=lambda f: (here[f], balance[f"asked {f}"], rng.random()))
-        able = ((f, _open(possible[f], facts, balance, gated, ways)) for f in order)
+        able = ((f, _open(possible[f], facts, balance, gates, ways)) for f in order)
         family, found = next(((f, open_) for f, open_ in able if open_), ("", []))
         if not found:
             return
@@ -161,16 +164,21 @@ def _open(
     candidates: Sequence[Candidate],
     facts: Mapping[Hashable, int],
     balance: Mapping[str, float],
-    gated: bool,
+    gates: Gates,
     ways: int,
 ) -> list[Candidate]:
-    """Those whose fact is not worn out and, where gated, whose answer's turn it is everywhere."""
+    """Those whose fact is not worn out, and whose answer's turn it is where that is waited for."""
     return [
         candidate
         for candidate in candidates
         if facts.get(candidate.fact, 0) < ways
-        and (not gated or all(_lets(gate, balance) for gate in candidate.gates))
+        and all(_lets(gate, balance) for gate in _waited_for(candidate, gates))
     ]
+
+
+def _waited_for(candidate: Candidate, gates: Gates) -> Iterator[Gate]:
+    if gates != "none":
+        yield from (gate for gate in candidate.gates if gate.wide or gates == "all")
 
 
 def _lets(gate: Gate, balance: Mapping[str, float]) -> bool:

@@ -134,7 +134,7 @@ def test_of_a_shelf_from_behind_nobody_asks_how_much_is_hidden(
     scenes, sights = (list(each) for each in zip(*world, strict=True))
     times = 0
     for scene, asked in zip(
-        scenes, ask(scenes, sights, 12, ["occlusion"], gated=False), strict=True
+        scenes, ask(scenes, sights, 12, ["occlusion"], gates="none"), strict=True
     ):
         for question in (q for q in asked if q.kind in ("half_seen", "half_hidden")):
             body = scene.body(question.bodies[0])
@@ -230,7 +230,7 @@ def test_what_could_stand_is_beyond_no_edge_and_what_could_not_with_its_foot(
     """By points along the rims: turned as one likes, corners on a disc and the bulge of a ball."""
     scenes, sights = (list(each) for each in zip(*world, strict=True))
     times = Counter[tuple[bool, bool]]()
-    found = ask(scenes, sights, 24, ["stability"], gated=False)
+    found = ask(scenes, sights, 24, ["stability"], gates="none")
     for scene, asked in zip(scenes, found, strict=True):
         for question in (q for q in asked if q.kind in ("could_stand", "too_wide")):
             a, b = map(scene.body, question.bodies)
@@ -261,7 +261,7 @@ def test_nothing_is_said_to_come_near_what_it_goes_on() -> None:
     scenes = [make_scene(seed, "test", "table_top", VIEWS) for seed in range(24)]
     times = 0
     for scene, asked in zip(
-        scenes, ask(scenes, look(scenes, VIEWS), 24, ["trajectory"], gated=False), strict=True
+        scenes, ask(scenes, look(scenes, VIEWS), 24, ["trajectory"], gates="none"), strict=True
     ):
         for question in (q for q in asked if q.kind == "goal"):
             (mover,) = set(question.bodies) - set(question.choice_bodies)
@@ -314,7 +314,7 @@ def test_the_leftmost_or_nearest_object_is_so_in_every_pixel(
     """By the pictures: no part of a table, either, is farther left, or nearer."""
     scenes, sights = (list(each) for each in zip(*world, strict=True))
     times = Counter[str]()
-    found = ask(scenes, sights, 12, ["correspondence"], gated=False)
+    found = ask(scenes, sights, 12, ["correspondence"], gates="none")
     for scene, asked in zip(scenes, found, strict=True):
         for question in (q for q in asked if q.kind == "which_third"):
             views = render([scene.shot(question.view)], 96, 96)
