@@ -47,8 +47,8 @@ class Variant:
 VARIANTS = {
     WHOLE: Variant(),
     "without depth-aware attention": Variant(model={"depth_aware": False}),
-    "without geometric losses (normals, log depth, views agree)": Variant(
-        losses={"normals": 0.0, "depth": 0.0, "consistency": 0.0}
+    "without geometric losses (normals, log depth, early depth, views agree)": Variant(
+        losses={"normals": 0.0, "depth": 0.0, "early": 0.0, "consistency": 0.0}
     ),
     "without contrastive learning": Variant(losses={"contrastive": 0.0}),
     "without a geometric expert": Variant(model={"experts": False}),

@@ -19,9 +19,9 @@ ablations = load_module(PROJECT / "scripts" / "ablations.py")
 LACKS = {
     ablations.WHOLE: {},
     "without depth-aware attention": {"model.depth_aware": False},
-    "without geometric losses (normals, log depth, views agree)": {
+    "without geometric losses (normals, log depth, early depth, views agree)": {
         "training.losses.normals": 0.0, "training.losses.depth": 0.0,
-        "training.losses.consistency": 0.0,
+        "training.losses.early": 0.0, "training.losses.consistency": 0.0,
     },
     "without contrastive learning": {"training.losses.contrastive": 0.0},
     "without a geometric expert": {"model.experts": False},

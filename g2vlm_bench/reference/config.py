@@ -72,6 +72,7 @@ class LossWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         points: Robust scale-invariant error of points (G2VLM, L_points).
         depth: Robust scale-invariant log depth.
+        early: Metric log depth half-way up the trunk, which words and attention are told places by.
         scale: Metric scale.
         normals: Angle between normals (G2VLM, L_normal).
         rotation: Geodesic angle of relative rotations (G2VLM, L_rot).
@@ -89,6 +90,7 @@ class LossWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     points: _Weight = 1.0
     depth: _Weight = 0.5
+    early: _Weight = 0.5
     scale: _Weight = 0.1
     normals: _Weight = 0.2
     rotation: _Weight = 0.2

@@ -60,30 +60,23 @@ def total_loss(
     with torch.autocast(drawn.depth.device.type, enabled=False):
         parts = _geometric_parts(output, drawn, weights) | _worded_parts(output, drawn, weights)
         parts |= linear
-        counted = {name: part for name, part in parts.items() if _weight(weights, name) > 0}
+        counted = {name: part for name, part in parts.items() if getattr(weights, name) > 0}
         total = sum(
-            (_weight(weights, name) * part for name, part in counted.items()),
+            (getattr(weights, name) * part for name, part in counted.items()),
             start=drawn.depth.new_zeros(()),
         )
     return total, counted
 
 
-def _weight(weights: LossWeights, name: str) -> float:
-    """The early depth weighs like depth."""
-    return float(getattr(weights, "depth" if name == "early" else name))
-
-
 def _geometric_parts(output: Output, drawn: Drawn, weights: LossWeights) -> dict[str, Tensor]:
     wanted = [name for name in _GEOMETRIC if getattr(weights, name) > 0]
-    if not wanted:
-        return {}
     shares = torch.tensor([_LATER**step for step in range(len(output.steps))])
     shares = shares / shares.sum()
     parts: dict[str, Tensor] = {}
-    for share, step in zip(shares.tolist(), output.steps, strict=True):
+    for share, step in zip(shares.tolist(), output.steps, strict=True) if wanted else ():
         for name, part in _geometry_losses(step, drawn, wanted).items():
             parts[name] = parts.get(name, 0) + share * part
-    if "depth" in wanted:
+    if weights.early > 0:
         parts["early"] = _early_loss(output.early_log_depth, drawn.depth)
     return parts
 

@@ -67,10 +67,8 @@ def drawn(batch) -> Drawn:
 def test_the_sum_is_that_of_its_weighted_parts(make_model, readouts, drawn) -> None:
     model = make_model()
     loss, parts = total_loss(model, readouts, model(drawn.inputs), drawn, ALL)
-    assert set(parts) == {*LossWeights.__struct_fields__, "early"}
-    slow = sum(
-        getattr(ALL, "depth" if n == "early" else n) * float(p.detach()) for n, p in parts.items()
-    )
+    assert set(parts) == set(LossWeights.__struct_fields__)
+    slow = sum(getattr(ALL, n) * float(p.detach()) for n, p in parts.items())
     assert float(loss.detach()) == pytest.approx(slow, rel=1e-5)
 
 
@@ -95,7 +93,7 @@ def test_a_loss_counts_alone_and_where_it_weighs_nothing_not_at_all(
     output = model(drawn.inputs)
     _, everything = total_loss(model, readouts, output, drawn, ALL)
     alone, parts = total_loss(model, readouts, output, drawn, structs.replace(NONE, **{name: 2.0}))
-    assert set(parts) - {"early"} == {name}
+    assert set(parts) == {name}
     torch.testing.assert_close(parts[name], everything[name])
     torch.testing.assert_close(alone, 2 * sum(parts.values()))
     _, rest = total_loss(model, readouts, output, drawn, structs.replace(ALL, **{name: 0.0}))
@@ -152,7 +150,7 @@ def test_the_early_depth_is_compared_with_the_mean_of_its_patch(
     # Its scale counts, too: one that no loss sees drifts away without end.
     for shift in (0.0, 0.7, -500.0):
         shifted = replace(output, early_log_depth=mean + shift)
-        _, parts = total_loss(model, readouts, shifted, drawn, structs.replace(NONE, depth=1.0))
+        _, parts = total_loss(model, readouts, shifted, drawn, structs.replace(NONE, early=1.0))
         assert float(parts["early"].detach()) == pytest.approx(abs(shift), abs=1e-4)
 
 
