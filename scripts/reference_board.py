@@ -39,7 +39,10 @@ CLOUDS = (
 MARK, END = "<!-- targets -->", "<!-- end -->"
 # Every metric that the issue names, besides the headlines of the board.
 SHOWN = {
-    "depth": ("abs_rel@median_scale", "delta1@median_scale", "abs_rel@metric", "delta1@metric"),
+    "depth": (
+        "abs_rel@median_scale", "delta1@median_scale", "abs_rel@median_scale+view_fit+view_pool",
+        "abs_rel@metric", "delta1@metric",
+    ),
     "point_map": ("point_abs_rel@l1_scale+weighted",),
     "chamfer": ("chamfer_mean_l2@scale", "chamfer_mean_l2@metric", "fscore_0.2m@scale"),
     "camera_pose": ("auc_30@metric", "rra_30@metric", "rta_30@metric", "ate@sim3"),
