@@ -5,7 +5,7 @@ Shapes: B scenes, V views, Q texts of a scene, L words, N patches, C the width, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -71,7 +71,7 @@ class Output:
     """
 
     geometry: Geometry
-    steps: list[Geometry] = field(default_factory=list)
+    steps: list[Geometry]
     early_log_depth: Tensor
     logits: Tensor
     word_places: Tensor

@@ -67,7 +67,7 @@ class Layer(nn.Module):
                 one another share; None where there is none yet.
             words_known: `(B, Q, L)` bool, False for padding.
         """
-        views, cameras_and_patches = tokens.geometric.shape[1:3]
+        cameras_and_patches = tokens.geometric.shape[2]
         geometric = self.geometric.project(tokens.geometric)
         semantic = self.semantic.project(tokens.semantic)
         cloud = self.geometric.project(tokens.cloud)
@@ -88,7 +88,7 @@ class Layer(nn.Module):
             self.geometric.finish(tokens.geometric, new_geometric),
             self.semantic.finish(tokens.semantic, new_semantic),
             new_cloud,
-            self._words(tokens.text, words_known, seen, cloud, views),
+            self.read(tokens.text, words_known, seen, cloud),
         )
 
     def _carried(self, places: Places) -> tuple[Tensor, Tensor]:
@@ -128,8 +128,18 @@ class Layer(nn.Module):
         )
         return pictures.unflatten(1, views), of_cloud
 
-    def _words(self, text: Tensor, known: Tensor, seen: Heads, cloud: Heads, views: int) -> Tensor:
-        """Words look at the words before them, at all pictures, and at the cloud."""
+    def read(self, text: Tensor, known: Tensor, seen: Heads, cloud: Heads) -> Tensor:
+        """Words look at the words before them, at all pictures, and at the cloud.
+
+        Args:
+            text: `(B, Q, L, C)`.
+            known: `(B, Q, L)` bool, False for padding.
+            seen: Heads of the pictures, `(B, V, 1 + N + M, heads, d)`.
+            cloud: Heads of the cloud, `(B, S, heads, d)`.
+
+        Returns:
+            `(B, Q, L, C)`.
+        """
         scenes, texts, length = text.shape[:3]
         if texts == 0:
             return text
