@@ -11,10 +11,13 @@ import yaml
 from g2vlm_bench.errors import BenchError, nearest
 
 _FOLDER = Path(__file__).parent / "configs"
+_SUFFIXES = (".yaml", ".yml", ".json")
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Whole = Annotated[int, msgspec.Meta(ge=0)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Weight = Annotated[float, msgspec.Meta(ge=0)]
+# A still scene of the world has no more cameras.
+_Views = Annotated[int, msgspec.Meta(ge=1, le=8)]
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,7 +131,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     steps: _Count
     side: _Count
     scenes: _Count
-    views: _Count = 1
+    views: _Views = 1
     questions: _Count = 4
     phrases: _Whole = 1
     easy: _Share = 0.0
@@ -199,6 +202,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: ModelConfig
     training: TrainingConfig
 
+    def __post_init__(self) -> None:
+        """Refuse pictures that patches do not fill."""
+        for stage in self.training.stages:
+            if stage.side % self.model.patch:
+                raise ValueError(
+                    f"expected stages whose side the patch {self.model.patch} divides, "
+                    f"got {stage.side}"
+                )
+
 
 def known_configs() -> list[str]:
     """Names of the configurations that are shipped."""
@@ -209,17 +221,24 @@ def load_config(name: str) -> Config:
     """Read a shipped configuration, or a file of one's own by its path.
 
     Raises:
-        BenchError: There is none of that name, or it has a key or a value that fits nothing.
+        BenchError: There is none of that name, it cannot be read, or it has a key or a value that
+            fits nothing.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / f"{name}.yaml"
+    path = Path(name) if name.endswith(_SUFFIXES) else _FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise BenchError(
             "configuration",
-            expected=f"one of {', '.join(known_configs())}, or a YAML file",
+            expected=f"one of {', '.join(known_configs())}, or a YAML or JSON file",
             got=f"'{name}'",
             fix=nearest(name, known_configs()),
         )
-    return config_from(yaml.safe_load(path.read_text()), str(path))
+    # JSON by its own reader: to YAML 1.1, 1e-3 is a text.
+    read = msgspec.json.decode if path.suffix == ".json" else yaml.safe_load
+    try:
+        content = read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.DecodeError) as error:
+        raise BenchError(path, expected="a YAML or JSON file in UTF-8", got=str(error)) from None
+    return config_from(content, str(path))
 
 
 def config_from(content: Any, where: str) -> Config:
@@ -231,4 +250,5 @@ def config_from(content: Any, where: str) -> Config:
     try:
         return msgspec.convert(content, Config)
     except msgspec.ValidationError as error:
-        raise BenchError(where, expected="a configuration", got=str(error)) from None
+        fix = f"{_FOLDER / 'nano.yaml'} is one that fits."
+        raise BenchError(f"configuration {where}: {error}", fix=fix) from None
