@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Target, Want
+from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Swapped, Target, Want
 
 
 class Adapter(ABC):
@@ -28,9 +28,10 @@ class Adapter(ABC):
         needs_images: Whether a task without images (scanned clouds alone) is not for this model.
         looks: Whether its answers come of what it is shown. Not so for guesses and for answers
             made elsewhere: no blindfold changes them, so none is put on.
-        sees_another_scene: Whether the runner shows it another sample's scene, as a floor.
-        is_floor: Whether its answers owe nothing to what is in the images it is asked about: boards
-            hold every other model against it.
+        swapped: What the runner gives it of another sample in place of its own, as a floor: the
+            `scene` that is seen, or the `question` that is asked; nothing where empty.
+        is_floor: Whether its answers owe nothing to what is in the images it is asked about, or to
+            what it is asked: boards hold every other model against it.
     """
 
     predicts: frozenset[Want]
@@ -40,7 +41,7 @@ class Adapter(ABC):
     device: str | None = None
     needs_images: bool = True
     looks: bool = True
-    sees_another_scene: ClassVar[bool] = False
+    swapped: ClassVar[Swapped] = ""
     is_floor: ClassVar[bool] = False
 
     @abstractmethod

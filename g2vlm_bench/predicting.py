@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.adapter import Adapter, TruthAdapter
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Turn, Want
-from g2vlm_bench.shuffling import showing
+from g2vlm_bench.shuffling import swapped
 from g2vlm_bench.store import Failure, PredictionLine, RunFolder
 from g2vlm_bench.talks import Talks, next_batch
 from g2vlm_bench.task import Family
@@ -32,8 +32,8 @@ class Predictor:
     Attributes:
         batch_size: Samples a batch; halved for good when memory runs out.
         seed: Of the randomness that reference rows are given, with the sample's id.
-        partners: By a sample's id, the one whose scene is shown in place of its own; none for
-            models that see what they are asked about.
+        partners: By a sample's id, the one whose scene or question is given in place of its own,
+            as the adapter's `swapped` says; none for models that are given what they answer.
     """
 
     adapter: Adapter
@@ -83,8 +83,9 @@ class Predictor:
         try:
             inputs = sample.load_inputs()
             if sample.id in self.partners:
-                inputs = showing(inputs, self.partners[sample.id].load_inputs())
-            if sample.after:
+                other = self.partners[sample.id].load_inputs()
+                inputs = swapped(self.adapter.swapped, inputs, other)
+            if sample.after and self.adapter.swapped != "question":
                 inputs = replace(inputs, earlier=self._earlier(sample))
             return self.family.prepare(inputs)
         except Exception as error:

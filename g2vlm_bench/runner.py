@@ -421,7 +421,7 @@ def _ask(
 def _partners(
     model: Model, task: str, samples: Sequence[Sample], seed: int
 ) -> Mapping[str, Sample]:
-    if not model.adapter.sees_another_scene:
+    if not model.adapter.swapped:
         return {}
     try:
         return partners(samples, seed)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 
+# What of a sample may be another one's.
+Swapped = Literal["", "scene", "question"]
 AnswerType = Literal["choice", "yes_no", "number", "text", "points", "box", "camera_change"]
 IMAGE_MARK = "<image>"
 

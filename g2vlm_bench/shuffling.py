@@ -1,4 +1,4 @@
-"""Pictures of another scene in place of a sample's own: which scene, and what of it is shown."""
+"""Pictures or the question of another scene in place of a sample's own: which, and what of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from g2vlm_bench.sample import Inputs, Sample
+from g2vlm_bench.sample import Inputs, Sample, Swapped
 
 
 def partners(samples: Sequence[Sample], seed: int) -> Mapping[str, Sample]:
@@ -43,6 +43,29 @@ def partners(samples: Sequence[Sample], seed: int) -> Mapping[str, Sample]:
         for place, sample in enumerate(scenes[name]):
             found[sample.id] = others[place % len(others)]
     return found
+
+
+def swapped(what: Swapped, inputs: Inputs, other: Inputs) -> Inputs:
+    """The sample with what is another's: its scene, or its question.
+
+    Raises:
+        ValueError: The other sample has no such thing.
+    """
+    return showing(inputs, other) if what == "scene" else hearing(inputs, other)
+
+
+def hearing(inputs: Inputs, other: Inputs) -> Inputs:
+    """The same views and options with the question of another sample.
+
+    The kind of answer stays too, so that what is said can be read as one; whether it fits the
+    question or not, it is no answer to the sample's own.
+
+    Raises:
+        ValueError: The other sample asks nothing.
+    """
+    if not other.question:
+        raise ValueError("expected another sample's question, got none")
+    return replace(inputs, question=other.question, fields=other.fields, earlier=())
 
 
 def showing(inputs: Inputs, other: Inputs) -> Inputs:

@@ -16,7 +16,7 @@ class Shuffled(WrappingAdapter):
     sees what it was trained to see. The runner chooses the scenes; see `shuffling.partners`.
     """
 
-    sees_another_scene = True
+    swapped = "scene"
     is_floor = True
 
     def __init__(self, inner: Adapter) -> None:

@@ -85,7 +85,7 @@ def test_a_model_hears_itself_and_sees_the_earlier_pictures(tmp_path: Path) -> N
 
 def test_who_is_shown_another_scene_does_not_see_its_own_in_earlier_turns(tmp_path: Path) -> None:
     class Shuffled(Listening):
-        sees_another_scene = True
+        swapped = "scene"
 
     adapter = Shuffled()
     run(talk(tmp_path), Model("shuffled", adapter), Options(out=tmp_path / "runs"))

@@ -24,7 +24,7 @@ class Toy(Reader):
         no_truth: Samples without truth.
         lost_truth: Samples whose truth cannot be opened.
         overlap: Let the training split share a sample with the test split.
-        words: Length of each question, for measurements.
+        words: Length of each question, its sample's name included, for measurements.
     """
 
     splits = ("test", "train")
@@ -74,7 +74,7 @@ class Toy(Reader):
             raise BenchError(f"{name}.png", expected="an image", got="half of one")
         image = np.zeros((6, 8, 3), np.uint8)
         image[..., 0] = self._depth(i)
-        question = " ".join(["word"] * self.words)
+        question = " ".join([name, *["word"] * (self.words - 1)])
         return Inputs(id=name, images=(image,), question=question, answer_type="number")
 
     def _target(self, name: str, i: int) -> Target:
