@@ -7,18 +7,13 @@ import pytest
 import torch
 
 from g2vlm_bench.mended_torchvision import import_torchvision
-from g2vlm_bench.reference.config import ModelConfig
 from g2vlm_bench.reference.encoders import (
     GeometricEncoder,
     LanguageEncoder,
     VisualEncoder,
     pixel_rays,
 )
-
-TINY = ModelConfig(
-    width=32, heads=4, visual_layers=1, language_layers=1, trunk_layers=4, decoder_layers=2,
-    vocabulary=50, cloud_tokens=4, longest_text=12,
-)  # fmt: skip
+from tests.reference.conftest import TINY
 
 
 @pytest.fixture(scope="module")
