@@ -52,7 +52,9 @@ def best_scale(predicted: Tensor, true: Tensor, weight: Tensor) -> Tensor:
 def points_loss(
     predicted: Tensor, true: Tensor, valid: Tensor, log_confidence: Tensor | None = None
 ) -> Tensor:
-    """Robust scale-invariant error of points: `mean 1/z |s p - g|_1`, one s a scene.
+    """Robust scale-invariant error of points: `mean 1/z |s p - g|_1 / 3`, one s a scene.
+
+    Over three, because the error of a point is the mean of its coordinates', not their sum.
 
     With confidence c, `c * error - 0.2 ln c` (the negative log-likelihood of a Laplace error whose
     spread is 1 / c, up to constants), which teaches where to be unsure.
