@@ -83,6 +83,20 @@ def test_no_gradient_flows_back_through_what_is_fed_back(geometry) -> None:
     assert encoder.estimate[0].weight.grad.any()
 
 
+def test_the_decoder_looks_across_views_and_within_them_in_turn(make_model, batch) -> None:
+    """By what another third view changes in the first, layer by layer."""
+    model = make_model(decoder_layers=4)
+    other = replace(batch, images=torch.cat([batch.images[:, :2], batch.images[:, :1]], 1))
+    tokens = [model._encode(each)[1] for each in (batch, other)]
+    reached = [
+        not torch.allclose(
+            *(layer(each, None, batch.words_known).geometric[:, 0] for each in tokens), atol=1e-6
+        )
+        for layer in model.decoder.layers
+    ]
+    assert reached == 2 * [True, False]
+
+
 @pytest.mark.parametrize("aware", [True, False])
 def test_the_decoder_attends_by_places_where_it_is_depth_aware(make_model, batch, aware) -> None:
     model = make_model(depth_aware=aware)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from g2vlm_bench.reference.trunk import Layer, Places, Tokens
+from g2vlm_bench.reference.trunk import Layer, Places, Tokens, Trunk
 
 WIDTH, PATCHES, MERGED = 16, 6, 2
 
@@ -91,3 +91,29 @@ def test_a_camera_has_no_place(tokens, known) -> None:
     )
     torch.testing.assert_close(near[:, :, 0], far[:, :, 0])
     assert not torch.allclose(near[:, :, 1:], far[:, :, 1:], atol=1e-3)
+
+
+def test_layers_look_within_views_and_across_them_in_turn(tokens, known) -> None:
+    """By what another second view changes in the first, layer by layer."""
+    trunk = Trunk(8, WIDTH, 2, 2.0, experts=True, depth_aware=True).eval()
+    parts = {name: getattr(tokens, name).clone() for name in ("geometric", "semantic")}
+    for part in parts.values():
+        part[:, 1] = part[:, 1].flip(-1)
+    other = tokens._replace(**parts)
+    reached = [
+        not torch.allclose(*(one(each, None, known).geometric[:, 0] for each in (tokens, other)))
+        for one in trunk.layers
+    ]
+    assert reached == 4 * [False, True]
+
+
+def test_places_count_within_views_of_the_upper_half_alone(tokens, known) -> None:
+    """Each view's are in its own camera's frame, so that those of two views do not compare."""
+    trunk = Trunk(8, WIDTH, 2, 2.0, experts=True, depth_aware=True).eval()
+    spots = torch.randn(1, 2, PATCHES, 3), torch.randn(1, 2, MERGED, 3)
+    near, far = (Places(*(size * spot for spot in spots)) for size in (0.1, 3.0))
+    told = [
+        not torch.allclose(*(one(tokens, each, known).geometric for each in (near, far)))
+        for one in trunk.layers
+    ]
+    assert told == 4 * [False] + 2 * [True, False]
