@@ -254,10 +254,19 @@ def test_what_is_pointed_at_reaches_the_word(make_model) -> None:
 
 
 def test_no_matrix_of_all_pairs_is_ever_made(make_model) -> None:
-    """Twelve views of 64 patches: whatever is made is smaller than one head's matrix of pairs."""
-    model = make_model()
+    """Twelve views of 64 patches: whatever is made is smaller than one head's matrix of pairs.
+
+    With all that can be given, and on the way back.
+    """
+    model = make_model().train()
     views, side = 12, 64
     tokens = views * (1 + 64 + 16)
+    given = Batch(
+        images=torch.rand(1, views, 3, side, side),
+        depth_prior=torch.rand(1, views, side, side) + 1,
+        cloud=torch.randn(1, 256, 3),
+        words=torch.randint(0, 50, (1, 2, 9)),
+    )
     largest: list[int] = []
 
     class Watch(TorchDispatchMode):
@@ -267,8 +276,11 @@ def test_no_matrix_of_all_pairs_is_ever_made(make_model) -> None:
             largest.extend(part.numel() for part in made if isinstance(part, torch.Tensor))
             return out
 
-    with torch.no_grad(), Watch():
-        model(Batch(images=torch.rand(1, views, 3, side, side)), refinements=1)
+    with Watch():
+        out = model(given, refinements=1)
+        forth = len(largest)
+        (out.geometry.points_first.sum() + out.logits.sum() + out.pointed.sum()).backward()
+    assert len(largest) > 1.5 * forth
     assert max(largest) < tokens**2
 
 
