@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
@@ -152,6 +153,22 @@ def test_the_early_depth_is_compared_with_the_mean_of_its_patch(
         shifted = replace(output, early_log_depth=mean + shift)
         _, parts = total_loss(model, readouts, shifted, drawn, structs.replace(NONE, early=1.0))
         assert float(parts["early"].detach()) == pytest.approx(abs(shift), abs=1e-4)
+
+
+def test_the_contrast_is_of_pictures_clouds_and_captions_in_all_pairs(
+    make_model, readouts, drawn
+) -> None:
+    model = make_model()
+    output = model(drawn.inputs)
+    _, parts = total_loss(model, readouts, output, drawn, structs.replace(NONE, contrastive=1.0))
+    made = (
+        output.embedding,
+        model.embed_clouds(drawn.clouds),
+        model.embed_texts(drawn.captions, drawn.captions_known),
+    )
+    each = [losses.contrastive_loss(*two, model.temperature) for two in combinations(made, 2)]
+    assert len({round(float(part.detach()), 4) for part in each}) == 3
+    torch.testing.assert_close(parts["contrastive"], sum(each) / 3)
 
 
 def test_scenes_given_depth_stay_out_of_the_contrast(make_model, readouts, drawn) -> None:
