@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from g2vlm_bench.reference.training import (
     parameter_groups,
     train,
 )
+from g2vlm_bench.reference.validation import measure
 from tests.reference.conftest import TINY
 
 STEPS = 4
@@ -158,6 +160,9 @@ def test_what_is_trained_loads_and_answers_alike(tmp_path: Path) -> None:
     batch = Batch(images=torch.rand(1, 2, 3, 16, 16))
     first, second = (m.eval()(batch).geometry.log_depth for m in (run.smoothed, loaded.model))
     torch.testing.assert_close(first, second, atol=0, rtol=0)
+    # What was measured at the end is what was written, and not the weights of the last step.
+    figures = [measure(m, run.source.validation(1)) for m in (loaded.model, run.learner.model)]
+    assert _log(tmp_path)[-1]["validation"] == figures[0] != figures[1]
 
 
 def test_sixteen_bit_weights_are_half_the_size(tmp_path: Path, make_model) -> None:
@@ -241,6 +246,16 @@ def test_a_step_clips_its_gradient_and_computes_as_precisely_as_asked_for(tmp_pa
     rough, _ = _first_step(tmp_path, PLAN._replace(precision="bfloat16"), loose)
     assert rough["loss"] != said["loss"]
     assert rough["loss"] == pytest.approx(said["loss"], rel=0.05)
+
+
+@pytest.mark.parametrize("refinements", [0, 2])
+def test_a_step_refines_as_often_as_was_drawn(tmp_path: Path, refinements: int) -> None:
+    learner, source = Learner(CONFIG, None), Feeder(CONFIG, Words.learn(TEXTS), 5)
+    run = Run(CONFIG, PLAN, learner, source, tmp_path, print)
+    steps: list[int] = []
+    learner.model.register_forward_hook(lambda *made: steps.append(len(made[-1].steps)))
+    run.take(replace(next(source.batches()), refinements=refinements))
+    assert steps == [refinements + 1]
 
 
 def test_steps_that_are_no_numbers_change_nothing_and_are_counted(tmp_path, monkeypatch) -> None:
