@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.checkpoints import find_device
-from g2vlm_bench.errors import BenchError
+from g2vlm_bench.errors import BenchError, UsageError
 from g2vlm_bench.files import load_rgb
 
 if TYPE_CHECKING:
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 
 # What a 16-bit PNG of millimetres can hold.
 _FARTHEST_M = 65.535
+# How clauses of questions begin, by what answers them; the first that begins so decides.
+_YES_NO = re.compile(
+    r"(?:is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|should|may|might|must)"
+    r"(?:n't)?\b"
+)
+_NUMBER = re.compile(
+    r"count\b|number of\b|(?:by )?how (?:many|much|far|long|tall|high|deep|wide|large|big|old)\b"
+    r"|what(?: is|'s) the (?:\w+ )?(?:number|distance|depth|height|width|length|size|angle|area)\b"
+)
+_OPEN = re.compile(
+    r"(?:(?:at|behind|below|by|from|in|of|on|to|under|with) )?"
+    r"(?:what|which|who|whom|whose|where|when|why|how)\b"
+)
+_IN_UNITS = re.compile(r"\bin (?:square )?(?:meters?|metres?|degrees)\b")
+# "left or right?" asks for one of two; "three or more?" does not.
+_ALTERNATIVES = re.compile(r"\bor (?!more\b|less\b|fewer\b|not\b|with others\b)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +71,8 @@ def ask(
 
     Args:
         images: One or more views; the first camera's frame is that of the cloud.
-        question: One that begins with "describe" asks for a description.
+        question: One that yes, no or a number answers, or that begins with "describe"; any other
+            with options.
         options: Where one of them is to be chosen.
         weights: `nano`, or a folder that `train` wrote.
         device: Where to compute.
@@ -63,9 +81,10 @@ def ask(
         intrinsics: `(3, 3)` of all cameras in pixels, where known.
 
     Raises:
-        BenchError: A picture cannot be read, a word of the command fits nothing, or there are no
-            such weights.
+        BenchError: A picture cannot be read, a word of the command fits nothing, nothing says among
+            which answers the question chooses, or there are no such weights.
     """
+    kind = kind_of(question, options)
     pictures = tuple(load_rgb(path) for path in images)
     cameras = _cameras(pictures, field_of_view_deg, intrinsics)
 
@@ -76,15 +95,16 @@ def ask(
     reference = load_reference(find_reference(weights), str(find_device(device, "ask")))
     inference = Inference(reference, refinements=refinements)
     speaker = Speaker(inference)
-    describes = question.lower().startswith("describe") and not options
-    kind = "choice" if options else "description" if describes else "text"
     asked = Question(question, kind, tuple(options))
     try:
         speaker.check(asked)
         (seen,) = inference.look([Pictures(images=pictures, intrinsics=cameras)])
     except ValueError as error:
-        raise BenchError("question", got=str(error)) from None
+        raise BenchError(f"question: {error}") from None
     (answer,) = speaker.answer([(seen, asked)])
+    unknown: tuple[str, ...] = ()
+    if kind != "description":
+        unknown = reference.words.unknown_words(" ".join([question, *options]))
     chances: dict[str, float] = {}
     if options:
         (likelihoods,) = speaker.log_likelihoods([(seen, asked)])
@@ -93,9 +113,49 @@ def ask(
     return Asked(
         answer=answer,
         chances=chances,
-        unknown=() if describes else reference.words.unknown_words(" ".join([question, *options])),
+        unknown=unknown,
         geometry=inference.reconstruct(seen),
     )
+
+
+def kind_of(question: str, options: Sequence[str] = ()) -> str:
+    """How a question is answered, one of `Question.kind`: the model learnt each in its own way.
+
+    A choice was never learnt without options: asked so, the model says yes, no or a number.
+
+    >>> kind_of("Is the box left of the ball?"), kind_of("How far is it, in meters?")
+    ('yes_no', 'number')
+    >>> kind_of("What color is the box?", ["red", "green"])
+    'choice'
+
+    Raises:
+        UsageError: The question has no word, asks for a choice without options, or two options are
+            one.
+    """
+    if not any(letter.isalnum() for letter in question):
+        raise UsageError("question", expected="words", got=f"'{question}'")
+    told = [" ".join(option.lower().split()) for option in options]
+    twice = next((option for option in told if told.count(option) > 1), None)
+    if twice is not None:
+        raise UsageError("options", expected="each once", got=f"'{twice}' twice")
+    if options:
+        return "yes_no" if sorted(told) == ["no", "yes"] else "choice"
+    text = " ".join(question.lower().split())
+    if text.startswith("describe"):
+        return "description"
+    for clause in re.split(r"[.,:;?!()] ?", text):
+        if _NUMBER.match(clause):
+            return "number"
+        if _YES_NO.match(clause) and not _ALTERNATIVES.search(text):
+            return "yes_no"
+        if _YES_NO.match(clause) or _OPEN.match(clause):
+            break
+    if _IN_UNITS.search(text):
+        return "number"
+    raise UsageError(
+        "question", expected="one that yes, no or a number answers, or options to choose from",
+        got=f"'{question}'", fix="Name the answers: --options red,green,blue.",
+    )  # fmt: skip
 
 
 def _cameras(
@@ -113,7 +173,7 @@ def _cameras(
         if field_of_view_deg is not None:
             return tuple(pinhole(p.shape[0], p.shape[1], field_of_view_deg) for p in pictures)
     except ValueError as error:
-        raise BenchError("camera", got=str(error)) from None
+        raise BenchError(f"camera: {error}") from None
     return None
 
 

@@ -139,6 +139,13 @@ def test_odd_pictures_are_read(call, name) -> None:
         (["sixteen.png", QUESTION], 1, "sixteen.png: expected an image of 8-bit colours"),
         (["one.png"], 2, "expected a question behind the pictures"),
         (["one.png", "two.png"], 2, "expected a question behind the pictures"),
+        (["one.png", "gone.png"], 2, "expected a question behind the pictures"),
+        (["one.png", "gone.JPG"], 2, "expected a question behind the pictures"),
+        (["gone.png"], 2, "expected a question behind the pictures"),
+        (["one.png", "?"], 2, "expected words, got '?'"),
+        (["one.png", "What color is the cone?"], 2, "Name the answers: --options red,green,blue"),
+        (["one.png", QUESTION, "--options", ","], 2, "--options: expected as in red,green,blue"),
+        (["one.png", QUESTION, "--options", "yes,yes"], 2, "expected each once, got 'yes' twice"),
         (["one.png", " "], 2, "expected a question, got an empty one"),
         ([QUESTION], 2, "expected pictures before the question"),
         (["one.png", QUESTION, "--options", "yes"], 1, "options to choose from, got 1"),
@@ -157,6 +164,8 @@ def test_what_cannot_be_is_one_line(call, arguments, code, words) -> None:
     (line,) = err.splitlines()
     assert line.startswith("error: ")
     assert words in line
+    assert "got expected" not in line
+    assert "got pinhole" not in line
 
 
 def test_weights_that_are_not_there_are_one_line(call, tiny_reference, tmp_path) -> None:

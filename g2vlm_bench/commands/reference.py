@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".heic"}
+
 
 def train(
     config: Annotated[str, typer.Option(help="nano, small, base, or a YAML file.")] = "nano",
@@ -77,7 +79,11 @@ def ask(
         ),
     ],
     options: Annotated[
-        str | None, typer.Option(help="Answers to choose from, by comma: red,green,blue.")
+        str | None,
+        typer.Option(
+            help="Answers to choose from, by comma: red,green,blue. "
+            "Needed unless yes, no or a number answers."
+        ),
     ] = None,
     weights: Annotated[str, typer.Option(help="nano, or a folder that `train` wrote.")] = "nano",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
@@ -100,15 +106,19 @@ def ask(
     """Ask the reference model about pictures of one's own; prints the answer alone.
 
     Writes depth, a coloured preview of it, cameras, and one coloured point cloud of all pictures.
-    "Describe the scene" asks for a description. The model knows rooms, table tops and roads of its
-    own procedural world; of photographs it knows nothing.
+    "Describe the scene" asks for a description. A question that neither yes or no nor a number
+    answers needs --options: "What color is the box?" --options red,green. The model knows
+    rooms, table tops and roads of its own procedural world; of photographs it knows nothing.
     """
     from g2vlm_bench.asking import ask as answer
     from g2vlm_bench.asking import write_geometry
 
     images, question = _pictures_and_question(asked)
+    choices = between_commas(options)
+    if options is not None and not choices:
+        raise UsageError("--options", expected="as in red,green,blue", got=f"'{options}'")
     done = answer(
-        images, question, between_commas(options),
+        images, question, choices,
         weights=weights, device=device, refinements=refinements, field_of_view_deg=fov,
         intrinsics=None if intrinsics is None else _matrix(intrinsics),
     )  # fmt: skip
@@ -130,8 +140,8 @@ def _pictures_and_question(asked: list[str]) -> tuple[list[Path], str]:
     """
     *images, question = asked
     example = 'ask room.png "Is the box left of the ball?"'
-    # Not by pathlib, which raises where a question is too long to name a file.
-    if os.path.isfile(question):
+    # Not by pathlib's is_file, which raises where a question is too long to name a file.
+    if os.path.exists(question) or Path(question).suffix.lower() in _PICTURES:
         raise UsageError("ask", expected="a question behind the pictures", got="none", fix=example)
     if not question.strip():
         raise UsageError("ask", expected="a question", got="an empty one", fix=example)
