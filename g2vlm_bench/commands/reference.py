@@ -10,6 +10,7 @@ import typer
 
 from g2vlm_bench.commands.shared import between_commas
 from g2vlm_bench.errors import UsageError
+from g2vlm_bench.reference.config import known_configs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,9 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", 
 
 
 def train(
-    config: Annotated[str, typer.Option(help="nano, small, base, or a YAML file.")] = "nano",
+    config: Annotated[
+        str, typer.Option(help=f"{', '.join(known_configs())}, or a YAML or JSON file.")
+    ] = "nano",
     out: Annotated[
         Path | None, typer.Option(help="Folder of model, log and state; runs/train-CONFIG.")
     ] = None,
@@ -61,13 +64,18 @@ def train(
         validate_every=validate_every, half=half,
     )  # fmt: skip
 
+    def plot() -> None:
+        log = folder / training.LOG
+        if log.stat().st_size:  # nothing is logged of the very first steps
+            plot_training(log, folder / "log.png")
+
     def said(line: str) -> None:
         typer.echo(line, err=True)
-        plot_training(folder / training.LOG, folder / "log.png")
+        plot()
 
     start = None if start_from is None else find_reference(start_from)
     training.train(load_config(config), folder, plan, public_vit, self_supervised, said, start)
-    plot_training(folder / training.LOG, folder / "log.png")
+    plot()
     typer.echo(f"model: {folder}")
 
 

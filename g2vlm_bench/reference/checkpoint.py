@@ -113,8 +113,8 @@ def load_reference(folder: Path, device: str = "cpu") -> Reference:
         device: Where the model is to run.
 
     Raises:
-        BenchError: A file is missing, is none of its kind, or the weights are another model's; or
-            safetensors is not installed.
+        BenchError: A file is missing, is none of its kind, or the weights are another model's or no
+            numbers; or safetensors is not installed.
     """
     try:
         from safetensors import SafetensorError
@@ -129,6 +129,17 @@ def load_reference(folder: Path, device: str = "cpu") -> Reference:
     except (OSError, msgspec.DecodeError, SafetensorError) as error:
         raise BenchError(folder, expected="a trained model", got=str(error)) from None
     words = Words.load(folder / TOKENIZER)
+    if len(words) > config.model.vocabulary:
+        raise BenchError(
+            folder / TOKENIZER,
+            expected=f"the {config.model.vocabulary} words of {CONFIG} at most", got=len(words),
+        )  # fmt: skip
+    odd = sorted(name for name, value in weights.items() if not value.isfinite().all())
+    if odd:
+        raise BenchError(
+            folder / WEIGHTS, expected="weights that are numbers", got=f"none in {odd[0]}",
+            fix="Copy the model again, or train it again.",
+        )  # fmt: skip
     model = G2Vlm(config.model, find_public(folder))
     expected = {name for name in _weights(model) if not name.startswith(_PUBLIC_PREFIX)}
     _put(model, weights, expected, folder / WEIGHTS)

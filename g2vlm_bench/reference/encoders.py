@@ -13,12 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.reference.attention import Block, FeedForward
 from g2vlm_bench.reference.config import ModelConfig
 
 DETAIL = 24
 _FREQUENCIES = 6
+# Of public vision transformers, those that take pictures of any size.
+_VITS = ("dinov2", "dinov2_with_registers")
 
 
 class Seen(NamedTuple):
@@ -91,14 +94,14 @@ class PublicVit(nn.Module):
         width: C.
         patch: P.
         source: Folder that `Dinov2Model.save_pretrained` wrote, or a name on the hub.
+
+    Raises:
+        BenchError: The source is none, is of another family, or lacks weights.
     """
 
     def __init__(self, width: int, patch: int, source: str) -> None:
         super().__init__()
-        import_torchvision()  # which transformers imports, and which may be built for another torch
-        from transformers import AutoModel
-
-        self.vit: Any = AutoModel.from_pretrained(source)
+        self.vit: Any = _load_vit(source)
         self.patch = patch
         self.project = nn.Linear(self.vit.config.hidden_size, width)
 
@@ -109,6 +112,33 @@ class PublicVit(nn.Module):
         resized = F.interpolate(pictures, (rows * own, columns * own), mode="bicubic")
         tokens = self.vit(resized).last_hidden_state[:, -rows * columns :]
         return self.project(tokens).transpose(1, 2).unflatten(-1, (rows, columns))
+
+
+def _load_vit(source: str) -> Any:
+    import_torchvision()  # which transformers imports, and which may be built for another torch
+    from transformers import AutoConfig, AutoModel
+
+    subject, fix = f"public visual encoder '{source}'", "Dinov2Model.save_pretrained writes one."
+    try:
+        kind = AutoConfig.from_pretrained(source).model_type
+        if kind not in _VITS:
+            raise BenchError(subject, expected=" or ".join(_VITS), got=f"'{kind}'", fix=fix)
+        vit, report = AutoModel.from_pretrained(
+            source, use_safetensors=True, output_loading_info=True
+        )
+    except BenchError:
+        raise
+    # What the library raises on what is no model is not documented and differs by version.
+    except Exception as error:
+        got = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        expected = "a folder or a name on the hub that transformers can load"
+        raise BenchError(subject, expected=expected, got=got, fix=fix) from error
+    # What is missing is filled with random numbers; the mask alone is of no use here.
+    missing = sorted(name for name in report["missing_keys"] if "mask_token" not in name)
+    if missing:
+        got = f"none named {missing[0]}"
+        raise BenchError(subject, expected="every weight", got=got, fix=fix)
+    return vit
 
 
 class VisualEncoder(nn.Module):

@@ -48,7 +48,7 @@ class PictureFeeder:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
         if not found:
             raise BenchError(folder, expected="PNG, JPEG, WebP or BMP pictures", got="none")
-        self.paths, self.config, self.seed = found, config, seed
+        self.folder, self.paths, self.config, self.seed = folder, found, config, seed
 
     def batches(self, start: int = 0) -> Generator[Drawn]:
         """Batches of steps `start`, `start + 1`, ... to the end of the last stage."""
@@ -57,6 +57,10 @@ class PictureFeeder:
             for step in range(max(start, before), before + stage.steps):
                 yield self._draw(stage, np.random.default_rng([self.seed, step]))
             before += stage.steps
+
+    def listing(self) -> list[tuple[str, int]]:
+        """Names of the pictures below their folder, and their sizes in bytes."""
+        return [(p.relative_to(self.folder).as_posix(), p.stat().st_size) for p in self.paths]
 
     def validation(self, step: int) -> list[Drawn]:
         """None: nothing is known of these pictures that could be measured."""

@@ -62,13 +62,22 @@ class Words:
         from tokenizers import Tokenizer
 
         try:
-            return cls(Tokenizer.from_file(str(path)))
+            tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exceptions
             raise BenchError(path, expected="a tokenizer", got=str(error)) from None
+        for mark in SPECIAL:
+            if tokenizer.token_to_id(mark) is None:
+                raise BenchError(path, expected="a tokenizer of `train`", got=f"one without {mark}")
+        return cls(tokenizer)
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
         self._tokenizer.save(str(path))
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The number of each word."""
+        return self._tokenizer.get_vocab()
 
     def sayable(self) -> list[int]:
         """Numbers of all words but marks, which mean something to the model alone.

@@ -6,9 +6,10 @@ training that was killed and goes on from its last state ends as one that was ne
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from g2vlm_bench.progress import progress
 from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.checkpoint import (
     TOKENIZER,
+    WEIGHTS,
     Reference,
     find_public,
     hash_reference,
@@ -52,6 +54,9 @@ _NO_DECAY = (
     "model.language.words.weight", "model.language.places", "model.geometric.queries",
     "model.camera",
 )  # fmt: skip
+
+# Facts of a training that states written before 2026-11-23 lack.
+_NEWER = ("words", "pictures")
 
 Precision = Literal["float32", "bfloat16"]
 _T = TypeVar("_T")
@@ -99,12 +104,16 @@ def make_plan(device: str, precision: str, **others: Any) -> Plan:
     """A plan whose device and precision are those of this machine where they are `auto`.
 
     Raises:
-        BenchError: The precision is unknown, or there is no CUDA where it is asked for.
+        BenchError: The precision is unknown, or this machine has no such device.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BenchError("--device", expected="one that is here", got=device, fix="Say cpu.")
+    try:
+        torch.empty(0, device=device)  # only an allocation shows whether the device is there
+    except (RuntimeError, AssertionError):
+        raise BenchError(
+            "--device", expected="one that is here", got=f"'{device}'", fix="Say cpu or auto."
+        ) from None
     if precision == "auto":
         precision = "bfloat16" if device.startswith("cuda") else "float32"
     if precision not in ("float32", "bfloat16"):
@@ -143,10 +152,11 @@ def train(
         start: Folder of a trained model whose weights are the first ones, and whose words are used.
 
     Raises:
-        BenchError: The folder holds another training, the model to start from has other sizes or a
-            visual encoder of its own, or the loss is no number any more.
+        BenchError: The folder holds another training, or a model without its state, or cannot be
+            written to; the model to start from has other sizes or a visual encoder of its own; or
+            the loss is no number any more.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    _prepare(out)
     trained = None
     if start is not None:
         if public is not None:
@@ -156,7 +166,9 @@ def train(
             )  # fmt: skip
         trained = _trained(start, config)
         public = find_public(start)
-    words = _words(config, out / TOKENIZER) if trained is None else trained.words
+    words = _words(config, out) if trained is None else trained.words
+    origin = {"words": _hash(words.vocabulary), "pictures": ""}
+    origin["start"] = "" if start is None else hash_reference(start)
     source: Source
     if pictures is None:
         source = Feeder(config, words, plan.seed, plan.workers)
@@ -165,12 +177,12 @@ def train(
 
         config = self_supervised(config)
         source = PictureFeeder(pictures, config, plan.seed)
+        origin["pictures"] = _hash(source.listing())
     torch.manual_seed(plan.seed)
     learner = Learner(config, public).to(plan.device)
     if trained is not None:
         learner.model.load_state_dict(trained.model.state_dict())
-    begun = "" if start is None else hash_reference(start)
-    run = Run(config, plan, learner, source, out, said, begun)
+    run = Run(config, plan, learner, source, out, said, origin)
     run.resume()
     run.go()
     save_reference(out, run.smoothed, words, config, plan.half)
@@ -191,17 +203,53 @@ def _trained(folder: Path, config: Config) -> Reference:
     return trained
 
 
-def _words(config: Config, path: Path) -> Words:
-    """The tokenizer, learnt from the training split's texts where it is not there yet."""
-    if path.is_file():
-        return Words.load(path)
-    words = Words.learn(training_texts(_TEXTS_OF))
+def _prepare(out: Path) -> None:
+    """Make the folder of a training, or see that it is one.
+
+    Raises:
+        BenchError: It cannot be written to, or holds a model that training anew would replace.
+    """
+    if (out / WEIGHTS).exists() and not (out / STATE).exists():
+        raise BenchError(
+            out, expected=f"a training to go on with, which has a {STATE}", got="a model alone",
+            fix="Give --out a new folder; --start-from begins at a model's weights.",
+        )  # fmt: skip
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / LOG).open("ab").close()
+    except OSError as error:
+        raise BenchError(
+            error.filename or out, expected="a folder with a log to write to", got=error.strerror
+        ) from None
+
+
+def _words(config: Config, out: Path) -> Words:
+    """The tokenizer of the training that is there, else one learnt from the training split's texts.
+
+    Raises:
+        BenchError: The model has no room for its words, or the folder has another one already.
+    """
+    path = out / TOKENIZER
+    there = Words.load(path) if path.is_file() else None
+    if there is not None and (out / STATE).is_file():
+        words = there
+    else:
+        words = Words.learn(training_texts(_TEXTS_OF))
+    if there is not None and there.vocabulary != words.vocabulary:
+        raise BenchError(
+            path, expected="the words of the world, or no file", got="other words",
+            fix="Give --out a new folder, or remove this file.",
+        )  # fmt: skip
     if len(words) > config.model.vocabulary:
         raise BenchError(
             "model.vocabulary", expected=f"at least {len(words)}", got=config.model.vocabulary
         )
     words.save(path)
     return words
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
 
 class Run:
@@ -214,7 +262,8 @@ class Run:
         source: Of batches.
         out: Folder of the state and the log.
         said: Is told each measurement.
-        begun: Hash of the model that was started from, empty where there is none.
+        origin: Hashes of what it learns from besides the configuration: `start`, the model that
+            was started from; `words`, the tokenizer; `pictures`. Empty for what there is not.
     """
 
     def __init__(
@@ -225,7 +274,7 @@ class Run:
         source: Source,
         out: Path,
         said: Callable[[str], None],
-        begun: str = "",
+        origin: Mapping[str, str] | None = None,
     ) -> None:
         self.config, self.plan, self.learner, self.source = config, plan, learner, source
         self.out, self.said = out, said
@@ -244,15 +293,16 @@ class Run:
             "config": msgspec.json.encode(config).decode(),
             "seed": str(plan.seed),
             "precision": plan.precision,
-            "start": begun,
+            "start": "",
+            **(origin or {}),
         }
 
     def resume(self) -> None:
         """Go on where the folder's last state stands; the log is cut back to it.
 
         Raises:
-            BenchError: The state is of another seed or precision, or of a configuration that did
-                something else until then. Stages that have not begun may be changed.
+            BenchError: The state is of another seed, precision or origin, or of a configuration
+                that did something else until then. Stages that have not begun may be changed.
         """
         path = self.out / STATE
         kept: list[bytes] = []
@@ -275,6 +325,8 @@ class Run:
         except msgspec.DecodeError:
             before = None
         taken = int(facts.get("step", 0))
+        # What older versions did not write down cannot be told apart.
+        facts = {name: self._identity.get(name, "") for name in _NEWER} | facts
         same = {name: facts.get(name) == value for name, value in self._identity.items()}
         same["config"] = before is not None and _past(before, taken) == _past(self.config, taken)
         for name, alike in same.items():
@@ -379,12 +431,18 @@ class Run:
             file.write(msgspec.json.encode(line) + b"\n")
 
 
+class _Line(msgspec.Struct):
+    """What every line of a log has."""
+
+    step: int
+
+
 def _lines_until(log: Path, step: int) -> list[bytes]:
-    """Lines of a log up to a step, without one that a kill cut short."""
+    """Lines of a log up to a step, without what is none: a kill may have cut one short."""
     kept = []
     for line in log.read_bytes().splitlines() if log.is_file() else ():
         with suppress(msgspec.DecodeError):
-            if msgspec.json.decode(line)["step"] <= step:
+            if msgspec.json.decode(line, type=_Line).step <= step:
                 kept.append(line)
     return kept
 

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+import torch
 from msgspec import structs
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.mended_torchvision import import_torchvision
+from g2vlm_bench.reference import training
+from g2vlm_bench.reference.checkpoint import load_reference, load_state, save_reference, save_state
 from g2vlm_bench.reference.config import Config, Stage, TrainingConfig, config_from, load_config
+from g2vlm_bench.reference.encoders import PublicVit
+from g2vlm_bench.reference.model import G2Vlm
+from g2vlm_bench.reference.tokenizer import Words
+from g2vlm_bench.reference.training import LOG, STATE, Plan, train
 from g2vlm_bench.world.layout.cameras import MAX_CAMERAS
 from tests.reference.conftest import TINY
 
 CONFIG = Config(
-    model=structs.replace(TINY, vocabulary=640, longest_text=128),
-    training=TrainingConfig(stages=(Stage(steps=2, side=16, scenes=1),), warm_up=1),
+    model=structs.replace(TINY, vocabulary=64, longest_text=128),
+    training=TrainingConfig(stages=(Stage(steps=3, side=16, scenes=1),), warm_up=1),
 )
+PLAN = Plan(save_every_s=0.0, seed=5)
+TEXTS = ["is the red box left of the ball", "yes", "no"]
+
+
+@pytest.fixture(autouse=True)
+def few_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "training_texts", lambda scenes: TEXTS)
+    monkeypatch.setattr(training, "_LOGGED_EVERY", 1)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two pictures to learn from without truth, which needs no world."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (20, 20), (200, 40, 90)).save(folder / name)
+    return folder
 
 
 def one_line(error: pytest.ExceptionInfo[BenchError]) -> str:
@@ -70,3 +100,167 @@ def test_a_stage_may_show_as_many_views_as_the_world_has() -> None:
     assert msgspec.convert(stage, Stage).views == MAX_CAMERAS
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(stage | {"views": MAX_CAMERAS + 1}, Stage)
+
+
+# --------------------------------------------------------------------------- folders of a training
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_model_without_its_state_is_not_trained_over(tmp_path: Path, pictures: Path) -> None:
+    out = tmp_path / "out"
+    train(CONFIG, out, PLAN, pictures=pictures)
+    (out / STATE).unlink()
+    before = contents(out)
+    with pytest.raises(BenchError) as raised:
+        train(CONFIG, out, PLAN, pictures=pictures)
+    assert "got a model alone" in one_line(raised)
+    assert contents(out) == before
+
+
+def test_a_finished_training_is_called_again(tmp_path: Path, pictures: Path) -> None:
+    out = tmp_path / "out"
+    train(CONFIG, out, PLAN, pictures=pictures)
+    before = contents(out)
+    train(CONFIG, out, PLAN, pictures=pictures)
+    assert contents(out) == before
+
+
+def test_other_pictures_are_another_training(tmp_path: Path, pictures: Path) -> None:
+    out = tmp_path / "out"
+    train(CONFIG, out, PLAN._replace(steps=1), pictures=pictures)
+    (pictures / "b.png").rename(pictures / "c.png")
+    with pytest.raises(BenchError, match="a training of the same pictures") as raised:
+        train(CONFIG, out, PLAN, pictures=pictures)
+    one_line(raised)
+    # The same ones may stand elsewhere.
+    (pictures / "c.png").rename(pictures / "b.png")
+    train(CONFIG, out, PLAN, pictures=pictures.rename(tmp_path / "moved"))
+
+
+def test_states_that_do_not_name_their_pictures_go_on(tmp_path: Path, pictures: Path) -> None:
+    """Those of older versions know neither words nor pictures."""
+    out = tmp_path / "out"
+    train(CONFIG, out, PLAN._replace(steps=1), pictures=pictures)
+    learner = torch.nn.ModuleDict({"learner": training.Learner(CONFIG, None)})
+    learner["average"] = training.averaged(learner["learner"].model, 0.998)
+    optimizer = torch.optim.AdamW(training.parameter_groups(learner["learner"], 0.05))
+    load_state(out / STATE, learner, optimizer)
+    facts = training.read_facts(out / STATE)
+    older = {name: facts[name] for name in facts.keys() - {"words", "pictures"}}
+    assert len(older) == len(facts) - 2
+    save_state(out / STATE, learner, optimizer, older)
+    train(CONFIG, out, PLAN, pictures=pictures)
+    assert training.read_facts(out / STATE)["step"] == "3"
+
+
+def test_words_of_another_are_not_taken(tmp_path: Path, pictures: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    Words.learn(["red green blue"]).save(out / "tokenizer.json")
+    with pytest.raises(BenchError, match="got other words") as raised:
+        train(CONFIG, out, PLAN, pictures=pictures)
+    one_line(raised)
+    # Nor after the training has begun.
+    train(CONFIG, tmp_path / "other", PLAN._replace(steps=1), pictures=pictures)
+    Words.learn(["red green blue"]).save(tmp_path / "other" / "tokenizer.json")
+    with pytest.raises(BenchError, match="a training of the same words"):
+        train(CONFIG, tmp_path / "other", PLAN, pictures=pictures)
+
+
+def test_out_that_is_a_file(tmp_path: Path, pictures: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(BenchError, match="a folder with a log to write to") as raised:
+            train(CONFIG, out, PLAN, pictures=pictures)
+        one_line(raised)
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "out" / LOG).mkdir(parents=True)
+    with pytest.raises(BenchError, match=r"log\.jsonl: expected a folder with a log"):
+        train(CONFIG, tmp_path / "out", PLAN, pictures=pictures)
+
+
+def test_lines_that_are_none_leave_the_log(tmp_path: Path, pictures: Path) -> None:
+    out = tmp_path / "out"
+    train(CONFIG, out, PLAN._replace(steps=1), pictures=pictures)
+    with (out / LOG).open("a") as file:
+        file.write('[1]\n{"a":1}\n{"step":"x"}\n"step"\n')
+    train(CONFIG, out, PLAN, pictures=pictures)
+    lines = [json.loads(line) for line in (out / LOG).read_bytes().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3]
+    assert len(lines) == len([line for line in lines if "step" in line])
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu", "", "cpu:x"])
+def test_a_device_that_is_none(device: str) -> None:
+    with pytest.raises(BenchError, match="--device: expected one that is here") as raised:
+        training.make_plan(device, "auto")
+    assert f"got '{device}'" in one_line(raised)
+
+
+# --------------------------------------------------------------------------- broken models
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_reference(tmp_path / "model", G2Vlm(CONFIG.model), Words.learn(TEXTS), CONFIG)
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers(trained: Path, value: float) -> None:
+    load_reference(trained)
+    weights = load_file(trained / "model.safetensors")
+    weights["camera"].view(-1)[0] = value
+    save_file(weights, trained / "model.safetensors")
+    with pytest.raises(BenchError, match="weights that are numbers, got none in camera") as raised:
+        load_reference(trained)
+    one_line(raised)
+
+
+def test_words_that_the_model_has_no_room_for(trained: Path) -> None:
+    many = [f"{a}{b}" for a in "abcdefgh" for b in "abcdefgh"]
+    Words.learn(many).save(trained / "tokenizer.json")
+    with pytest.raises(BenchError, match=r"the 64 words of config\.json at most, got 71") as raised:
+        load_reference(trained)
+    one_line(raised)
+
+
+def test_a_tokenizer_of_another_project(trained: Path) -> None:
+    content = json.loads((trained / "tokenizer.json").read_text())
+    content["added_tokens"] = [t for t in content["added_tokens"] if t["content"] != "[ASK]"]
+    number = content["model"]["vocab"].pop("[ASK]")
+    content["model"]["vocab"]["asked"] = number
+    (trained / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(BenchError, match=r"got one without \[ASK\]"):
+        load_reference(trained)
+
+
+# --------------------------------------------------------------------------- public encoders
+
+
+def test_public_encoders_that_are_none(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    import_torchvision()
+    (tmp_path / "empty").mkdir()
+    text = transformers.BertConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9
+    )
+    transformers.BertModel(text).save_pretrained(tmp_path / "text")
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vit = transformers.Dinov2Model(transformers.Dinov2Config(**sizes, image_size=28, patch_size=14))
+    vit.save_pretrained(tmp_path / "partly")
+    weights = load_file(tmp_path / "partly" / "model.safetensors")
+    del weights["layernorm.weight"]
+    save_file(weights, tmp_path / "partly" / "model.safetensors", metadata={"format": "pt"})
+    for name, said in {
+        "missing": "that transformers can load", "empty": "that transformers can load",
+        "text": "expected dinov2 or dinov2_with_registers, got 'bert'",
+        "partly": "expected every weight, got none named layernorm.weight",
+    }.items():  # fmt: skip
+        with pytest.raises(BenchError) as raised:
+            PublicVit(32, 8, str(tmp_path / name))
+        assert said in one_line(raised)
