@@ -120,11 +120,11 @@ def _load_vit(source: str) -> Any:
 
     subject, fix = f"public visual encoder '{source}'", "Dinov2Model.save_pretrained writes one."
     try:
-        kind = AutoConfig.from_pretrained(source).model_type
+        kind = AutoConfig.from_pretrained(source, trust_remote_code=False).model_type
         if kind not in _VITS:
             raise BenchError(subject, expected=" or ".join(_VITS), got=f"'{kind}'", fix=fix)
         vit, report = AutoModel.from_pretrained(
-            source, use_safetensors=True, output_loading_info=True
+            source, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     except BenchError:
         raise

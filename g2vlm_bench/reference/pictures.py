@@ -45,7 +45,8 @@ class PictureFeeder:
     """
 
     def __init__(self, folder: Path, config: Config, seed: int) -> None:
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        named = (p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        found = sorted(p for p in named if p.is_file())
         if not found:
             raise BenchError(folder, expected="PNG, JPEG, WebP or BMP pictures", got="none")
         self.folder, self.paths, self.config, self.seed = folder, found, config, seed

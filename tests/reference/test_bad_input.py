@@ -20,6 +20,7 @@ from g2vlm_bench.reference.checkpoint import load_reference, load_state, save_re
 from g2vlm_bench.reference.config import Config, Stage, TrainingConfig, config_from, load_config
 from g2vlm_bench.reference.encoders import PublicVit
 from g2vlm_bench.reference.model import G2Vlm
+from g2vlm_bench.reference.pictures import PictureFeeder
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.reference.training import LOG, STATE, Plan, train
 from g2vlm_bench.world.layout.cameras import MAX_CAMERAS
@@ -138,6 +139,13 @@ def test_other_pictures_are_another_training(tmp_path: Path, pictures: Path) -> 
     # The same ones may stand elsewhere.
     (pictures / "c.png").rename(pictures / "b.png")
     train(CONFIG, out, PLAN, pictures=pictures.rename(tmp_path / "moved"))
+
+
+def test_names_without_a_file_are_no_pictures(tmp_path: Path, pictures: Path) -> None:
+    (pictures / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (pictures / "folder.png").mkdir()
+    feeder = PictureFeeder(pictures, CONFIG, 0)
+    assert [name for name, _ in feeder.listing()] == ["a.png", "b.png"]
 
 
 def test_states_that_do_not_name_their_pictures_go_on(tmp_path: Path, pictures: Path) -> None:
