@@ -104,7 +104,6 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path) -> None:
         ({"data": {"rows": "many"}}, "key 'data': got Expected `int | null`, got `str`"),
         ({"data": {"rows": 7}}, "data rows: expected 7, got 6"),
         ({"data": {"split": "tset"}}, "data split: expected test or train, got 'tset'"),
-        ({"data": {"overlap": True}}, "training split: expected no sample of the scored split"),
         ({"data": {"root": "somewhere"}}, "expected a folder of data, got no --data-root"),
     ],
 )
@@ -112,6 +111,12 @@ def test_a_task_that_makes_no_sense_is_one_line(toy_task, changes, says) -> None
     with pytest.raises(BenchError) as caught:
         toy_task(**changes)
     assert says in _line(caught)
+
+
+def test_a_training_split_that_holds_what_is_scored_is_refused(toy_task) -> None:
+    task = toy_task(data={"overlap": True})
+    with pytest.raises(BenchError, match="training split: expected no sample of the scored split"):
+        _ = task.dataset.training
 
 
 def test_a_data_root_that_is_not_there(toys, tmp_path) -> None:

@@ -40,7 +40,7 @@ def test_toy_tasks_are_valid(toys, name) -> None:
 
 def test_the_prompt_is_shown_as_a_model_sees_it(toys) -> None:
     report = validate_task(toys, "toy/quiz")
-    assert "| word word word word\n     | Answer with a single number." in report.text()
+    assert "| room-0 word word word\n     | Answer with a single number." in report.text()
     assert "Answer with" not in report.text(prompt=False)
 
 
