@@ -8,7 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Swapped, Target, Want
+from g2vlm_bench.errors import BenchError
+from g2vlm_bench.sample import (
+    LANGUAGE,
+    Ambiguity,
+    Inputs,
+    Prediction,
+    Swapped,
+    Target,
+    Want,
+)
 
 
 class Adapter(ABC):
@@ -114,3 +123,27 @@ class WrappingAdapter(Adapter):
     def close(self) -> None:
         """Close the wrapped model."""
         self.inner.close()
+
+
+class AnsweringWrapper(WrappingAdapter):
+    """A wrapper that takes part where answers are scored, and asks the model as it is asked.
+
+    Raises:
+        BenchError: The model answers no questions.
+    """
+
+    def __init__(self, inner: Adapter) -> None:
+        super().__init__(inner)
+        self.predicts = inner.predicts & LANGUAGE
+        if not self.predicts:
+            raise BenchError(
+                f"model '{type(self).__name__.lower()}'",
+                expected="a model that answers questions",
+                got=f"one that predicts {', '.join(sorted(inner.predicts))}",
+            )
+
+    def predict(
+        self, batch: Sequence[Inputs], wants: frozenset[Want]
+    ) -> Sequence[Prediction | Exception]:
+        """Ask the wrapped model."""
+        return self.inner.predict(batch, wants)

@@ -30,7 +30,7 @@ from g2vlm_bench.predicting import AUTO_BATCH, Predictor
 from g2vlm_bench.progress import progress
 from g2vlm_bench.sample import Sample, Want
 from g2vlm_bench.scoring import score_samples, write_results
-from g2vlm_bench.shuffling import partners
+from g2vlm_bench.shuffling import asked_otherwise, partners
 from g2vlm_bench.store import (
     AdapterRecord,
     DataRecord,
@@ -424,9 +424,15 @@ def _partners(
     if not model.adapter.swapped:
         return {}
     try:
-        return partners(samples, seed)
+        found = partners(samples, seed)
     except ValueError as error:
         raise NotApplicableError(f"{model.spec} on {task}", got=error) from None
+    # Asked what it would be asked anyway, it is the model itself, and no floor for it.
+    if model.adapter.swapped == "question" and not asked_otherwise(samples, found):
+        raise NotApplicableError(
+            f"{model.spec} on {task}", expected="questions that differ", got="one for all scenes"
+        )
+    return found
 
 
 def _fit(task: Task, spec: str, adapter: FittedAdapter) -> Adapter:

@@ -45,6 +45,17 @@ def partners(samples: Sequence[Sample], seed: int) -> Mapping[str, Sample]:
     return found
 
 
+def asked_otherwise(samples: Sequence[Sample], others: Mapping[str, Sample]) -> bool:
+    """Whether any sample's question is another than its partner's; opens no more than it must."""
+    for sample in samples:
+        try:
+            if sample.load_inputs().question != others[sample.id].load_inputs().question:
+                return True
+        except Exception:  # what cannot be opened is counted in its turn
+            continue
+    return False
+
+
 def swapped(what: Swapped, inputs: Inputs, other: Inputs) -> Inputs:
     """The sample with what is another's: its scene, or its question.
 
@@ -58,14 +69,19 @@ def hearing(inputs: Inputs, other: Inputs) -> Inputs:
     """The same views and options with the question of another sample.
 
     The kind of answer stays too, so that what is said can be read as one; whether it fits the
-    question or not, it is no answer to the sample's own.
+    question or not, it is no answer to the sample's own. A prompt that the data bring along is the
+    question's, and goes with it.
 
     Raises:
-        ValueError: The other sample asks nothing.
+        ValueError: The other sample asks nothing, or each option has a question of its own.
     """
-    if not other.question:
+    if not (other.question or other.prompt):
         raise ValueError("expected another sample's question, got none")
-    return replace(inputs, question=other.question, fields=other.fields, earlier=())
+    if inputs.contexts:
+        raise ValueError("expected one question for all options, got one for each")
+    return replace(
+        inputs, question=other.question, prompt=other.prompt, fields=other.fields, earlier=()
+    )
 
 
 def showing(inputs: Inputs, other: Inputs) -> Inputs:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from g2vlm_bench.adapter import Adapter, WrappingAdapter
-from g2vlm_bench.errors import BenchError
-from g2vlm_bench.sample import LANGUAGE, Inputs, Prediction, Want
+from g2vlm_bench.adapter import Adapter, AnsweringWrapper
+from g2vlm_bench.sample import Inputs, Prediction, Want
 
 
-class Blind(WrappingAdapter):
+class Blind(AnsweringWrapper):
     """Takes away all that shows the scene: images, those of earlier turns, cameras, depth priors.
 
     What the wrapped model still gets right, it knows from the words. It takes part where answers
@@ -21,20 +20,13 @@ class Blind(WrappingAdapter):
 
     def __init__(self, inner: Adapter) -> None:
         super().__init__(inner)
-        self.predicts = inner.predicts & LANGUAGE
         self.needs_images = False
-        if not self.predicts:
-            raise BenchError(
-                "model 'blind'",
-                expected="a model that answers questions",
-                got=f"one that predicts {', '.join(sorted(inner.predicts))}",
-            )
 
     def predict(
         self, batch: Sequence[Inputs], wants: frozenset[Want]
     ) -> Sequence[Prediction | Exception]:
         """Ask the wrapped model with its eyes shut."""
-        return self.inner.predict([_blindfold(inputs) for inputs in batch], wants)
+        return super().predict([_blindfold(inputs) for inputs in batch], wants)
 
 
 def _blindfold(inputs: Inputs) -> Inputs:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from g2vlm_bench.adapter import Adapter, WrappingAdapter
-from g2vlm_bench.errors import BenchError
-from g2vlm_bench.sample import LANGUAGE, Inputs, Prediction, Want
+from g2vlm_bench.adapter import AnsweringWrapper
 
 
-class Misheard(WrappingAdapter):
+class Misheard(AnsweringWrapper):
     """Is asked what has nothing to do with the answer that is wanted; the options stay.
 
     What the wrapped model still gets right does not come of what it was asked: a model whose
@@ -19,19 +15,3 @@ class Misheard(WrappingAdapter):
 
     swapped = "question"
     is_floor = True
-
-    def __init__(self, inner: Adapter) -> None:
-        super().__init__(inner)
-        self.predicts = inner.predicts & LANGUAGE
-        if not self.predicts:
-            raise BenchError(
-                "model 'misheard'",
-                expected="a model that answers questions",
-                got=f"one that predicts {', '.join(sorted(inner.predicts))}",
-            )
-
-    def predict(
-        self, batch: Sequence[Inputs], wants: frozenset[Want]
-    ) -> Sequence[Prediction | Exception]:
-        """Ask the wrapped model."""
-        return self.inner.predict(batch, wants)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,26 @@ def test_only_what_is_asked_is_the_others() -> None:
 def test_who_asks_nothing_has_no_question_to_give() -> None:
     with pytest.raises(ValueError, match="another sample's question, got none"):
         hearing(asked("Is it left?", 1), asked(None, 2))
+
+
+def test_a_prompt_goes_with_its_question() -> None:
+    own, other = (replace(asked(None, i), prompt=f"Prompt {i}") for i in (1, 2))
+    assert hearing(own, other).prompt == "Prompt 2"
+    with pytest.raises(ValueError, match="one question for all options, got one for each"):
+        hearing(replace(own, contexts=("a", "b")), other)
+
+
+def test_where_all_are_asked_the_same_it_would_be_the_model_itself(toy_run) -> None:
+    with pytest.raises(NotApplicableError, match="questions that differ, got one for all scenes"):
+        toy_run("misheard:pixels", task="toy/quiz", data={"alike": True})
+
+
+def test_a_sample_that_cannot_be_opened_fails_alone(toy_run) -> None:
+    folder, _ = toy_run("misheard:pixels", task="toy/quiz", data={"damaged": [0]})
+    failed = [line.id for line in folder.predictions() if line.error]
+    # Itself, and the one that would have been asked its question.
+    assert 1 <= len(failed) <= 2
+    assert "room-0" in failed
 
 
 def test_what_is_swapped_is_what_the_adapter_says() -> None:

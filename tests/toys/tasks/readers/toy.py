@@ -24,6 +24,7 @@ class Toy(Reader):
         no_truth: Samples without truth.
         lost_truth: Samples whose truth cannot be opened.
         overlap: Let the training split share a sample with the test split.
+        alike: Let all questions be one.
         words: Length of each question, its sample's name included, for measurements.
     """
 
@@ -39,11 +40,12 @@ class Toy(Reader):
         no_truth: Sequence[int] = (),
         lost_truth: Sequence[int] = (),
         overlap: bool = False,
+        alike: bool = False,
         words: int = 4,
     ) -> None:
         self.n, self.seed, self.names, self.overlap = n, seed, names, overlap
         self.damaged, self.no_truth, self.lost_truth = damaged, no_truth, lost_truth
-        self.words = words
+        self.words, self.alike = words, alike
 
     def samples(self, split: str) -> Sequence[Sample]:
         if split == "train":
@@ -74,7 +76,8 @@ class Toy(Reader):
             raise BenchError(f"{name}.png", expected="an image", got="half of one")
         image = np.zeros((6, 8, 3), np.uint8)
         image[..., 0] = self._depth(i)
-        question = " ".join([name, *["word"] * (self.words - 1)])
+        first = "word" if self.alike else name
+        question = " ".join([first, *["word"] * (self.words - 1)])
         return Inputs(id=name, images=(image,), question=question, answer_type="number")
 
     def _target(self, name: str, i: int) -> Target:
