@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 # Width added to every head for the bias: 5 numbers, and 3 zeros that keep fast kernels possible.
 _EXTRA = 8
+# Times that the head which looks nearest holds distances dearer than the one which looks farthest.
+_NARROWEST = 400.0
 
 
 class Heads(NamedTuple):
@@ -68,9 +70,12 @@ class SpatialBias(nn.Module):
     """A penalty on attention between tokens that are far apart in space.
 
     Each head h subtracts `w_h |p_i - p_j|^2` from the logit of tokens i and j, with w_h >= 0
-    learned. Expanded, `2 w p_i.p_j - w |p_i|^2 - w |p_j|^2` is a scalar product, so it is carried
-    by five more numbers of each query and key and no N x N matrix is ever made. Tokens without a
-    place (cameras, words) have zeros there: nothing is subtracted for them.
+    learned from a start of its own: from a twentieth, which reaches across a scene, to twenty,
+    which reaches a few patches, in even ratios (as the slopes of Press et al. 2022, "Train Short,
+    Test Long: Attention with Linear Biases"). Expanded, `2 w p_i.p_j - w |p_i|^2 - w |p_j|^2` is a
+    scalar product, so it is carried by five more numbers of each query and key and no N x N matrix
+    is ever made. Tokens without a place (cameras, words) have zeros there: nothing is subtracted
+    for them.
     """
 
     def __init__(self, heads: int) -> None:
@@ -88,7 +93,8 @@ class SpatialBias(nn.Module):
             Two `(..., N, heads, 8)` tensors.
         """
         places = torch.where(known[..., None], places, 0).unsqueeze(-2)
-        weight = F.softplus(self.strength)[:, None]
+        near = torch.linspace(0, 1, len(self.strength), device=self.strength.device)
+        weight = (_NARROWEST**near * F.softplus(self.strength))[:, None]
         square = places.square().sum(-1, keepdim=True)
         here = known[..., None, None].to(places.dtype)
         shape = (*places.shape[:-2], len(self.strength), 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ class Drawn:
         clouds: `(B, S, 3)` points of the scene in the first camera's frame, NaN = padding.
         plain: `(B,)` bool, scenes that are given as pictures alone, so that what is made of these
             may be compared with their cloud.
-        families: Family of each text of each scene.
+        families: Of each question of each scene whose answer is right or wrong, else empty.
         refinements: K.
     """
 
@@ -77,7 +78,8 @@ def draw(
     longest, patch, training = config.model.longest_text, config.model.patch, config.training
     views = int(rng.integers(1, stage.views + 1))
     describes = bool(rng.random() < stage.describes)
-    texts = [_choose_texts(example, stage, describes, rng) for example in examples]
+    rarity = rarities(examples) if stage.even else None
+    texts = [_choose_texts(example, stage, describes, rng, rarity) for example in examples]
     pictures = np.stack([example.images[:views] for example in examples])
     depth = torch.from_numpy(np.stack([example.depth_m[:views] for example in examples]))
     intrinsics = torch.from_numpy(np.stack([example.intrinsics[:views] for example in examples]))
@@ -129,7 +131,9 @@ def draw(
         captions_known=captions_known[:, 0],
         clouds=clouds,
         plain=~prior.isfinite().flatten(1).any(1) & torch.tensor(cloud is None),
-        families=tuple(tuple(text.family for text in mine) for mine in texts),
+        families=tuple(
+            tuple(text.family if text.scored else "" for text in mine) for mine in texts
+        ),
         refinements=int(rng.integers(stage.refinements + 1)),
     )
 
@@ -143,22 +147,42 @@ def hidden_patches(
     return torch.from_numpy(rng.random((scenes, views, patches)) < config.hidden)
 
 
+def rarities(examples: Sequence[Example]) -> dict[str, float]:
+    """One over the root of how many questions of each family there are, by family."""
+    counts = Counter(question.family for example in examples for question in example.questions)
+    return {family: count**-0.5 for family, count in counts.items()}
+
+
 def _choose_texts(
-    example: Example, stage: Stage, describes: bool, rng: np.random.Generator
+    example: Example,
+    stage: Stage,
+    describes: bool,
+    rng: np.random.Generator,
+    rarity: Mapping[str, float] | None,
 ) -> list[Text]:
     """Questions, then phrases whose thing is to be found; the description for the first of them."""
     phrases = _some(example.phrases, min(stage.phrases, stage.questions), rng)
-    chosen = _some(example.questions or (example.description,), stage.questions - len(phrases), rng)
+    asked = example.questions or (example.description,)
+    weights = None
+    if rarity is not None and example.questions:
+        weights = [rarity[question.family] for question in example.questions]
+    chosen = _some(asked, stage.questions - len(phrases), rng, weights)
     if describes and chosen:
         chosen[0] = example.description
     return [*chosen, *phrases]
 
 
-def _some(texts: Sequence[Text], count: int, rng: np.random.Generator) -> list[Text]:
+def _some(
+    texts: Sequence[Text],
+    count: int,
+    rng: np.random.Generator,
+    weights: Sequence[float] | None = None,
+) -> list[Text]:
     """So many of them, some twice where there are fewer, none where there is none."""
     if not texts:
         return []
-    return [texts[i] for i in rng.choice(len(texts), count, replace=len(texts) < count)]
+    chances = None if weights is None else np.array(weights) / sum(weights)
+    return [texts[i] for i in rng.choice(len(texts), count, len(texts) < count, chances)]
 
 
 def _padded(texts: Sequence[Sequence[Text]], longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -85,6 +85,7 @@ class LossWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         contrastive: Symmetric InfoNCE of image, geometry and text.
         language: Cross-entropy of answers.
         places: Where each noun phrase is, in space.
+        scene: Where each patch is, in the first camera's frame: what ties the views together.
         pointing: Which patches show what a noun phrase means.
         masks: Pixels of the thing that a phrase means.
         patches: Which colour and which kind each semantic token shows.
@@ -103,6 +104,7 @@ class LossWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     contrastive: _Weight = 0.1
     language: _Weight = 1.0
     places: _Weight = 1.0
+    scene: _Weight = 1.0
     pointing: _Weight = 1.0
     masks: _Weight = 0.5
     patches: _Weight = 0.5
@@ -123,6 +125,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         families: Families of question, empty for all.
         finds: Kinds of phrase, empty for all.
         longest: Questions have so many words at most, answers and options included.
+        even: Whether scenes and questions are drawn the more often the rarer their families are: by
+            one over the root of how many questions of a family there are. Else as they come, which
+            is one of a route for sixty of depth.
         describes: Share of the batches in which a description is told; these have long texts.
         refinements: K is 0 to this many, chosen batch by batch.
         poses: How many times as much the losses of poses count as elsewhere.
@@ -138,6 +143,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     families: tuple[str, ...] = ()
     finds: tuple[str, ...] = ()
     longest: _Count = 128
+    even: bool = False
     describes: _Share = 0.1
     refinements: _Whole = 1
     poses: _Weight = 1.0

@@ -186,9 +186,18 @@ class UnifiedDecoder(nn.Module):
         """Logits of the next word at each word, `(B, Q, L, C) -> (B, Q, L, vocabulary)`."""
         return self.words(self.norm(text))
 
-    def spoken_places(self, text: Tensor) -> Tensor:
-        """Where the thing is that each word speaks of, `(B, Q, L, 3)`, first camera's frame."""
-        return self.place(self.norm(text)).float()
+    def spoken_places(self, tokens: Tensor) -> Tensor:
+        """Where that is which each token stands for, first camera's frame, metres.
+
+        One map for patches and words: a word learns a place by taking up what patches there say.
+
+        Args:
+            tokens: `(..., C)`.
+
+        Returns:
+            `(..., 3)`.
+        """
+        return self.place(self.norm(tokens)).float()
 
     def spoken_masks(self, text: Tensor, geometry: Geometry) -> Tensor:
         """Logits of the pixels that each text means, `(B, Q, V, H, W)`.

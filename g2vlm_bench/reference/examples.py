@@ -42,7 +42,8 @@ class Text:
         answer: Where the answer begins; the length of the text where none is to be said.
         bodies: Id of the body that each word ends the name of, 0 for all other words.
         body: Id of the body that the text as a whole means, 0 for none.
-        family: Of a question whose answer is right or wrong, empty for all other texts.
+        family: Of a question, empty for all other texts.
+        scored: Whether the answer is right or wrong, as no length is to the last digit.
     """
 
     words: tuple[int, ...]
@@ -50,6 +51,7 @@ class Text:
     bodies: tuple[int, ...]
     body: int = 0
     family: str = ""
+    scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +209,7 @@ def _question(question: Question, words: Words) -> Text:
         bodies += [0] * len(spelled) + [body]
     answer = _number(question.answer) if isinstance(question.answer, float) else question.answer
     text = _finished(prompt, words.encode(str(answer)), bodies, words)
-    # A length is never right to the last digit.
-    return text if question.unit else replace(text, family=question.family)
+    return replace(text, family=question.family, scored=not question.unit)
 
 
 def _number(value: float) -> str:

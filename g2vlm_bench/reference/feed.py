@@ -8,7 +8,7 @@ was, and worker processes change nothing but the speed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -16,9 +16,10 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 from msgspec import structs
+from numpy.typing import NDArray
 
 from g2vlm_bench.reference import examples
-from g2vlm_bench.reference.batches import Drawn, draw
+from g2vlm_bench.reference.batches import Drawn, draw, rarities
 from g2vlm_bench.reference.config import Config, Stage
 from g2vlm_bench.reference.examples import PHRASES, QUESTIONS, Example, make_block
 from g2vlm_bench.reference.tokenizer import Words
@@ -99,8 +100,20 @@ class Feeder:
                     oldest += 1
                 rng = np.random.default_rng([self.seed, before + step])
                 scenes = [example for made in pool for example in made]
-                chosen = rng.choice(len(scenes), stage.scenes, replace=len(scenes) < stage.scenes)
+                few = len(scenes) < stage.scenes
+                chosen = rng.choice(len(scenes), stage.scenes, few, _chances(scenes, stage))
                 yield draw([scenes[i] for i in chosen], stage, self.config, rng)
+
+
+def _chances(scenes: Sequence[Example], stage: Stage) -> NDArray[np.float64] | None:
+    """How likely each scene is to be drawn; None for all alike."""
+    if not stage.even:
+        return None
+    rarity = rarities(scenes)
+    wealth = [sum(rarity[question.family] for question in scene.questions) for scene in scenes]
+    # A scene of which nothing can be asked is one to see all the same.
+    chances = np.array(wealth) + max(float(np.mean(wealth)), 1.0) / 10
+    return chances / chances.sum()
 
 
 class _Maker:

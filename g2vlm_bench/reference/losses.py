@@ -252,6 +252,25 @@ def places_loss(predicted: Tensor, true: Tensor, known: Tensor) -> Tensor:
     return masked_mean(error, known)
 
 
+def scene_loss(
+    predicted: Tensor, true: Tensor, known: Tensor, scale: Tensor, delta: float = 0.1
+) -> Tensor:
+    """Mean Huber loss of where patches are, in units of the scene.
+
+    Args:
+        predicted: `(B, V, N, 3)` metres, first camera's frame.
+        true: Likewise.
+        known: `(B, V, N)` bool.
+        scale: `(B,)` what both are divided by, such as the mean true depth.
+        delta: Where the square goes over into the absolute value, in those units.
+    """
+    error = torch.where(known[..., None], predicted - true, 0)
+    error = error / scale.clamp_min(1e-3)[:, None, None, None]
+    zeros = torch.zeros_like(error)
+    loss = F.huber_loss(error, zeros, reduction="none", delta=delta).sum(-1) / delta
+    return masked_mean(loss, known)
+
+
 def pointing_loss(logits: Tensor, bodies: Tensor, ids: Tensor) -> Tensor:
     """Cross-entropy between where words point and the shares of their thing that patches show.
 

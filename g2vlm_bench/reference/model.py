@@ -67,6 +67,7 @@ class Output:
         text: `(B, Q, L, C)` tokens behind the decoder, for masks.
         semantic: `(B, V, M, C)` likewise, for auxiliary readouts.
         patches: `(B, V, N, C)` likewise.
+        patch_places: `(B, V, N, 3)` where each patch is, metres, first camera's frame.
         embedding: `(B, D)` unit vectors of what was given but words, as `embed_images` makes them.
     """
 
@@ -79,6 +80,7 @@ class Output:
     text: Tensor
     semantic: Tensor
     patches: Tensor
+    patch_places: Tensor
     embedding: Tensor
 
 
@@ -130,7 +132,8 @@ class G2Vlm(nn.Module):
             steps.append(geometry)
             if step < times:
                 added, places = estimate_tokens(self.geometric, geometry, self.config.merge)
-                fed = self._fed_back(tokens, added)
+                fed = self._fed_back(decoded, added)
+        patches = decoded.geometric[:, :, 1:]
         return Output(
             geometry=steps[-1],
             steps=steps,
@@ -140,7 +143,8 @@ class G2Vlm(nn.Module):
             pointed=pointed,
             text=decoded.text,
             semantic=decoded.semantic,
-            patches=decoded.geometric[:, :, 1:],
+            patches=patches,
+            patch_places=self.decoder.spoken_places(patches),
             embedding=self._embedding(tokens),
         )
 

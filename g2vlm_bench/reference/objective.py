@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from g2vlm_bench.reference import losses
 from g2vlm_bench.reference.config import LossWeights, ModelConfig
-from g2vlm_bench.reference.decoder import Geometry
+from g2vlm_bench.reference.decoder import Geometry, transform
 from g2vlm_bench.reference.model import G2Vlm, Output
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def _geometric_parts(output: Output, drawn: Drawn, weights: LossWeights) -> dict
     for share, step in zip(shares.tolist(), output.steps, strict=True) if wanted else ():
         for name, part in _geometry_losses(step, drawn, wanted).items():
             parts[name] = parts.get(name, 0) + share * part
+    if weights.scene > 0:
+        parts["scene"] = _scene_loss(output.patch_places, drawn)
     if weights.early > 0:
         parts["early"] = _early_loss(output.early_log_depth, drawn.depth)
     return parts
@@ -88,7 +90,6 @@ def _geometry_losses(step: Geometry, drawn: Drawn, wanted: list[str]) -> dict[st
     log_depth = torch.where(valid, drawn.depth, 1).log()
     has_normal = drawn.normals.norm(dim=-1) > 0.5
     poses, true_poses = step.first_from_camera, drawn.first_from_camera
-    size = torch.where(valid, drawn.depth, 0).sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp_min(1)
     side = min(drawn.depth.shape[-2:])
     losses_of = {
         "points": lambda: losses.points_loss(step.points, truth, valid, step.log_confidence),
@@ -96,7 +97,7 @@ def _geometry_losses(step: Geometry, drawn: Drawn, wanted: list[str]) -> dict[st
         "scale": lambda: losses.scale_loss(step.log_depth, log_depth, valid),
         "normals": lambda: losses.normals_loss(step.normals, drawn.normals, has_normal),
         "rotation": lambda: losses.rotation_loss(poses, true_poses),
-        "translation": lambda: losses.translation_loss(poses, true_poses, size),
+        "translation": lambda: losses.translation_loss(poses, true_poses, _size(drawn)),
         "consistency": lambda: losses.consistency_loss(
             step.points, step.log_depth, poses, step.intrinsics
         ),
@@ -110,13 +111,46 @@ def _early_loss(log_depth: Tensor, depth: Tensor) -> Tensor:
 
     Metric, because nothing else holds it: a scale that no loss sees drifts away without end.
     """
-    edge = round((depth.shape[2] * depth.shape[3] / log_depth.shape[-1]) ** 0.5)
     valid = depth.isfinite()
-    flat = torch.where(valid, depth, 1).log().flatten(0, 1)[:, None]
-    share = F.avg_pool2d(valid.float().flatten(0, 1)[:, None], edge)
-    mean = F.avg_pool2d(flat, edge) / share.clamp_min(1e-6)
-    error = (log_depth - mean.view_as(log_depth)).abs()
-    return losses.masked_mean(error, share.view_as(log_depth) > 0)
+    true = torch.where(valid, depth, 1).log()[..., None]
+    mean, share = _patch_means(true, valid, log_depth.shape[-1])
+    return losses.masked_mean((log_depth - mean.squeeze(-1)).abs(), share > 0)
+
+
+def _scene_loss(places: Tensor, drawn: Drawn) -> Tensor:
+    """Places of patches against the mean of their pixels' points, in the first camera's frame."""
+    valid = drawn.depth.isfinite()
+    own = Geometry.points_of(torch.where(valid, drawn.depth, 1), drawn.intrinsics)
+    points = transform(drawn.first_from_camera, own)
+    mean, share = _patch_means(points, valid, places.shape[2])
+    # The mean of the few pixels of a patch that is open sky for the most part is none of it.
+    return losses.scene_loss(places, mean, share > 0.5, _size(drawn))
+
+
+def _patch_means(values: Tensor, valid: Tensor, patches: int) -> tuple[Tensor, Tensor]:
+    """Means over the valid pixels of each patch, and the share of these.
+
+    Args:
+        values: `(B, V, H, W, n)`.
+        valid: `(B, V, H, W)` bool.
+        patches: N.
+
+    Returns:
+        `(B, V, N, n)` and `(B, V, N)`.
+    """
+    edge = round((valid.shape[2] * valid.shape[3] / patches) ** 0.5)
+    grids = torch.where(valid[..., None], values, 0).flatten(0, 1).movedim(-1, 1)
+    shares = F.avg_pool2d(valid.float().flatten(0, 1)[:, None], edge).flatten(2)
+    means = F.avg_pool2d(grids, edge).flatten(2) / shares.clamp_min(1e-6)
+    views = valid.shape[:2]
+    return means.transpose(1, 2).unflatten(0, views), shares.squeeze(1).unflatten(0, views)
+
+
+def _size(drawn: Drawn) -> Tensor:
+    """Mean depth of each scene, `(B,)` metres."""
+    valid = drawn.depth.isfinite()
+    depth = torch.where(valid, drawn.depth, 0)
+    return depth.sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp_min(1)
 
 
 def _worded_parts(output: Output, drawn: Drawn, weights: LossWeights) -> dict[str, Tensor]:

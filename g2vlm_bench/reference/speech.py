@@ -47,13 +47,12 @@ def look(model: G2Vlm, batch: Batch, refinements: int | None = None) -> tuple[Ou
     Returns:
         The answer, and the memory, whose words say what those of `model(batch)` would.
     """
-    met: dict[Layer, tuple[Tokens, Places | None]] = {}
+    met: list[tuple[Layer, Tokens, Places | None]] = []
     trunk = cast("list[Layer]", list(model.trunk.layers))
     layers = [*trunk, *cast("list[Layer]", list(model.decoder.layers))]
 
     def keep(layer: Layer, given: tuple[Tokens, Places | None, Tensor]) -> None:
-        # Of the decoder the last refinement stays, which is the one that speaks.
-        met[layer] = given[:2]
+        met.append((layer, *given[:2]))
 
     hooks = [layer.register_forward_pre_hook(keep) for layer in layers]
     try:
@@ -62,10 +61,10 @@ def look(model: G2Vlm, batch: Batch, refinements: int | None = None) -> tuple[Ou
         for hook in hooks:
             hook.remove()
     half = trunk[len(trunk) // 2]
-    tokens, places = met[half]
+    _, tokens, places = next(visit for visit in met if visit[0] is half)
     assert places is not None
     return output, Memory(
-        [(layer, *_seen_by_words(layer, met[layer][0])) for layer in layers],
+        [(layer, *_seen_by_words(layer, given)) for layer, given, _ in met],
         (half, tokens.geometric[:, :, 1:], places.geometric, output.early_log_depth),
     )
 

@@ -16,16 +16,24 @@ def test_the_bias_is_the_distance_squared_times_a_weight() -> None:
     places, known = torch.randn(2, 7, 3), torch.rand(2, 7) < 0.7
     bias = SpatialBias(heads)
     with torch.no_grad():
-        bias.strength.copy_(torch.tensor([-1.0, 0.0, 2.0]))
+        bias.strength.copy_(torch.tensor([1.0, -2.0, -4.0]))
     fast = attend(query, key, value, bias(places, known))
     # The definition, with its N x N matrix: tokens without a place are at no distance from any.
     square = (places[:, :, None] - places[:, None]).square().sum(-1)
     both = known[:, :, None] & known[:, None]
-    penalty = F.softplus(bias.strength)[:, None, None] * torch.where(both, square, 0)[:, None]
+    weight = torch.tensor([1.0, 20.0, 400.0]) * F.softplus(bias.strength)
+    penalty = weight[:, None, None] * torch.where(both, square, 0)[:, None]
     logits = torch.einsum("bnhd,bmhd->bhnm", query, key) / math.sqrt(width)
     # From a token with a place to one without, the row's own |p|^2 is not there to cancel.
     slow = torch.einsum("bhnm,bmhd->bnhd", (logits - penalty).softmax(-1), value)
     torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-5)
+
+
+def test_heads_start_with_reaches_from_the_scene_to_a_few_patches() -> None:
+    query, key = SpatialBias(3)(torch.tensor([[[1.0, 0, 0], [0, 0, 0]]]), torch.ones(1, 2) > 0)
+    penalty = -(query[:, 0] * key[:, 1]).sum(-1)[0].detach()
+    torch.testing.assert_close(penalty, penalty[0] * torch.tensor([1.0, 20.0, 400.0]))
+    assert float(penalty[0]) == pytest.approx(1 / 20, rel=0.05)
 
 
 def test_far_tokens_are_looked_at_less() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from msgspec import structs
 
 from g2vlm_bench.geometry.cameras import project
 from g2vlm_bench.reference import examples, feed
-from g2vlm_bench.reference.batches import Drawn, draw
+from g2vlm_bench.reference.batches import Drawn, draw, rarities
 from g2vlm_bench.reference.config import Config, LossWeights, Stage, TrainingConfig
 from g2vlm_bench.reference.encoders import pixel_rays
 from g2vlm_bench.reference.examples import make_block, training_texts
@@ -163,6 +163,32 @@ def test_what_is_given_beside_pictures(block, config) -> None:
     assert off[off.isfinite()].std() == pytest.approx(0.01, rel=0.3)
     assert 0.3 < drawn.inputs.hide.float().mean() < 0.7
     assert not drawn.plain.any()
+
+
+def test_rare_families_are_drawn_more_often_where_that_is_asked_for(
+    block, config, words, monkeypatch
+) -> None:
+    """Of two scenes: nine questions of depth and one of a route, and sixteen of depth."""
+
+    def question(family: str) -> examples.Text:
+        return examples.Text((words.ask, words.answer, words.end), 2, (0, 0, 0), 0, family, True)
+
+    plain = replace(block[0], questions=tuple(question("depth") for _ in range(16)))
+    mixed = replace(plain, questions=(question("route"), *plain.questions[:9]))
+    assert rarities([plain, mixed]) == {"depth": 25**-0.5, "route": 1.0}
+    stage = structs.replace(STAGE, scenes=1, questions=1, phrases=0, steps=400, describes=0.0)
+    training = structs.replace(config.training, pool=2, reuse=1000)
+    monkeypatch.setattr(feed, "make_block", lambda *_: [plain, mixed])
+
+    def share(even: bool) -> float:
+        stages = (structs.replace(stage, even=even),)
+        config_ = structs.replace(config, training=structs.replace(training, stages=stages))
+        drawn = Feeder(config_, words, 0).batches()
+        return sum(batch.families == (("route",),) for batch in drawn) / stage.steps
+
+    assert share(even=False) == pytest.approx(0.5 * 1 / 10, abs=0.04)
+    # Wealth 3.2 and 2.8, a tenth of their mean for each; a route is 1 of 2.8.
+    assert share(even=True) == pytest.approx((2.8 + 0.3) / 6.6 * 1 / 2.8, abs=0.08)
 
 
 def test_batches_are_refined_up_to_k_times(block, config) -> None:

@@ -311,6 +311,17 @@ def test_places(rng) -> None:
     _close(losses.places_loss(said, true, known), float(np.mean(slow)))
 
 
+def test_scene(rng) -> None:
+    said, true = (torch.tensor(rng.normal(size=(2, 3, 4, 3))).float() for _ in range(2))
+    known = torch.tensor(rng.random((2, 3, 4)) < 0.7)
+    scale = torch.tensor([2.0, 0.5])
+    slow = []
+    for scene, view, patch in np.argwhere(known.numpy()):
+        off = np.abs((said - true)[scene, view, patch].numpy() / scale[scene].item())
+        slow.append(np.where(off < 0.1, off**2 / 0.2, off - 0.05).sum())
+    _close(losses.scene_loss(said, true, known, scale), float(np.mean(slow)))
+
+
 def test_pointing(rng) -> None:
     """A view of 4 x 4 pixels in squares of 2; a word without a thing, and one that is not shown."""
     logits = torch.from_numpy(rng.normal(size=(1, 1, 3, 2, 5)))
@@ -394,6 +405,10 @@ EMPTY = {
     ),
     "places": lambda x: losses.places_loss(
         x.view(1, 2, 2, 3), torch.full((1, 2, 2, 3), _NAN), torch.zeros(1, 2, 2) > 0
+    ),
+    "scene": lambda x: losses.scene_loss(
+        x.view(1, 2, 2, 3), torch.full((1, 2, 2, 3), _NAN), torch.zeros(1, 2, 2) > 0,
+        torch.zeros(1),
     ),
     "pointing": lambda x: losses.pointing_loss(
         x.view(1, 1, 2, 2, 3), torch.zeros(1, 1, 2, dtype=torch.long),

@@ -62,15 +62,25 @@ def test_refinements_are_chosen_at_run_time(make_model, batch, refinements) -> N
         assert not torch.allclose(out.geometry.log_depth, first, atol=1e-4)
 
 
-def test_a_refinement_that_is_told_nothing_changes_nothing(make_model, batch) -> None:
-    """What is fed back is added to the trunk's own tokens, and not to what the decoder made."""
+def test_a_refinement_goes_on_from_what_the_decoder_made(make_model, batch) -> None:
+    """With an estimate that says nothing, K refinements are the decoder's blocks K times more."""
     model = make_model(depth_aware=False)
     with torch.no_grad():
         for values in model.geometric.estimate[-1].parameters():
             values.zero_()
-    first, second = model(batch, 1).steps
-    torch.testing.assert_close(second.log_depth, first.log_depth)
-    torch.testing.assert_close(second.first_from_camera, first.first_from_camera)
+    given, made = [], []
+
+    def keep(_, arguments, tokens) -> None:
+        given.append(arguments[0])
+        made.append(tokens)
+
+    model.decoder.register_forward_hook(keep)
+    model(batch, 2)
+    for before, after in zip(made, given[1:], strict=False):
+        for part, expected in zip(after, before, strict=True):
+            torch.testing.assert_close(part, expected)
+    assert not torch.allclose(made[0].geometric, made[2].geometric)
+    assert not torch.allclose(made[0].text, made[2].text)
 
 
 def test_early_places_lie_on_their_rays_at_their_depth_over_the_views_mean(

@@ -8,10 +8,12 @@ from itertools import combinations
 import pytest
 import torch
 from msgspec import structs
+from torch import Tensor
 
 from g2vlm_bench.reference import losses
 from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.config import LossWeights
+from g2vlm_bench.reference.decoder import transform
 from g2vlm_bench.reference.encoders import pixel_rays
 from g2vlm_bench.reference.objective import Readouts, meaning_tokens, total_loss
 from tests.reference.conftest import TINY
@@ -153,6 +155,36 @@ def test_the_early_depth_is_compared_with_the_mean_of_its_patch(
         shifted = replace(output, early_log_depth=mean + shift)
         _, parts = total_loss(model, readouts, shifted, drawn, structs.replace(NONE, early=1.0))
         assert float(parts["early"].detach()) == pytest.approx(abs(shift), abs=1e-4)
+
+
+def test_patches_say_where_the_middle_of_their_points_is_in_the_first_frame(
+    make_model, readouts, drawn
+) -> None:
+    model = make_model()
+    depth = drawn.depth.clone()
+    depth[0, 0, 8:16, :6] = torch.nan  # three quarters of a patch of the second row are sky
+    depth[0, 1, 8:16, :2] = torch.nan  # a quarter of another view's
+    drawn = replace(drawn, depth=depth)
+    own = pixel_rays(drawn.intrinsics, SIDE, SIDE) * depth[..., None]
+    points = transform(drawn.first_from_camera, own)
+    cells = points.unflatten(3, (4, 8)).unflatten(2, (4, 8)).transpose(3, 4)
+    places = cells.flatten(4, 5).nanmean(-2).flatten(2, 3)
+    size = torch.stack([each.nanmean() for each in depth])[:, None, None, None]
+
+    def loss(off: Tensor) -> float:
+        said = replace(model(drawn.inputs), patch_places=places + off)
+        _, parts = total_loss(model, readouts, said, drawn, structs.replace(NONE, scene=1.0))
+        return float(parts["scene"].detach())
+
+    assert loss(torch.zeros(1)) == pytest.approx(0, abs=1e-5)
+    # Beyond a tenth of the scene's size: the error less half of that tenth, each coordinate.
+    assert loss(0.5 * size) == pytest.approx(3 * 0.45, rel=1e-4)
+    sky = torch.zeros_like(places)
+    sky[0, 0, 4] = 100
+    assert loss(sky) == pytest.approx(0, abs=1e-5)
+    few = torch.zeros_like(places)
+    few[0, 1, 4] = 100
+    assert loss(few) > 0.1
 
 
 def test_the_contrast_is_of_pictures_clouds_and_captions_in_all_pairs(
