@@ -50,6 +50,7 @@ VARIANTS = {
     "without geometric losses (normals, log depth, early depth, views agree)": Variant(
         losses={"normals": 0.0, "depth": 0.0, "early": 0.0, "consistency": 0.0}
     ),
+    "without places of patches": Variant(losses={"scene": 0.0}),
     "without contrastive learning": Variant(losses={"contrastive": 0.0}),
     "without a geometric expert": Variant(model={"experts": False}),
     "without pointing": Variant(model={"pointing": False}),
