@@ -36,7 +36,11 @@ class Majority(FittedAdapter):
         self._numbers: list[float] = []
 
     def fit(self, training: Iterable[tuple[Inputs, Target]]) -> None:
-        """Count the answers of the training split, and of no split seen before."""
+        """Count the answers of the training split, and of no split seen before.
+
+        Raises:
+            BenchError: There is none to count, as where descriptions are scored by their facts.
+        """
         self._forget()
         self._fitted = True
         for inputs, target in training:
@@ -51,6 +55,10 @@ class Majority(FittedAdapter):
             offered = [_key(choice) for choice in target.choices or inputs.choices]
             if _key(text) in offered:
                 self._positions[offered.index(_key(text))] += 1
+        if not self._numbers and not any(self._texts.values()):
+            raise BenchError(
+                "model 'majority'", expected="answers to count in the training split", got="none"
+            )
 
     def predict(
         self, batch: Sequence[Inputs], wants: frozenset[Want]

@@ -109,3 +109,10 @@ def test_a_second_fit_forgets_the_first(make) -> None:
 def test_it_wants_to_be_fitted_first(make) -> None:
     with pytest.raises(BenchError, match="fit before predict"):
         make("majority").predict([Inputs(id="1", answer_type="yes_no")], BOTH)
+
+
+def test_a_split_without_answers_is_none_to_fit_on(make) -> None:
+    with pytest.raises(BenchError, match="expected answers to count in the training split"):
+        make("majority").fit(
+            (Inputs(id="a"), target) for target in (Target(answer=None), Target(answer="left"))
+        )
