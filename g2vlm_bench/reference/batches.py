@@ -160,15 +160,17 @@ def _choose_texts(
     rng: np.random.Generator,
     rarity: Mapping[str, float] | None,
 ) -> list[Text]:
-    """Questions, then phrases whose thing is to be found; the description for the first of them."""
-    phrases = _some(example.phrases, min(stage.phrases, stage.questions), rng)
+    """Questions, or the description, which is as long as five; then phrases to be found."""
+    many = min(stage.phrases, stage.questions)
+    phrases = _some(example.phrases, many, rng)
+    if describes:
+        # A scene without a phrase has another text in its place: all scenes have as many.
+        return [*[example.description] * (1 + many - len(phrases)), *phrases]
     asked = example.questions or (example.description,)
     weights = None
     if rarity is not None and example.questions:
         weights = [rarity[question.family] for question in example.questions]
     chosen = _some(asked, stage.questions - len(phrases), rng, weights)
-    if describes and chosen:
-        chosen[0] = example.description
     return [*chosen, *phrases]
 
 

@@ -128,7 +128,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         even: Whether scenes and questions are drawn the more often the rarer their families are: by
             one over the root of how many questions of a family there are. Else as they come, which
             is one of a route for sixty of depth.
-        describes: Share of the batches in which a description is told; these have long texts.
+        describes: Share of the batches in which a description is told, in place of questions.
         refinements: K is 0 to this many, chosen batch by batch.
         poses: How many times as much the losses of poses count as elsewhere.
     """

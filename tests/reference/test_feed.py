@@ -223,6 +223,15 @@ def test_a_share_of_the_batches_is_told_descriptions(block, config) -> None:
     assert told(1.0) == 16
 
 
+def test_where_a_description_is_told_nothing_is_asked(block, config) -> None:
+    stage = structs.replace(STAGE, describes=1.0, phrases=2, questions=7)
+    without = [replace(block[0], phrases=()), block[1]]
+    drawn = draw(without, stage, config, np.random.default_rng(0))
+    assert drawn.inputs.words.shape[:2] == (2, 3)
+    assert drawn.means.tolist() == [[False, False, False], [False, True, True]]
+    assert drawn.families == (("",) * 3,) * 2
+
+
 def test_a_step_draws_the_same_wherever_one_starts(config, words) -> None:
     def feeder() -> Feeder:
         return Feeder(config, words, seed=3)
