@@ -90,6 +90,17 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     exec(compile(code.group(1), "README.md", "exec"), {})
 
 
+def test_the_readmes_python_of_the_reference_model_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    known: dict[str, object] = {}
+    exec(compile(block("example in python: reference"), "README.md", "exec"), known)
+    assert len(known["shape"].depth_m) == 2  # type: ignore[attr-defined]
+    answers = capsys.readouterr().out.splitlines()[0]
+    assert re.fullmatch(r"\['(yes|no)', 'the (box|table)'\]", answers)
+
+
 def test_ci_runs_the_readmes_two_commands() -> None:
     script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
     for mark in ("main-command", "test-command"):
