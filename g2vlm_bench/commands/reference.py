@@ -56,6 +56,7 @@ def train(
     from g2vlm_bench.reference import training
     from g2vlm_bench.reference.checkpoint import find_reference
     from g2vlm_bench.reference.config import load_config
+    from g2vlm_bench.reference.running import LOG
     from g2vlm_bench.report.training_plot import plot_training
 
     folder = out or Path("runs") / f"train-{Path(config).stem}"
@@ -65,7 +66,7 @@ def train(
     )  # fmt: skip
 
     def plot() -> None:
-        log = folder / training.LOG
+        log = folder / LOG
         if log.stat().st_size:  # nothing is logged of the very first steps
             plot_training(log, folder / "log.png")
 

@@ -15,14 +15,15 @@ from safetensors.torch import load_file, save_file
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
-from g2vlm_bench.reference import training
+from g2vlm_bench.reference import running, training
 from g2vlm_bench.reference.checkpoint import load_reference, load_state, save_reference, save_state
 from g2vlm_bench.reference.config import Config, Stage, TrainingConfig, config_from, load_config
 from g2vlm_bench.reference.encoders import PublicVit
 from g2vlm_bench.reference.model import G2Vlm
 from g2vlm_bench.reference.pictures import PictureFeeder
+from g2vlm_bench.reference.running import LOG, STATE, Plan
 from g2vlm_bench.reference.tokenizer import Words
-from g2vlm_bench.reference.training import LOG, STATE, Plan, train
+from g2vlm_bench.reference.training import train
 from g2vlm_bench.world.layout.cameras import MAX_CAMERAS
 from tests.reference.conftest import TINY
 
@@ -37,7 +38,7 @@ TEXTS = ["is the red box left of the ball", "yes", "no"]
 @pytest.fixture(autouse=True)
 def few_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "training_texts", lambda scenes: TEXTS)
-    monkeypatch.setattr(training, "_LOGGED_EVERY", 1)
+    monkeypatch.setattr(running, "_LOGGED_EVERY", 1)
 
 
 @pytest.fixture
@@ -152,16 +153,16 @@ def test_states_that_do_not_name_their_pictures_go_on(tmp_path: Path, pictures: 
     """Those of older versions know neither words nor pictures."""
     out = tmp_path / "out"
     train(CONFIG, out, PLAN._replace(steps=1), pictures=pictures)
-    learner = torch.nn.ModuleDict({"learner": training.Learner(CONFIG, None)})
-    learner["average"] = training.averaged(learner["learner"].model, 0.998)
-    optimizer = torch.optim.AdamW(training.parameter_groups(learner["learner"], 0.05))
+    learner = torch.nn.ModuleDict({"learner": running.Learner(CONFIG, None)})
+    learner["average"] = running.averaged(learner["learner"].model, 0.998)
+    optimizer = torch.optim.AdamW(running.parameter_groups(learner["learner"], 0.05))
     load_state(out / STATE, learner, optimizer)
-    facts = training.read_facts(out / STATE)
+    facts = running.read_facts(out / STATE)
     older = {name: facts[name] for name in facts.keys() - {"words", "pictures"}}
     assert len(older) == len(facts) - 2
     save_state(out / STATE, learner, optimizer, older)
     train(CONFIG, out, PLAN, pictures=pictures)
-    assert training.read_facts(out / STATE)["step"] == "3"
+    assert running.read_facts(out / STATE)["step"] == "3"
 
 
 def test_words_of_another_are_not_taken(tmp_path: Path, pictures: Path) -> None:

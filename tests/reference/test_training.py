@@ -18,15 +18,14 @@ from PIL import Image
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
-from g2vlm_bench.reference import examples, feed, training
+from g2vlm_bench.reference import examples, feed, running, training
 from g2vlm_bench.reference.batches import Drawn
 from g2vlm_bench.reference.checkpoint import load_reference, save_reference
 from g2vlm_bench.reference.config import Config, Stage, TrainingConfig
 from g2vlm_bench.reference.examples import training_texts
 from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.model import Batch, G2Vlm
-from g2vlm_bench.reference.tokenizer import Words
-from g2vlm_bench.reference.training import (
+from g2vlm_bench.reference.running import (
     LOG,
     STATE,
     Learner,
@@ -35,8 +34,9 @@ from g2vlm_bench.reference.training import (
     averaged,
     learning_rate,
     parameter_groups,
-    train,
 )
+from g2vlm_bench.reference.tokenizer import Words
+from g2vlm_bench.reference.training import train
 from g2vlm_bench.reference.validation import measure
 from tests.reference.conftest import TINY
 
@@ -61,7 +61,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "BLOCK", 2)
     monkeypatch.setattr(feed, "_VALIDATION_BLOCKS", 1)
     monkeypatch.setattr(training, "training_texts", lambda scenes: TEXTS)
-    monkeypatch.setattr(training, "_LOGGED_EVERY", 1)
+    monkeypatch.setattr(running, "_LOGGED_EVERY", 1)
 
 
 def _kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_steps_that_are_no_numbers_change_nothing_and_are_counted(tmp_path, monk
 
 
 def test_a_training_that_never_yields_numbers_stops(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(training, "_MOST_SKIPPED", 2)
+    monkeypatch.setattr(running, "_MOST_SKIPPED", 2)
     source = _Broken(CONFIG, Words.learn(TEXTS), 5)
     run = Run(CONFIG, PLAN, Learner(CONFIG, None), source, tmp_path, print)
     with pytest.raises(BenchError, match="a loss that is a number"):
@@ -293,7 +293,7 @@ def test_biases_norms_and_embeddings_do_not_decay() -> None:
     assert decayed["weight_decay"] == 0.1
     assert free["weight_decay"] == 0
     assert len(decayed["params"]) + len(free["params"]) == len(names)
-    assert {names[id(p)] for p in free["params"] if p.ndim > 1} == set(training._NO_DECAY)
+    assert {names[id(p)] for p in free["params"] if p.ndim > 1} == set(running._NO_DECAY)
     assert all(p.ndim > 1 for p in decayed["params"])
 
 
