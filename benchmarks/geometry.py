@@ -1,7 +1,10 @@
 """Measures the geometry against the libraries that the field computes it with.
 
     python benchmarks/geometry.py [section...] [--repeats N] [--points N] [--large]
+                                  [--peers DIR] [--evo DIR] [--poses N]
 
+The sections of `depth.py`, `point_maps.py` and `poses.py` are among these: DIR of `--peers` holds
+MoGe (see scripts/conformance_depth.py), that of `--evo` an environment with evo.
 Each section runs ours and theirs in turns on the same data, checks that they agree, and prints the
 median seconds of each, of the clock and of all cores, with the median of the turns' ratios. Wall
 ratios hold for the machine and the load that they were taken under; CPU ratios suffer less from it.
@@ -26,6 +29,9 @@ from scipy.spatial.transform import Rotation
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
+import depth  # noqa: E402
+import point_maps  # noqa: E402
+import poses  # noqa: E402
 from g2vlm_bench.geometry.alignment import Similarity, umeyama  # noqa: E402
 from g2vlm_bench.geometry.icp import icp_point_to_point  # noqa: E402
 from g2vlm_bench.geometry.nearest import NeighbourIndex  # noqa: E402
@@ -316,7 +322,11 @@ def large() -> None:
 
 def main() -> None:
     """Run the named sections, or all."""
+    for others in (depth, point_maps, poses):
+        SECTIONS.update(others.SECTIONS)
     parser = SECTIONS.parser(__doc__ or "")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="holds MoGe")
+    poses.add_options(parser)
     parser.add_argument("--large", action="store_true", help="10^7 points, on their own")
     parser.add_argument("--points", type=int, help="of each cloud, instead of a section's own")
     options = SECTIONS.parse(parser, LIBRARIES)
