@@ -12,15 +12,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.colmap import read_points
+from g2vlm_bench import colmap
 from g2vlm_bench.data.layout import hash_content
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.views import View, sample_of_views
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.geometry.clouds import read_cloud
+from g2vlm_bench.geometry.meshes import read_mesh, read_points
 from g2vlm_bench.sample import Sample, Target
 
 Array = NDArray[np.float64]
+
+# How many points Depth Anything 3's benchmark draws from a mesh (bench/utils.py, 2c21ea8).
+MESH_POINTS = 1_000_000
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -228,21 +231,28 @@ def grouped(frames: Iterable[tuple[str, Frame]], shared: Sequence[Path] = ()) ->
     return [Scene(name=name, frames=some, shared=tuple(shared)) for name, some in scenes.items()]
 
 
-def load_scan(path: Path, unit_m: float = 1.0) -> Callable[[], Array]:
+def load_scan(
+    path: Path, unit_m: float = 1.0, mesh_points: int | None = None, mesh_seed: int = 0
+) -> Callable[[], Array]:
     """Make what opens a scan, `(N, 3)` metres, float64.
 
     Args:
-        path: A cloud (PLY, PCD, XYZ, PTS), of a mesh its vertices, or COLMAP's `points3D`.
+        path: A cloud (PLY, PCD, XYZ, PTS), a mesh (PLY, OBJ, GLB) or COLMAP's `points3D`.
         unit_m: The file's unit in metres.
+        mesh_points: How many points are drawn from a mesh, uniformly by area; 0 takes its vertices.
+            Where it is None, a mesh is refused: what is read so is published as a cloud.
+        mesh_seed: Of drawing.
     """
-    return partial(_scan, path, unit_m)
+    return partial(_scan, path, unit_m, mesh_points, mesh_seed)
 
 
-def _scan(path: Path, unit_m: float) -> Array:
+def _scan(path: Path, unit_m: float, mesh_points: int | None, mesh_seed: int) -> Array:
     if path.stem == "points3D":
-        return read_points(path) * unit_m
+        return colmap.read_points(path) * unit_m
     try:
-        return read_cloud(path).points * unit_m
+        if mesh_points is None and (mesh := read_mesh(path)) is not None:
+            raise ValueError(f"a mesh of {len(mesh.triangles)} triangles")
+        return read_points(path, mesh_points, mesh_seed).points * unit_m
     except (ValueError, OSError, ImportError) as error:
         raise BenchError(path, expected="a point cloud", got=error) from None
 

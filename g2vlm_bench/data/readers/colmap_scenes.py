@@ -10,6 +10,7 @@ from pathlib import Path
 from g2vlm_bench.colmap import ColmapImage, read_model
 from g2vlm_bench.data.frames import (
     EACH_FRAME,
+    MESH_POINTS,
     Frame,
     FrameReader,
     Sampling,
@@ -50,8 +51,11 @@ class ColmapScenes(FrameReader):
         depth: Pattern of the depth maps; `{stem}` is an image's name without suffix, `{file}` the
             same without folders. Empty where there are none.
         depth_scale: Stored value of one metre.
-        scan: Pattern of the scan (a cloud, the vertices of a mesh, or a model's `points3D`), the
-            truth in place of the depth maps' points. Empty where there is none.
+        scan: Pattern of the scan (a cloud, a mesh, or a model's `points3D`), the truth in place of
+            the depth maps' points. Empty where there is none.
+        mesh_points: How many points are drawn from a scan that is a mesh, uniformly by area: a
+            million where none is said, as in Depth Anything 3's benchmark; 0 takes its vertices.
+        mesh_seed: Of drawing.
         only: Take only images whose name holds this text, such as `iphone`.
         without: Patterns (`*`) of images, with their scene, that are left out, such as
             `relief/*427.JPG`.
@@ -71,6 +75,8 @@ class ColmapScenes(FrameReader):
         depth: str = "{scene}/iphone/render_depth/{stem}.png",
         depth_scale: float | None = 1000.0,
         scan: str = "",
+        mesh_points: int = MESH_POINTS,
+        mesh_seed: int = 0,
         only: str = "",
         without: Sequence[str] = (),
         ignore_distortion: bool = False,
@@ -81,6 +87,7 @@ class ColmapScenes(FrameReader):
         self.images, self.depth, self.only = images, depth, only
         self.open_depth = partial(load_depth, scale=depth_scale)
         self.ignore_distortion, self.without = ignore_distortion, tuple(without)
+        scan_of = partial(load_scan, mesh_points=mesh_points, mesh_seed=mesh_seed)
         found = []
         for name in [folder.name for folder in listed(root, scenes, "scene")]:
             folder = safe_join(root, fill(model, {"scene": name}, "key 'model'"))
@@ -92,7 +99,7 @@ class ColmapScenes(FrameReader):
                     name=name,
                     frames=[frame for frame in frames if frame is not None],
                     shared=(*read.files, *([cloud] if cloud else [])),
-                    load_points=load_scan(cloud) if cloud else None,
+                    load_points=scan_of(cloud) if cloud else None,
                 )
             )
         self.take(root, found, sampling, given)

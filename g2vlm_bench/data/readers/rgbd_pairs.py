@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, grouped
+from g2vlm_bench.data.frames import (
+    MESH_POINTS,
+    Frame,
+    FrameReader,
+    Sampling,
+    Scene,
+    grouped,
+    load_scan,
+)
 from g2vlm_bench.data.layout import Match, fill, find
 from g2vlm_bench.data.views import Camera, View, load_pose, numbers_of, read_pinhole, rigid
 from g2vlm_bench.errors import BenchError
@@ -45,6 +54,11 @@ class RgbdPairs(FrameReader):
             them, where the number of an image in its `{id}` is the number of its pose.
         camera_from_world: Whether those files, though no `.log`, hold the inverse.
         cluster: Pattern of the scene's name, such as `{scene}`; each sample is one where empty.
+        scan: Pattern of the scene's cloud or mesh, the truth in place of the depth maps' points;
+            its placeholders are those of `cluster`. Empty where there is none.
+        mesh_points: How many points are drawn from a scan that is a mesh, uniformly by area: a
+            million where none is said, as in Depth Anything 3's benchmark; 0 takes its vertices.
+        mesh_seed: Of drawing.
         sampling: Which images of a scene make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
         train: Scenes, or images by their id, that make the training split instead.
@@ -67,6 +81,9 @@ class RgbdPairs(FrameReader):
         pose: str = "",
         camera_from_world: bool = False,
         cluster: str = "",
+        scan: str = "",
+        mesh_points: int = MESH_POINTS,
+        mesh_seed: int = 0,
         sampling: Sampling = Sampling(),  # noqa: B008
         given: Sequence[str] = (),
         train: Sequence[str] = (),
@@ -76,6 +93,8 @@ class RgbdPairs(FrameReader):
         self.open_depth = partial(load_depth, scale=depth_scale, invalid=tuple(invalid))
         self.intrinsics, self.pixel_centre = intrinsics, pixel_centre
         self.camera_from_world = camera_from_world
+        self.scan, self.scans = scan, dict[str, Path]()
+        self.scan_of = partial(load_scan, mesh_points=mesh_points, mesh_seed=mesh_seed)
         self.size = None
         if intrinsics_size is not None:
             width, height = intrinsics_size
@@ -89,11 +108,20 @@ class RgbdPairs(FrameReader):
         scored = [(scene, f) for scene, f in pairs if not chosen & {scene, f.view.id}]
         self.take(
             self.root,
-            grouped(scored, self._shared),
+            self._scanned(grouped(scored, self._shared)),
             sampling,
             given,
-            train=grouped(training, self._shared),
+            train=self._scanned(grouped(training, self._shared)),
         )
+
+    def _scanned(self, scenes: Sequence[Scene]) -> list[Scene]:
+        """Give scenes their scans."""
+        return [
+            replace(scene, shared=(*scene.shared, path), load_points=self.scan_of(path))
+            if (path := self.scans.get(scene.name))
+            else scene
+            for scene in scenes
+        ]
 
     def _frame(self, match: Match) -> tuple[str, Frame]:
         names = {"id": match.id, **match.names}
@@ -117,7 +145,19 @@ class RgbdPairs(FrameReader):
             load_pose=pose,
             image_size=self.size,
         )
-        return fill(self.cluster, names, "key 'cluster'"), Frame(view, tuple(files))
+        scene = fill(self.cluster, names, "key 'cluster'")
+        if self.scan:
+            self._note_scan(scene, safe_join(self.root, fill(self.scan, names, "key 'scan'")))
+        return scene, Frame(view, tuple(files))
+
+    def _note_scan(self, scene: str, path: Path) -> None:
+        if self.scans.setdefault(scene, path) != path:
+            raise BenchError(
+                "data, key 'scan'",
+                expected=f"one scan of scene '{scene}'",
+                got=f"{self.scans[scene]} and {path}",
+                fix="Let 'cluster' have the placeholders of 'scan'.",
+            )
 
     @cached_property
     def _camera(self) -> NDArray[np.float64] | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.data.frames import (
+    MESH_POINTS,
     Frame,
     FrameReader,
     Sampling,
@@ -60,8 +61,11 @@ class SevenScenes(FrameReader):
         depth: Suffix of the depth maps, `depth.png` or `depth.proj.png`.
         intrinsics: `[fx, fy, cx, cy]` of the colour camera, pixel centres at whole numbers.
         max_depth_m: Farther depth does not count.
-        scan: Pattern of a room's cloud or mesh (of which the vertices are taken), the truth in
-            place of the depth maps' points, such as `meshes/{room}.ply`. Empty where there is none.
+        scan: Pattern of a room's cloud or mesh, the truth in place of the depth maps' points, such
+            as `meshes/{room}.ply`. Empty where there is none.
+        mesh_points: How many points are drawn from a scan that is a mesh, uniformly by area: a
+            million where none is said, as in Depth Anything 3's benchmark; 0 takes its vertices.
+        mesh_seed: Of drawing.
         sampling: Which frames of a sequence make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
     """
@@ -78,6 +82,8 @@ class SevenScenes(FrameReader):
         intrinsics: Sequence[float] = _NOMINAL,
         max_depth_m: float = 10.0,
         scan: str = "",
+        mesh_points: int = MESH_POINTS,
+        mesh_seed: int = 0,
         sampling: Sampling = Sampling(),  # noqa: B008
         given: Sequence[str] = (),
     ) -> None:
@@ -86,6 +92,7 @@ class SevenScenes(FrameReader):
         self.camera = pinhole(intrinsics, 0.0, f"{root}, key 'intrinsics'")
         self.depth_camera = pinhole(_DEPTH_CAMERA, 0.0, "7-Scenes")
         self.scan = scan
+        self.scan_of = partial(load_scan, mesh_points=mesh_points, mesh_seed=mesh_seed)
         if sequences:
             folders = [[safe_join(root, name) for name in sequences], []]
         else:
@@ -104,7 +111,7 @@ class SevenScenes(FrameReader):
             name=room,
             frames=[self._frame(image) for image in images],
             shared=(scan,) if scan else (),
-            load_points=load_scan(scan) if scan else None,
+            load_points=self.scan_of(scan) if scan else None,
         )
 
     def _frame(self, image: Path) -> Frame:

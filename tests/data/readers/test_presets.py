@@ -40,6 +40,29 @@ def test_hammer(tmp_path, shots, agrees) -> None:
         agrees(sample.load_target(), [shot])
 
 
+def write_mesh(path) -> None:
+    """Two triangles in the plane z = 3, one at x < 0 of area 1, one at x > 0 of area 3."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "ply\nformat ascii 1.0\nelement vertex 6\nproperty float x\nproperty float y\n"
+        "property float z\nelement face 2\nproperty list uchar int vertex_indices\nend_header\n"
+        "-2 0 3\n-1 0 3\n-1 2 3\n1 0 3\n4 0 3\n4 2 3\n3 0 1 2\n3 3 4 5\n"
+    )
+
+
+def is_drawn_from_the_mesh(points, count) -> bool:
+    """Whether points lie on the mesh, as many and parted as its areas, 1 to 3."""
+    x, y, z = points.T
+    small = x < 0
+    # Below the hypotenuse: y = 2 (x + 2), and y = 2 / 3 (x - 1).
+    below = np.where(small, 2 * (x + 2), 2 / 3 * (x - 1))
+    right = x <= np.where(small, -1, 4) + 1e-9
+    on_it = (np.abs(z - 3) < 1e-9) & (y >= 0) & (y <= below + 1e-9) & right
+    # Three times the deviation of a binomial share.
+    near = 3 * np.sqrt(0.25 * 0.75 / count)
+    return len(points) == count and bool(on_it.all()) and abs(small.mean() - 0.25) < near
+
+
 def test_hiroom_of_da3bench(tmp_path, shots, agrees) -> None:
     folder = tmp_path / "data/20241230/828805/cam_0"
     (folder / "pose").mkdir(parents=True)
@@ -48,9 +71,15 @@ def test_hiroom_of_da3bench(tmp_path, shots, agrees) -> None:
         shot.write_image(folder / f"image/{number:04}.jpg")
         shot.write_depth(folder / f"depth/{number:04}.png", 655.35)
         np.save(folder / f"pose/{number:04}.npy", shot.camera_from_world)
-    (sample,) = read("da3bench_hiroom", tmp_path).samples("test")
+    (sample,) = read("da3bench_hiroom", tmp_path, scan="").samples("test")
     assert sample.cluster == "20241230/828805/cam_0"
     agrees(sample.load_target(), shots)
+    reader = read("da3bench_hiroom", tmp_path)
+    (sample,) = reader.samples("test")
+    assert reader.missing("test") == ["fused_pcd/20241230-828805-cam_0.ply"]
+    write_mesh(tmp_path / "fused_pcd/20241230-828805-cam_0.ply")
+    points = sample.load_target().points_world
+    assert points.tolist() == [[-2, 0, 3], [-1, 0, 3], [-1, 2, 3], [1, 0, 3], [4, 0, 3], [4, 2, 3]]
     np.save(folder / "pose/0000.npy", np.array(["no", "numbers"]))
     with pytest.raises(BenchError, match=r"0000\.npy"):
         sample.load_target()
@@ -210,10 +239,7 @@ def test_eth3d_of_da3bench(tmp_path, shots) -> None:
         write_colmap(tmp_path / scene / "dslr_calibration_jpg", shots, names)
         for shot, name in zip(shots, names, strict=True):
             shot.write_image(tmp_path / scene / "images" / name)
-        (tmp_path / scene / "combined_mesh.ply").write_text(
-            "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n"
-            "property float z\nend_header\n1 2 3\n"
-        )
+        write_mesh(tmp_path / scene / "combined_mesh.ply")
     samples = {
         sample.cluster: sample for sample in read("da3bench_eth3d", tmp_path).samples("test")
     }
@@ -221,7 +247,7 @@ def test_eth3d_of_da3bench(tmp_path, shots) -> None:
     assert len(samples["courtyard"].load_inputs().images) == 4
     assert len(samples["relief"].load_inputs().images) == 2
     target = samples["relief"].load_target()
-    np.testing.assert_array_equal(target.points_world, [[1, 2, 3]])
+    assert is_drawn_from_the_mesh(target.points_world, 1_000_000)
     np.testing.assert_allclose(target.world_from_camera[1], shots[3].world_from_camera, atol=1e-9)
 
 
@@ -232,20 +258,42 @@ def test_7scenes_of_da3bench(tmp_path, shots) -> None:
             shot.write_image(stem.with_suffix(".color.png"))
             shot.write_depth(stem.with_suffix(".depth.png"), 1000)
             np.savetxt(stem.with_suffix(".pose.txt"), shot.world_from_camera)
-        room = name.partition("/")[0]
-        mesh = tmp_path / f"meshes/{room}.ply"
-        mesh.parent.mkdir(exist_ok=True)
-        mesh.write_text(
-            "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n"
-            "property float z\nend_header\n1 2 3\n"
-        )
+        write_mesh(tmp_path / f"meshes/{name.partition('/')[0]}.ply")
     samples = read("da3bench_7scenes", tmp_path).samples("test")
     assert len(samples) == find_entry("da3bench_7scenes").counts["test"]
     assert samples[-1].cluster == "stairs"
     target = samples[-1].load_target()
     assert len(target.world_from_camera) == 4
-    np.testing.assert_array_equal(target.points_world, [[1, 2, 3]])
+    assert is_drawn_from_the_mesh(target.points_world, 1_000_000)
     assert target.intrinsics[0][0].tolist() == [585, 0, 320.5]
+
+
+def test_points_of_a_mesh_follow_from_number_and_seed(tmp_path, shots) -> None:
+    """The scan of ScanNet++, whose folder has depth maps and a mesh."""
+    scene = tmp_path / "09c1414f1b"
+    write_mesh(scene / "scans/mesh_aligned_0.05.ply")
+    write_colmap(scene / "iphone/colmap", shots[:1], ["a.jpg"])
+    shots[0].write_image(scene / "iphone/rgb/a.jpg")
+
+    def points(**keys):
+        options = {"depth": "", "scan": "{scene}/scans/mesh_aligned_0.05.ply"} | keys
+        (sample,) = read("scannetpp_iphone", tmp_path, **options).samples("test")
+        return sample.load_target().points_world
+
+    drawn = points(mesh_points=5000)
+    assert is_drawn_from_the_mesh(drawn, 5000)
+    np.testing.assert_array_equal(drawn, points(mesh_points=5000))
+    assert (drawn != points(mesh_points=5000, mesh_seed=1)).any()
+    assert len(points(mesh_points=0)) == 6
+    with pytest.raises(BenchError, match=r"mesh_aligned_0\.05\.ply: expected a point cloud.*-1"):
+        points(mesh_points=-1)
+
+
+def test_a_scene_has_one_scan(tmp_path, shots) -> None:
+    for name in ("a", "b"):
+        shots[0].write_image(tmp_path / f"rgb/{name}.png")
+    with pytest.raises(BenchError, match="key 'scan': expected one scan of scene ''"):
+        read("rgbd_folder", tmp_path, scan="{id}.ply")
 
 
 def test_middlebury_2014_in_the_evaluations_own_pack(realdata) -> None:
@@ -313,6 +361,10 @@ def test_dtu_of_da3bench(tmp_path, shots) -> None:
     assert target.observed.voxel == 0.01
     np.testing.assert_allclose(target.points_world, [[0.1, 0.2, 0.3]])
     np.testing.assert_allclose(target.intrinsics[3], shots[3].intrinsics)
+    # The scans of DTU are clouds: a mesh in their place is another truth.
+    write_mesh(scan)
+    with pytest.raises(BenchError, match="expected a point cloud, got a mesh of 2 triangles"):
+        sample.load_target()
 
 
 def test_redwood_as_it_is_on_disk(realdata) -> None:
