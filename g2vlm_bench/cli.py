@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g2vlm_bench import __version__
-from g2vlm_bench.commands import data, reference, scorers
+from g2vlm_bench.commands import data, reference, scorers, survey
 from g2vlm_bench.commands.shared import (
     AdaptersDirs,
     DataRoot,
@@ -252,65 +251,9 @@ def compare(
         raise typer.Exit(3)
 
 
-@app.command()
-def protocols(
-    prediction: Annotated[
-        Path,
-        typer.Argument(
-            help="A depth map (png, npy, npz, exr, pfm, dpt), a cloud (ply, pcd, xyz, pts, bin) "
-            "or a trajectory (tum, kitti, euroc, colmap)."
-        ),
-    ],
-    truth: Annotated[Path, typer.Argument(help="The true one.")],
-    ambiguity: Annotated[
-        str, typer.Option(help="Of the prediction: metric, scale, affine, affine_disparity.")
-    ] = "metric",
-    prediction_scale: Annotated[
-        float | None, typer.Option(help="Stored value of one metre, for png and pgm.")
-    ] = None,
-    truth_scale: Annotated[float | None, typer.Option(help="Likewise, of the truth.")] = None,
-    metrics: Annotated[str | None, typer.Option(help="Metrics of the family, by comma.")] = None,
-    tasks_dir: TasksDirs = None,
-    json: Json = False,
-) -> None:
-    """Show one prediction under every published protocol: what the protocol alone is worth."""
-    from g2vlm_bench.sample import Ambiguity
-    from g2vlm_bench.survey import survey
-    from g2vlm_bench.survey_files import pair_of_files
-
-    if ambiguity not in list(Ambiguity):
-        raise UsageError("--ambiguity", expected=" or ".join(Ambiguity), got=f"'{ambiguity}'")
-    pair = pair_of_files(prediction, truth, prediction_scale, truth_scale)
-    readings = survey(
-        find_plugins(tasks_dir, None),
-        pair.family,
-        pair.target,
-        pair.prediction,
-        Ambiguity(ambiguity),
-        between_commas(metrics),
-    )
-    if json:
-        print_json(readings)
-        return
-    names = list(dict.fromkeys(name for reading in readings for name in reading.values))
-    width = max((len(r.protocol) for r in readings if r.values), default=8)
-    wide = max(12, *map(len, names)) if names else 12
-    typer.echo(" ".join([f"{'protocol':<{width}}", *(f"{name:>{wide}}" for name in names)]))
-    problems: dict[str, list[str]] = {}
-    for reading in readings:
-        if reading.values:
-            cells = (f"{reading.values.get(name, float('nan')):>{wide}.4f}" for name in names)
-            typer.echo(f"{reading.protocol:<{width}} {' '.join(cells)}")
-        else:
-            # A reason begins with the protocol that gave it.
-            reason = re.sub(r"^[\w.]+: ", "", reading.problem)
-            problems.setdefault(reason, []).append(reading.protocol)
-    for reason, labels in problems.items():
-        typer.echo(f"\n{reason}:\n  {', '.join(labels)}")
-
-
 app.command()(reference.train)
 app.command()(reference.ask)
+app.command()(survey.protocols)
 app.command(name="compare_scorers")(scorers.compare_scorers)
 app.add_typer(data.app, name="data")
 

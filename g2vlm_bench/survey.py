@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import NoTruthError, TaskDefinition, load_profile
+from g2vlm_bench.progress import progress
+from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target
+from g2vlm_bench.task import Family, Kept, NoTruthError, Profile, TaskDefinition, load_profile
 
 # What a reader compares first; a family's other metrics can be asked for by name.
 METRICS = {
@@ -19,6 +21,12 @@ METRICS = {
 }
 
 
+# Metrics of all pairs of poses; of more poses than this the pairs take minutes and gigabytes.
+# KITTI's longest sequence has 4,981 frames.
+_OF_ALL_PAIRS = ("rra_", "rta_", "auc_")
+MOST_POSES = 5000
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one protocol says of a prediction.
@@ -27,11 +35,13 @@ class Reading:
         protocol: The protocol's label.
         values: Metric -> value, for those that are defined.
         problem: Why there is none; empty where there is.
+        warnings: What to know of the values, and why some are left out.
     """
 
     protocol: str
     values: Mapping[str, float]
     problem: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def survey(
@@ -42,7 +52,9 @@ def survey(
     ambiguity: Ambiguity,
     metrics: Sequence[str] = (),
 ) -> list[Reading]:
-    """Score one prediction under every profile that says something of its family.
+    """Score one prediction under every protocol of every profile of its family, each for itself.
+
+    A progress bar shows on a terminal.
 
     Args:
         plugins: Where profiles and families are found.
@@ -53,58 +65,113 @@ def survey(
         metrics: Of the family; the usual few where none is named.
 
     Raises:
-        BenchError: No profile says anything of the family, or a metric is unknown.
+        BenchError: No profile says anything of the family, no protocol knows the metrics, or there
+            are more than 5,000 poses and nothing but metrics of all their pairs is asked for.
     """
     profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
-    names = [profile.name for profile in profiles if family in profile.protocols]
-    if not names:
-        raise BenchError(f"family '{family}'", expected="a profile of it", got="none")
-    wanted = list(metrics or METRICS.get(family, ()))
-    if not wanted:
-        raise BenchError(f"family '{family}'", expected="metrics by name", got="none")
-    return [
-        reading
-        for name in names
-        for reading in _readings(plugins, family, name, target, prediction, ambiguity, wanted)
+    protocols = [
+        (profile, str(fields.get("name", "")))
+        for profile in profiles
+        for fields in profile.protocols.get(family, [])
     ]
+    if not protocols:
+        raise BenchError(f"family '{family}'", expected="a profile of it", got="none")
+    asked = list(metrics or METRICS.get(family, ()))
+    if not asked:
+        raise BenchError(f"family '{family}'", expected="metrics by name", got="none")
+    wanted, left_out = _within_reach(asked, target)
+    kept, readings, refusals = Kept(), [], []
+    with progress("protocols", len(protocols)) as advance:
+        for profile, name in protocols:
+            try:
+                scorer = _scorer(plugins, family, profile, name, wanted)
+            except BenchError as error:
+                # What one protocol does not define, another may.
+                refusals.append(error)
+                label = f"{profile.name}.{name}" if name else profile.name
+                said = f"expected {error.expected}, got {error.got}"
+                readings.append(Reading(label, {}, said))
+            else:
+                scorer.kept = kept
+                readings.append(_reading(scorer, target, prediction, ambiguity, left_out))
+            advance(1)
+    if len(refusals) == len(readings):
+        raise refusals[0]
+    return readings
 
 
-def _readings(
-    plugins: Plugins,
-    family: str,
-    profile: str,
+def _within_reach(metrics: list[str], target: Target) -> tuple[list[str], tuple[str, ...]]:
+    """Leave out metrics of all pairs of more poses than can be paired, and say so."""
+    count = len(target.world_from_camera or ())
+    of_pairs = [metric for metric in metrics if metric.startswith(_OF_ALL_PAIRS)]
+    if count <= MOST_POSES or not of_pairs:
+        return metrics, ()
+    names, pairs = ", ".join(of_pairs), count * (count - 1) // 2
+    rest = [metric for metric in metrics if metric not in of_pairs]
+    if not rest:
+        raise BenchError(
+            names,
+            expected=f"at most {MOST_POSES:,} poses, all pairs of which are compared",
+            got=f"{count:,}",
+            fix="Take every n-th pose, or ask for others, such as --metrics ate.",
+        )
+    said = f"{names} left out: of {count:,} poses it would compare {pairs:,} pairs"
+    return rest, (f"{said}; it is computed for up to {MOST_POSES:,} poses",)
+
+
+def _scorer(
+    plugins: Plugins, family: str, profile: Profile, name: str, metrics: list[str]
+) -> Family:
+    definition = TaskDefinition(
+        name=f"survey/{profile.name}",
+        version=1,
+        family=family,
+        data={},
+        metrics=metrics,
+        headline="",
+        protocols=profile.expand(family, name, profile.name),
+    )
+    return plugins.family(definition, check_headline=False)
+
+
+def _reading(
+    scorer: Family,
     target: Target,
     prediction: Prediction,
     ambiguity: Ambiguity,
-    metrics: list[str],
-) -> list[Reading]:
-    definition = plugins.written_out(
-        TaskDefinition(
-            name=f"survey/{profile}",
-            version=1,
-            family=family,
-            data={},
-            metrics=metrics,
-            headline="",
-            protocols=[{"profile": profile}],
-        )
-    )
-    scorer = plugins.family(definition, check_headline=False)
-    labels = list(dict.fromkeys(spec.protocol for spec in scorer.specs))
-    served = {spec.protocol for spec in scorer.servable(ambiguity)}
-    refused = f"refused: {ambiguity.value} predictions"
+    left_out: tuple[str, ...],
+) -> Reading:
+    """Score under the one protocol of a family."""
+    label = str(scorer.definition.protocols[0]["profile"])
+    if not scorer.specs:
+        return Reading(label, {}, f"defines none of {', '.join(scorer.definition.metrics)}")
+    if not scorer.servable(ambiguity):
+        return Reading(label, {}, f"refused: {ambiguity.value} predictions")
     try:
+        weights = scorer.weights(target)
         score = scorer.score(target, prediction, ambiguity)
     except (NoTruthError, ValueError) as error:
-        return [Reading(label, {}, str(error) if label in served else refused) for label in labels]
-    undefined = str(score.details.get("undefined", "undefined for this prediction"))
-    readings = []
-    for label in labels:
-        values = {
-            name.partition("@")[0]: value
-            for name, value in score.values.items()
-            if name.partition("@")[2] == label
-        }
-        problem = "" if values else undefined if label in served else refused
-        readings.append(Reading(label, values, problem))
-    return readings
+        return Reading(label, {}, _without(label, str(error)))
+    unasked = {spec.name for spec in scorer.specs if spec.weight and not weights[spec.weight]}
+    values = {
+        name.partition("@")[0]: value
+        for name, value in score.values.items()
+        if name not in unasked and math.isfinite(value)
+    }
+    said = _said(label, score, sorted(unasked))
+    if not values:
+        return Reading(label, {}, "; ".join(said) or "undefined for this prediction")
+    return Reading(label, values, warnings=(*said, *left_out))
+
+
+def _said(label: str, score: SampleScore, unasked: list[str]) -> list[str]:
+    """What a family says besides its values, and which of them the truth leaves undefined."""
+    said = [str(score.details[key]) for key in ("undefined", "warning") if key in score.details]
+    if unasked:
+        said.append(f"the truth leaves {', '.join(unasked)} undefined")
+    return [_without(label, text) for text in said]
+
+
+def _without(label: str, text: str) -> str:
+    """Take the protocol's own label out of what it says, so that equal reasons read alike."""
+    return text.replace(f"@{label}", "").replace(f"{label}: ", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Targe
 _SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 S = TypeVar("S", bound=msgspec.Struct)
+V = TypeVar("V")
 
 
 class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +94,23 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ]
 
 
+class Kept:
+    """Remembers what was made of the latest target, for all that ask about that one."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Target, dict[Hashable, Any]] | None = None
+
+    def __call__(self, target: Target, key: Hashable, make: Callable[[], V]) -> V:
+        """Return what was made of the target under the key before, or make it."""
+        if self._of is None or self._of[0] is not target:
+            self._of = target, {}
+        made = self._of[1]
+        if key not in made:
+            made[key] = make()
+        found: V = made[key]
+        return found
+
+
 class NoTruthError(Exception):
     """A sample's target holds nothing to score against; it ends as `unscored`."""
 
@@ -138,6 +156,8 @@ class Family(ABC):
         wants: What a model may predict to take part, as alternatives, the preferred one first.
         known_metrics: What a task of the family may name.
         enough_to_validate: Of how many samples a scrambled truth cannot look like the truth.
+        kept: What several protocols need of one sample; families that score the same one in turn
+            may be given the same.
     """
 
     specs: tuple[MetricSpec, ...]
@@ -147,6 +167,7 @@ class Family(ABC):
 
     def __init__(self, definition: TaskDefinition) -> None:
         self.definition = definition
+        self.kept = Kept()
         if len(set(definition.metrics)) < len(definition.metrics):
             raise BenchError(
                 f"task {definition.name}, key 'metrics'", expected="each once", got="one twice"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
 from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition
 
 Array = NDArray[np.float64]
+Once = Callable[[Hashable, Callable[[], PairErrors]], PairErrors]
 
 _THRESHOLDS_DEG = (3, 5, 10, 15, 30)
 _PAIRS = {
@@ -126,10 +127,10 @@ class CameraPose(Family):
     def weights(self, target: Target) -> Mapping[str, float]:
         """How much the sequence counts: 0 where its true cameras leave a metric undefined."""
         true = _true(target)
+        named = {spec.weight for spec in self.specs}
         weights: dict[str, float] = {}
         for protocol in self.protocols:
-            weights |= _weights(true, protocol)
-        named = {spec.weight for spec in self.specs}
+            weights |= _weights(true, protocol, f"directions@{protocol.label}" in named)
         if None not in named and not any(weights[name] for name in named if name is not None):
             raise NoTruthError("the true cameras leave every metric undefined")
         return {name: weight for name, weight in weights.items() if name in named}
@@ -142,8 +143,12 @@ class CameraPose(Family):
         values: dict[str, float] = {}
         details: dict[str, Any] = {"alignment": {}}
         undefined: list[str] = []
+
+        def once(convention: Hashable, make: Callable[[], PairErrors]) -> PairErrors:
+            return self.kept(target, (prediction, convention), make)
+
         for protocol in self.protocols:
-            compared = _Comparison(protocol, predicted, true)
+            compared = _Comparison(protocol, predicted, true, once)
             for metric in self.definition.metrics:
                 name = f"{metric}@{protocol.label}"
                 try:
@@ -167,8 +172,10 @@ class CameraPose(Family):
 class _Comparison:
     """One prediction under one protocol; each part is computed once, when a metric asks for it."""
 
-    def __init__(self, protocol: CameraPoseProtocol, predicted: Array, true: Array) -> None:
-        self.protocol, self.predicted, self.true = protocol, predicted, true
+    def __init__(
+        self, protocol: CameraPoseProtocol, predicted: Array, true: Array, once: Once
+    ) -> None:
+        self.protocol, self.predicted, self.true, self.once = protocol, predicted, true, once
         self.fitted: dict[str, Any] = {}
 
     def value(self, metric: str) -> float:
@@ -193,14 +200,14 @@ class _Comparison:
     @cached_property
     def _pairs(self) -> PairErrors:
         protocol = self.protocol
-        return pose_metrics.pair_errors(
-            self.predicted,
-            self.true,
-            _pairs(len(self.true), protocol),
-            protocol.composition,
-            protocol.direction,
-            protocol.zero_baseline,
-        )
+        convention = protocol.composition, protocol.direction, protocol.zero_baseline
+
+        def compare() -> PairErrors:
+            pairs = _pairs(len(self.true), protocol)
+            return pose_metrics.pair_errors(self.predicted, self.true, pairs, *convention)
+
+        # Few conventions serve many protocols, and all pairs of a long trajectory are millions.
+        return self.once((protocol.pairs, *convention), compare)
 
     @cached_property
     def _aligned(self) -> tuple[Array, Array]:
@@ -262,21 +269,23 @@ def _weight(metric: str, protocol: CameraPoseProtocol) -> str | None:
     return f"pairs@{protocol.label}" if protocol.pooling == "pair" else None
 
 
-def _weights(true: Array, protocol: CameraPoseProtocol) -> dict[str, float]:
-    pairs = _pairs(len(true), protocol)
-    directions = int(pose_metrics.has_baseline(true, pairs).sum())
-    by_pair = protocol.pooling == "pair"
-    alignable = protocol.alignment == "none" or (
-        len(true) >= 3 and trajectory.extent_rank(true) >= 2
-    )
-    long_enough = len(true) > protocol.rpe_delta
-    return {
-        f"pairs@{protocol.label}": float(len(pairs[0])),
-        f"directions@{protocol.label}": float(directions if by_pair else directions > 0),
+def _weights(true: Array, protocol: CameraPoseProtocol, of_directions: bool) -> dict[str, float]:
+    count = len(true)
+    alignable = protocol.alignment == "none" or (count >= 3 and trajectory.extent_rank(true) >= 2)
+    long_enough = count > protocol.rpe_delta
+    weights = {
+        f"pairs@{protocol.label}": float(
+            count * (count - 1) // 2 if protocol.pairs == "all" else count - 1
+        ),
         f"positions@{protocol.label}": float(alignable),
         f"motions@{protocol.label}": float(alignable and long_enough),
         f"turns@{protocol.label}": float(long_enough),
     }
+    if of_directions:
+        directions = int(pose_metrics.has_baseline(true, _pairs(count, protocol)).sum())
+        by_pair = protocol.pooling == "pair"
+        weights[f"directions@{protocol.label}"] = float(directions if by_pair else directions > 0)
+    return weights
 
 
 def _pairs(count: int, protocol: CameraPoseProtocol) -> trajectory.Pairs:

@@ -66,7 +66,7 @@ ARROWS: dict[str, set[str]] = {
         "sample", "task", "plugins", "runner", "store", "scoring", "aggregate", "statistics",
     },
     "validate": {"data", "plugins", "runner", "sample", "store"},
-    "survey": {"sample", "task", "plugins"},
+    "survey": {"sample", "task", "plugins", "progress"},
     "survey_files": {"sample", "files", "trajectory_files", "geometry"},
     "survival": {"statistics"},
     "floors": {"comparable", "statistics", "store", "survival"},

@@ -7,6 +7,7 @@ trajectory errors are of poses that are aligned already.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +32,8 @@ AucConvention = Literal["area", "histogram", "histc", "trapezoid", "mean_min"]
 
 # Of the longest true baseline: a shorter one has no direction that could be measured.
 _NO_BASELINE = 1e-6
+# All pairs of a long trajectory are millions, and each takes some 500 bytes while it is compared.
+_PAIRS_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,19 +128,13 @@ def shortest_baseline(true: NDArray[Any], pairs: Pairs) -> float:
     It is a millionth of the longest one, or what float64 leaves of equal positions (1e-12 of the
     largest coordinate) where that is more: shorter vectors are rounding noise.
     """
-    positions = np.asarray(true)[:, :3, 3]
-    lengths = np.linalg.norm(positions[pairs[1]] - positions[pairs[0]], axis=1)
-    return max(
-        _NO_BASELINE * float(lengths.max(initial=0.0)),
-        ROUNDING * float(np.abs(positions).max(initial=0.0)),
-    )
+    return _shortest(true, _baselines(true, pairs))
 
 
 def has_baseline(true: NDArray[Any], pairs: Pairs) -> NDArray[np.bool_]:
     """Tell of each pair whether the true cameras stand apart, so that there is a direction."""
-    positions = np.asarray(true)[:, :3, 3]
-    lengths = np.linalg.norm(positions[pairs[1]] - positions[pairs[0]], axis=1)
-    apart: NDArray[np.bool_] = lengths > shortest_baseline(true, pairs)
+    lengths = _baselines(true, pairs)
+    apart: NDArray[np.bool_] = lengths > _shortest(true, lengths)
     return apart
 
 
@@ -166,14 +163,18 @@ def pair_errors(
     _check_same(predicted, true)
     if not len(pairs[0]):
         raise ValueError("pairs: expected at least one pair of cameras, got none")
-    found = relative_poses(predicted, *pairs, composition)
-    wanted = relative_poses(true, *pairs, composition)
-    angles = translation_angles_deg(
-        found[:, :3, 3], wanted[:, :3, 3], direction, zero_baseline, shortest=0.0
-    )
+    turns, angles = np.empty(len(pairs[0])), np.empty(len(pairs[0]))
+    for block in _blocks(len(turns)):
+        some = pairs[0][block], pairs[1][block]
+        found = relative_poses(predicted, *some, composition)
+        wanted = relative_poses(true, *some, composition)
+        turns[block] = rotation_angles_deg(found[:, :3, :3], wanted[:, :3, :3])
+        angles[block] = translation_angles_deg(
+            found[:, :3, 3], wanted[:, :3, 3], direction, zero_baseline, shortest=0.0
+        )
     if zero_baseline == "excluded":
         angles[~has_baseline(true, pairs)] = np.nan
-    return PairErrors(rotation_angles_deg(found[:, :3, :3], wanted[:, :3, :3]), angles)
+    return PairErrors(turns, angles)
 
 
 def rra(errors: PairErrors, threshold_deg: float) -> float:
@@ -289,6 +290,27 @@ def summarise(errors: NDArray[Any], statistic: Statistic) -> float:
     if not len(errors):
         raise ValueError("errors: expected at least one, got none")
     return float(np.sqrt(np.mean(errors**2)) if statistic == "rmse" else np.mean(errors))
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(at, at + _PAIRS_AT_ONCE) for at in range(0, count, _PAIRS_AT_ONCE))
+
+
+def _baselines(true: NDArray[Any], pairs: Pairs) -> Array:
+    """Return how far apart the true cameras of each pair stand, (P,)."""
+    positions = np.asarray(true)[:, :3, 3]
+    lengths = np.empty(len(pairs[0]))
+    for block in _blocks(len(lengths)):
+        between = positions[pairs[1][block]] - positions[pairs[0][block]]
+        lengths[block] = np.linalg.norm(between, axis=1)
+    return lengths
+
+
+def _shortest(true: NDArray[Any], lengths: Array) -> float:
+    return max(
+        _NO_BASELINE * float(lengths.max(initial=0.0)),
+        ROUNDING * float(np.abs(np.asarray(true)[:, :3, 3]).max(initial=0.0)),
+    )
 
 
 def _area_under_lines(ordered: Array, threshold_deg: float) -> float:

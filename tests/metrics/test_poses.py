@@ -19,6 +19,7 @@ from g2vlm_bench.trajectory_files import load_trajectory
 
 PROJECT = Path(__file__).parents[2]
 CONVENTIONS = ("area", "histogram", "histc", "trapezoid", "mean_min")
+COMPOSITIONS = ("first_from_second", "second_from_first", "anchored_worlds")
 PEERS = {"direction": "sign_free", "zero_baseline": "as_computed"}
 
 
@@ -32,6 +33,17 @@ def noisy_cameras() -> Callable:
 
 def errors(rotation, translation) -> PairErrors:
     return PairErrors(np.array(rotation, float), np.array(translation, float))
+
+
+def test_pairs_are_compared_block_by_block_without_a_change(noisy_cameras, monkeypatch) -> None:
+    predicted, true = noisy_cameras(4, 10)
+    pairs = trajectory.all_pairs(10)
+    whole = [metrics.pair_errors(predicted, true, pairs, name) for name in COMPOSITIONS]
+    monkeypatch.setattr(metrics, "_PAIRS_AT_ONCE", 7)
+    for name, expected in zip(COMPOSITIONS, whole, strict=True):
+        found = metrics.pair_errors(predicted, true, pairs, name)
+        np.testing.assert_array_equal(found.rotation_deg, expected.rotation_deg)
+        np.testing.assert_array_equal(found.translation_deg, expected.translation_deg)
 
 
 # ------------------------------------------------------------- what peers say of the same cameras
