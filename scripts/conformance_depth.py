@@ -32,7 +32,7 @@ from g2vlm_bench.task import TaskDefinition, load_profile
 from peer_code import commit, load, load_from, stand_in
 
 SIZE = (48, 64)
-SIZES = {"nyu": (480, 640), "kitti": (352, 1216), "wide": (40, 1500)}
+SIZES = {"nyu": (480, 640), "kitti": (375, 1242), "wide": (40, 1500)}
 INTRINSICS = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])
 
 
@@ -168,24 +168,28 @@ def marigold(
 
         alignment = load(peers / "Marigold/src/util/alignment.py")
         metric = load(peers / "Marigold/src/util/metric.py")
-        mask = marigold_mask(peers, torch.tensor(case.true), low, high, crop)
-        true = alignment.depth2disparity(case.true) if disparity else case.true
+        true, predicted = case.true, case.predicted
+        if crop == "eigen":
+            benchmark_crop = marigold_data(peers, crop).kitti_benchmark_crop
+            true, predicted = (benchmark_crop(part).copy() for part in (true, predicted))
+        mask = marigold_mask(peers, torch.tensor(true), low, high, crop)
         aligned = alignment.align_depth_least_square(
-            gt_arr=true, pred_arr=case.predicted, valid_mask_arr=mask.numpy(),
+            gt_arr=alignment.depth2disparity(true) if disparity else true,
+            pred_arr=predicted, valid_mask_arr=mask.numpy(),
             max_resolution=max_resolution,
         )[0]  # fmt: skip
         if disparity:
             aligned = alignment.disparity2depth(np.clip(aligned, 1e-3, None))
         aligned = np.clip(np.clip(aligned, low, high), 1e-6, None)
-        arrays = torch.tensor(aligned), torch.tensor(case.true), mask
+        arrays = torch.tensor(aligned), torch.tensor(true), mask
         found = {ours: getattr(metric, theirs)(*arrays).item() for ours, theirs in names.items()}
         return found | {"si_log": found["si_log"] / 100}
 
     return run
 
 
-def marigold_mask(peers: Path, true: Any, low: float, high: float, crop: str | None) -> Any:
-    """The mask of Marigold's own datasets."""
+def marigold_data(peers: Path, crop: str | None) -> Any:
+    """Marigold's class of a dataset with that crop."""
     stand_in("torchvision")
     stand_in("torchvision.transforms", InterpolationMode=None, Resize=None)
     stand_in("src")
@@ -196,7 +200,12 @@ def marigold_mask(peers: Path, true: Any, low: float, high: float, crop: str | N
     files = {None: "base_depth_dataset", "nyu": "nyu_dataset", "eigen": "kitti_dataset"}
     if crop == "nyu":
         stand_in("peer_Marigold_src_dataset.base_normals_dataset", BaseNormalsDataset=object)
-    dataset = object.__new__(getattr(load_from(folder, files[crop]), kinds[crop]))
+    return getattr(load_from(folder, files[crop]), kinds[crop])
+
+
+def marigold_mask(peers: Path, true: Any, low: float, high: float, crop: str | None) -> Any:
+    """The mask of Marigold's own datasets."""
+    dataset = object.__new__(marigold_data(peers, crop))
     dataset.__dict__ |= {
         "min_depth": low, "max_depth": high, "eigen_valid_mask": True, "valid_mask_crop": crop,
     }  # fmt: skip
@@ -219,6 +228,8 @@ def unidepth(
 
         module = peer_code.unidepth(peers, repository, package)
         arrays = [torch.tensor(a)[None, None] for a in (case.true, case.predicted)]
+        if crop == "garg":
+            arrays = unidepth_benchmark_crop(peers, repository, package, arrays)
         mask = arrays[0] > 0
         if crop is not None:
             mask = unidepth_mask(peers, repository, package, mask, crop)
@@ -230,6 +241,30 @@ def unidepth(
         return values
 
     return run
+
+
+def unidepth_benchmark_crop(
+    peers: Path, repository: str, package: str, arrays: list[Any]
+) -> list[Any]:
+    """Arrays (1, 1, H, W) after UniDepth's and UniK3D's own crop of KITTI's frames."""
+
+    def crop(array: Any, top: int, left: int, height: int, width: int) -> Any:
+        return array[..., top : top + height, left : left + width]
+
+    for name in ("torchvision", "torchvision.transforms", package, f"{package}.utils"):
+        stand_in(name)
+    stand_in("torchvision.transforms.v2.functional", crop=crop)
+    functional = sys.modules["torchvision.transforms.v2.functional"]
+    stand_in("torchvision.transforms.v2", functional=functional)
+    stand_in(f"{package}.utils.geometric", downsample=None)
+    module = load(peers / f"{repository}/{package}/datasets/pipelines/transforms.py")
+    true, predicted = arrays
+    results = {
+        "image": true, "true": true, "predicted": predicted, "gt_fields": ["true", "predicted"],
+        "camera": types.SimpleNamespace(crop=lambda *_: None),
+    }  # fmt: skip
+    cropped = module.KittiCrop(crop_size=(352, 1216))(results)
+    return [cropped["true"], cropped["predicted"]]
 
 
 def unidepth_mask(peers: Path, repository: str, package: str, mask: Any, crop: str) -> Any:

@@ -13,26 +13,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Crop = Literal["eigen", "garg", "nyu"]
+Crop = Literal["eigen", "garg", "eigen_kb", "garg_kb", "nyu"]
 
 # So many pixels stay in a core's cache while they are measured.
 BLOCK = 1 << 13
 
-# Top, bottom, left, right as fractions of the image, which the field applies to KITTI frames of
-# 352 x 1216 and truncates to integers there.
+# Top, bottom, left, right as fractions of the image, which the field truncates to integers.
 FRACTION_CROPS = MappingProxyType(
     {
         "eigen": (0.3324324, 0.91351351, 0.0359477, 0.96405229),
         "garg": (0.40810811, 0.99189189, 0.03594771, 0.96405229),
     }
 )
+# What `_kb` crops first: height and width of the frames of KITTI's depth prediction benchmark.
+KITTI_BENCHMARK = (352, 1216)
 NYU_SIZE = (480, 640)
 NYU_CROP = (slice(45, 471), slice(41, 601))
 
@@ -40,27 +41,43 @@ NYU_CROP = (slice(45, 471), slice(41, 601))
 def crop_mask(height: int, width: int, crop: Crop) -> Mask:
     """Return the pixels that an evaluation crop keeps.
 
-    `eigen` and `garg` hold for any size, by fractions; `nyu` is 45:471, 41:601 of 480 x 640.
+    `eigen` and `garg` hold for any size, by fractions; `eigen_kb` and `garg_kb` take these of the
+    KITTI benchmark crop, 352 x 1216 at the bottom of the image and in its middle, as Marigold,
+    UniDepth and UniK3D do; `nyu` is 45:471, 41:601 of 480 x 640.
 
     Raises:
-        ValueError: for an unknown crop, or `nyu` on another size.
+        ValueError: for an unknown crop, a benchmark crop of a smaller image, or `nyu` on another
+            size.
 
-    Source: Eigen et al. 2014; Garg et al. 2016; constants as in Marigold (b1dffaa) and UniDepth
-    (8d8cfe4).
+    Source: Eigen et al. 2014; Garg et al. 2016; constants as in Marigold (b1dffaa,
+    src/dataset/kitti_dataset.py) and UniDepth (8d8cfe4, unidepth/datasets/kitti.py).
     """
     mask = np.zeros((height, width), dtype=bool)
-    if crop in FRACTION_CROPS:
-        top, bottom, left, right = FRACTION_CROPS[crop]
-        mask[int(top * height) : int(bottom * height), int(left * width) : int(right * width)] = (
-            True
-        )
-    elif crop == "nyu":
+    if crop == "nyu":
         if (height, width) != NYU_SIZE:
             raise ValueError(f"crop nyu: expected an image of 480 x 640, got {height} x {width}")
         mask[NYU_CROP] = True
-    else:
-        raise ValueError(f"crop: expected eigen, garg or nyu, got {crop!r}")
+        return mask
+    fractions = FRACTION_CROPS.get(crop.removesuffix("_kb"))
+    if fractions is None:
+        raise ValueError(f"crop: expected {', '.join(get_args(Crop))}, got {crop!r}")
+    # A view of the mask: what is set there is set in the whole.
+    frame = mask[_kitti_benchmark(height, width, crop)] if crop.endswith("_kb") else mask
+    rows, columns = frame.shape
+    top, bottom, left, right = fractions
+    frame[int(top * rows) : int(bottom * rows), int(left * columns) : int(right * columns)] = True
     return mask
+
+
+def _kitti_benchmark(height: int, width: int, crop: str) -> tuple[slice, slice]:
+    rows, columns = KITTI_BENCHMARK
+    if height < rows or width < columns:
+        raise ValueError(
+            f"crop {crop}: expected an image of {rows} x {columns} or larger, "
+            f"got {height} x {width}"
+        )
+    left = (width - columns) // 2
+    return slice(height - rows, height), slice(left, left + columns)
 
 
 def valid_mask(

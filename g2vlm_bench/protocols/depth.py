@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from g2vlm_bench.metrics.depth import Crop
 from g2vlm_bench.sample import Ambiguity
 from g2vlm_bench.task import Protocol, label_number
 
@@ -27,7 +28,6 @@ Alignment = Literal[
     "anchored_scale_shift",
     "mean_distance_scale",
 ]
-Crop = Literal["eigen", "garg", "nyu"]
 Resize = Literal["error", "nearest", "bilinear", "bicubic", "bilinear_point", "bilinear_corners"]
 Metres = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -72,7 +72,7 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         max_depth_m: Farther truth does not count.
         bounds: Whether truth at the two bounds themselves counts (`closed`).
         max_over_near: Truth farther than this many times the 1% quantile of a view does not count.
-        crop: Evaluation crop of the field.
+        crop: Evaluation crop of the field, by name; `_kb` is taken of KITTI's benchmark crop.
         clip: Whether the aligned prediction is clipped to the depth range, as several peers do.
         clip_min_m: The aligned prediction is raised to this.
         clip_max_m: The aligned prediction is lowered to this.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from g2vlm_bench.metrics.depth import Crop
 from g2vlm_bench.sample import Ambiguity
 from g2vlm_bench.task import Protocol, label_number
 
@@ -23,7 +24,6 @@ Alignment = Literal[
     "anchored_scale_z_shift",
     "anchored_scale_xyz_shift",
 ]
-Crop = Literal["eigen", "garg", "nyu"]
 Metres = Annotated[float, msgspec.Meta(gt=0)]
 
 # What a prediction may be known up to for each alignment to make sense of it, and its short label.
@@ -71,7 +71,7 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
         max_depth_m: Farther truth does not count.
         max_over_near: Truth farther than this many times the 1% quantile of a view's depth does not
             count.
-        crop: Evaluation crop of the field.
+        crop: Evaluation crop of the field, by name; `_kb` is taken of KITTI's benchmark crop.
         at_most_pixels: Every view is thinned to about so many valid pixels, on a grid.
         relative_epsilon_m: Added to the distances that `point_abs_rel` divides by.
         pool: Metrics of all pixels of a sample, or of each view and then their mean.

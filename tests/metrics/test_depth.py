@@ -199,6 +199,12 @@ def test_valid_mask_excludes_its_bounds_and_what_is_not_finite() -> None:
         ("garg", (352, 1216), (143, 349), (43, 1172)),
         # the same fractions at 375 x 1242
         ("garg", (375, 1242), (153, 371), (44, 1197)),
+        # of 352 x 1216 from row 375 - 352 = 23 and column (1242 - 1216) // 2 = 13
+        ("garg_kb", (375, 1242), (23 + 143, 23 + 349), (13 + 43, 13 + 1172)),
+        ("eigen_kb", (375, 1242), (23 + 117, 23 + 321), (13 + 43, 13 + 1172)),
+        # an odd margin, (1241 - 1216) // 2 = 12
+        ("garg_kb", (376, 1241), (24 + 143, 24 + 349), (12 + 43, 12 + 1172)),
+        ("garg_kb", (352, 1216), (143, 349), (43, 1172)),
         ("nyu", (480, 640), (45, 471), (41, 601)),
     ],
 )
@@ -216,6 +222,11 @@ def test_crops(crop, size, rows, columns) -> None:
 def test_bad_crops_are_refused() -> None:
     with pytest.raises(ValueError, match="480 x 640, got 240 x 320"):
         crop_mask(240, 320, "nyu")
+    for size in ((351, 1216), (352, 1215)):
+        with pytest.raises(ValueError, match=r"crop eigen_kb: expected .* 352 x 1216 or larger"):
+            crop_mask(*size, "eigen_kb")
+    with pytest.raises(ValueError, match="got 'center_kb'"):
+        crop_mask(400, 1300, "center_kb")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="got 'center'"):
         crop_mask(4, 4, "center")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"shape \(H, W\)"):

@@ -110,7 +110,7 @@ PEERS: dict[str, dict[str, float]] = {
         "delta1": 0.986002624,
     },
     "marigold.nyu": {"abs_rel": 0.0710374191, "rmse": 0.479351193, "delta1": 0.987525165},
-    "marigold.kitti": {"abs_rel": 0.0693986565, "rmse": 0.492008269, "delta1": 0.990391433},
+    "marigold.kitti": {"abs_rel": 0.0689212158, "rmse": 0.493948519, "delta1": 0.990842998},
     "marigold.eth3d_1024": {
         "abs_rel": 0.0722013414,
         "rmse": 0.47366941,
@@ -145,9 +145,9 @@ PEERS: dict[str, dict[str, float]] = {
     },
     "unidepth.nyu_si": {"abs_rel": 0.0722962841, "delta1": 0.986192167, "inlier_1.03": 0.261250824},
     "unidepth.kitti_si": {
-        "abs_rel": 0.0688142329,
-        "delta1": 0.99096632,
-        "inlier_1.03": 0.271358788,
+        "abs_rel": 0.0685155243,
+        "delta1": 0.991267323,
+        "inlier_1.03": 0.273039967,
     },
     # lpiccinelli-eth/UniK3D@29f7862
     "unik3d.ibims_metric": {
@@ -190,11 +190,11 @@ PEERS: dict[str, dict[str, float]] = {
 # Those whose crop or fit depends on the size, videos of three maps, and predicted disparities.
 SIZES = {
     "marigold.nyu": (480, 640),
-    "marigold.kitti": (352, 1216),
+    "marigold.kitti": (375, 1242),
     "marigold.eth3d_1024": (40, 1500),
     "marigold.disparity_nyu": (480, 640),
     "unidepth.nyu_si": (480, 640),
-    "unidepth.kitti_si": (352, 1216),
+    "unidepth.kitti_si": (375, 1242),
 }
 VIDEOS = ("pi3.video", "video_depth_anything")
 DISPARITIES = ("marigold.disparity", "video_depth_anything")
@@ -218,6 +218,7 @@ AT_THRESHOLD = {
     "unidepth.ibims_ssi": 48 * 64,
     "unik3d.ibims_ssi": 48 * 64,
     "unidepth.nyu_si": 426 * 560,
+    "unidepth.kitti_si": 206 * 1129,
 }
 
 
