@@ -6,8 +6,11 @@ The values are the peers' own, on `case` below, from
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
@@ -257,14 +260,19 @@ def case(protocol: str) -> tuple[Target, Prediction]:
     )
 
 
-def scored(load_family, protocol: str, metrics: list[str]) -> dict[str, float]:
+def fields_of(protocol: str) -> list[dict[str, Any]]:
     profile, _, name = protocol.partition(".")
     plugins = Plugins.find()
-    fields = load_profile(plugins.path("profile", profile)).expand("depth", name or None, profile)
+    return load_profile(plugins.path("profile", profile)).expand("depth", name or None, profile)
+
+
+def scored(load_family, protocol: str, metrics: list[str]) -> dict[str, float]:
     asked = ["tae" if metric == "tae_published" else metric for metric in metrics]
     target, prediction = case(protocol)
     assert prediction.ambiguity is not None
-    score = load_family("depth", asked, *fields).score(target, prediction, prediction.ambiguity)
+    score = load_family("depth", asked, *fields_of(protocol)).score(
+        target, prediction, prediction.ambiguity
+    )
     values = {key.partition("@")[0]: value for key, value in score.values.items()}
     if "tae_published" in score.details:
         values["tae_published"] = score.details["tae_published"][protocol]["prediction"]
@@ -281,6 +289,70 @@ def test_a_profile_gives_the_number_of_its_code(load_family, protocol) -> None:
         assert found[metric] == pytest.approx(value, rel=SPREAD.get(protocol, 1e-6), abs=pixels), (
             metric
         )
+
+
+# CUT3R/CUT3R@8bc15dc: cv2.resize(INTER_CUBIC) of OpenCV 5.0, `depth_evaluation` of the two images
+# below, and `np.average` by `valid_pixels`, as in eval/monodepth/eval_metrics.py.
+OF_TWO_IMAGES: dict[str, dict[str, float]] = {
+    "cut3r.mono": {
+        "abs_rel": 0.06643520189183098,
+        "rmse": 4.30116469519479,
+        "rmse_log": 0.08282418868371419,
+        "delta1": 0.9901413576943534,
+    },
+    "cut3r.mono_sintel": {
+        "abs_rel": 0.06448764660620948,
+        "rmse": 3.803702411238467,
+        "rmse_log": 0.08087767636410166,
+        "delta1": 0.9912003702635369,
+    },
+    "cut3r.mono_bonn": {
+        "abs_rel": 0.06535430803948791,
+        "rmse": 3.877149205775898,
+        "rmse_log": 0.08157968704020503,
+        "delta1": 0.9909747445196021,
+    },
+}
+
+
+@pytest.mark.parametrize("protocol", OF_TWO_IMAGES)
+def test_two_images_that_are_resized_and_averaged(load_family, score, result, protocol) -> None:
+    """Predicted at half the size; far truth beyond any cap, and a quarter of one truth missing."""
+    expected = OF_TWO_IMAGES[protocol]
+    family = load_family("depth", list(expected), *fields_of(protocol))
+    lines = []
+    for seed in (0, 1):
+        predicted, true = depth_pair(seed)
+        true = 10 * true
+        true[: 12 * seed] = np.nan
+        small = Prediction(depth=(predicted[::2, ::2],), ambiguity=Ambiguity.METRIC)
+        lines.append(score(family, Target(depth_m=(true,)), small, id=str(seed)))
+    found = {metric: result(family, lines, f"{metric}@{protocol}").value for metric in expected}
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+RESIZED = {
+    # F.interpolate of each peer, to twice the size.
+    "depth_anything_v2.kitti": {"mode": "bilinear", "align_corners": True},
+    "unidepth.eth3d_metric": {"mode": "bilinear", "align_corners": False},
+    "cut3r.video_metric": {"mode": "bicubic", "align_corners": False},
+    # skimage.transform.resize(order=0) there: the pixel whose area it lies in
+    "robustmvd.none": {"mode": "nearest-exact"},
+}
+
+
+@pytest.mark.parametrize("protocol", RESIZED)
+def test_a_smaller_prediction_is_resized_as_its_code_does(load_family, protocol) -> None:
+    predicted, true = depth_pair()
+    small = predicted[::2, ::2]
+    given = torch.tensor(small.copy())[None, None]
+    large = torch.nn.functional.interpolate(given, true.shape, **RESIZED[protocol])[0, 0].numpy()
+    family = load_family("depth", ["abs_rel"], *fields_of(protocol))
+    found, expected = (
+        family.score(Target(depth_m=(true,)), Prediction(depth=(one,)), Ambiguity.METRIC).values
+        for one in (small, large)
+    )
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_no_line_beats_the_default_in_abs_rel(load_family) -> None:

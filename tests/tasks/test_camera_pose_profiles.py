@@ -1,0 +1,133 @@
+"""Pose profiles, as their files say them, against the numbers of the code they are named after.
+
+The values are the peers' own, from the runs behind `scripts/conformance_pose.py`: 10 cameras of
+seed 4, in float64.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.sample import Ambiguity, Prediction, Target
+from g2vlm_bench.task import Family, load_profile
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+# yyfz/Pi3@97ce97b relpose/metric.py
+PI3 = {"rta_3": 8 / 45, "rra_15": 0.4, "rta_15": 42 / 45, "auc_15": 0.10962962962962962,
+       "auc_30": 22 / 45}  # fmt: skip
+# facebookresearch/map-anything@f7ebafb mapanything/utils/metrics.py
+MAPANYTHING = {"rta_3": 1 / 45, "rra_15": 0.4, "rta_15": 37 / 45, "auc_15": 5 / 45,
+               "auc_30": 0.46444444444444444}  # fmt: skip
+# ByteDance-Seed/Depth-Anything-3@2c21ea8 bench/utils.py
+DA3 = {"auc_15": 0.029629629629629627, "auc_30": 0.26518518518518525}
+# evo 1.36.5 main_ape.ape and main_rpe.rpe over one frame
+RIGID = {"ate": 5.075666574169346, "rpe_translation": 6.673354650127253,
+         "rpe_rotation": 15.297199619078073}  # fmt: skip
+SIMILAR = {"ate": 0.12494031165870288, "rpe_translation": 0.4032122308113071,
+           "rpe_rotation": 15.297199619078073}  # fmt: skip
+PEERS: dict[str, dict[str, float]] = {
+    "pi3.angular": PI3,
+    # It names Pi3's evaluation as its own.
+    "g2vlm": PI3,
+    # evaluate_ate for the mean, with np.linalg.linalg restored
+    "mapanything": MAPANYTHING | {"ate_mean": 4.865636955448556},
+    # The same relative poses: W_i inv(W_j) there, inv(C_i) C_j in MapAnything.
+    "vggt": MAPANYTHING,
+    # cameras_evaluation_c2w of Ropedia/SpatialBench@7f06a37 is MapAnything's formula, too.
+    "spatialbench.world_from_camera": MAPANYTHING,
+    "da3": DA3,
+    # Its copy, once both are in their first cameras.
+    "spatialbench.camera_from_world": DA3,
+    # compute_trajectory_metrics
+    "spatialbench.trajectory": {
+        "ate": SIMILAR["ate"],
+        "rpe_translation_mean": 0.3579092996368267,
+        "rpe_rotation_mean": 14.64228454659792,
+    },
+    "evo.se3": RIGID,
+    "evo.sim3": SIMILAR,
+    "cut3r": SIMILAR,
+    "pi3.distance": SIMILAR,
+}
+POOLS_PAIRS = {"pi3.angular", "g2vlm"}
+
+
+@pytest.fixture(scope="module")
+def cameras() -> tuple[Target, Prediction]:
+    """What the peers were asked about."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        predicted, true = importlib.import_module("conformance_pose").noisy_cameras(4)
+    return Target(world_from_camera=tuple(true)), Prediction(world_from_camera=tuple(predicted))
+
+
+def family_of(load_family, label: str, metrics: list[str]) -> Family:
+    profile, _, name = label.partition(".")
+    loaded = load_profile(Plugins().path("profile", profile))
+    return load_family("camera_pose", metrics, *loaded.expand("camera_pose", name or None, ""))
+
+
+@pytest.mark.parametrize("label", PEERS)
+def test_a_profile_gives_the_number_of_its_code(load_family, cameras, label) -> None:
+    family = family_of(load_family, label, list(PEERS[label]))
+    values = family.score(*cameras, Ambiguity.METRIC).values
+    expected = {f"{metric}@{label}": value for metric, value in PEERS[label].items()}
+    assert values == pytest.approx(expected, rel=1e-12)
+
+
+def test_unaligned_evo_compares_positions_as_they_are(load_family, cameras) -> None:
+    """Its definition; evo's own number without alignment was not taken down."""
+    predicted, true = (np.array(one.world_from_camera)[:, :3, 3] for one in cameras[::-1])
+    apart = predicted - true
+    values = family_of(load_family, "evo.none", ["ate"]).score(*cameras, Ambiguity.METRIC).values
+    assert values["ate@evo.none"] == pytest.approx(np.sqrt((apart**2).sum(axis=1).mean()))
+
+
+@pytest.mark.parametrize("label", [name for name in PEERS if "auc_30" in PEERS[name]])
+def test_sequences_are_pooled_as_the_code_does(load_family, cameras, score, result, label) -> None:
+    """With a second sequence of 3 views, all right: 45 pairs of one and 3 of the other, or two."""
+    family = family_of(load_family, label, ["auc_30"])
+    true = Target(world_from_camera=cameras[0].world_from_camera[:3])
+    right = Prediction(world_from_camera=true.world_from_camera)
+    lines = [score(family, *cameras, id="a"), score(family, true, right, id="b")]
+    value = PEERS[label]["auc_30"]
+    expected = (45 * value + 3) / 48 if label in POOLS_PAIRS else (value + 1) / 2
+    assert result(family, lines, f"auc_30@{label}").value == pytest.approx(expected, rel=1e-12)
+
+
+def test_every_pose_profile_but_the_default_has_a_number() -> None:
+    plugins = Plugins()
+    profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
+    labels = {
+        fields["profile"]
+        for profile in profiles
+        if "camera_pose" in profile.protocols and profile.name != "default"
+        for fields in profile.expand("camera_pose", None, "")
+    }
+    assert labels == {*PEERS, "evo.none"}
+
+
+# -------------------------------------------------------------------------- degenerate trajectories
+
+
+@pytest.mark.parametrize("label", ["cut3r", "spatialbench.trajectory", "pi3.distance", "evo.sim3"])
+def test_what_peers_drop_or_call_perfect_fails_or_has_no_truth(
+    load_family, cameras, score, result, label
+) -> None:
+    """A still camera fails as a prediction; as the truth it leaves angles of motions alone."""
+    family = family_of(load_family, label, ["ate", "rpe_translation", "rpe_rotation"])
+    moving = cameras[0]
+    still = (np.eye(4),) * 10
+    bad = score(family, moving, Prediction(world_from_camera=still))
+    none = score(family, Target(world_from_camera=still), Prediction(world_from_camera=still))
+    for metric, aligned in (("ate", 1), ("rpe_translation", 1), ("rpe_rotation", 0)):
+        failed = result(family, [bad], f"{metric}@{label}")
+        assert (failed.n_scored, failed.n_failed) == (1 - aligned, aligned)
+        untold = result(family, [none], f"{metric}@{label}")
+        assert (untold.n_scored, untold.n_failed) == (1 - aligned, 0)

@@ -1,0 +1,31 @@
+"""No part of a published protocol changes by accident."""
+
+from __future__ import annotations
+
+from difflib import unified_diff
+from pathlib import Path
+
+from g2vlm_bench.plugins import Plugins, load_module
+from g2vlm_bench.task import load_profile
+
+script = load_module(Path(__file__).parents[2] / "scripts" / "profile_parts.py")
+
+
+def test_every_part_of_every_profile_is_as_written_down() -> None:
+    written = script.PARTS.read_text(encoding="utf-8").splitlines()
+    changed = unified_diff(written, script.parts(), "written down", "the profiles", "", "", 0, "")
+    difference = "\n".join(changed)
+    assert not difference, f"If it is meant: python scripts/profile_parts.py\n{difference}"
+
+
+def test_every_protocol_of_every_profile_is_written_down() -> None:
+    plugins = Plugins()
+    labels = {
+        f"{family}@{fields['profile']}"
+        for name in plugins.names("profile")
+        for profile in [load_profile(plugins.path("profile", name))]
+        for family in profile.protocols
+        for fields in profile.expand(family, None, name)
+    }
+    lines = script.PARTS.read_text(encoding="utf-8").splitlines()
+    assert labels == {line.partition(": ")[0] for line in lines if "@" in line}
