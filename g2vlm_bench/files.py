@@ -84,6 +84,20 @@ def load_png16(path: str | Path) -> NDArray[np.uint16]:
     return np.array(image, dtype=np.uint16)
 
 
+def load_labels(path: str | Path) -> NDArray[np.int32]:
+    """Read the raw values of a greyscale PNG of 8 or 16 bits, `(H, W)` int32.
+
+    Raises:
+        BenchError: The file is missing, empty, damaged, or another image.
+    """
+    content, where = _content(path)
+    image = _decode(content, where)
+    if image.format != "PNG" or image.mode not in ("L", "I;16", "I;16B"):
+        expected = "a PNG of one channel of 8 or 16 bits"
+        raise BenchError(where, expected=expected, got=f"{image.format} of mode {image.mode}")
+    return np.array(image).astype(np.int32)
+
+
 def png_text(path: str | Path) -> dict[str, str]:
     """Read the text that a PNG carries beside its pixels.
 

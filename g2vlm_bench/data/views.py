@@ -42,6 +42,8 @@ class View:
             unknown.
         load_pose: Opens `world_from_camera`, 4x4; None where unknown.
         image_size: `(H, W)` that the intrinsics are for; any where it is None.
+        load_segments: Opens what each pixel of the depth map shows, `(H, W)` int32, 0 = no segment;
+            None where unknown.
         depth_intrinsics: 3x3, of the depth map, where it has a camera of its own; where None, those
             of the image, scaled to the depth map's size.
     """
@@ -53,6 +55,7 @@ class View:
     load_pose: Callable[[], Array] | None = None
     image_size: tuple[int, int] | None = None
     depth_intrinsics: Camera | None = None
+    load_segments: Callable[[], NDArray[np.int32]] | None = None
 
 
 def sample_of_views(
@@ -63,9 +66,9 @@ def sample_of_views(
 ) -> Sample:
     """Make a sample of one view or of several of one scene.
 
-    The target carries depth where every view has some, intrinsics, poses (of a single view without
-    one: the identity, so that the world is the camera's frame) and `points_world`: the scan where
-    there is one, else the valid pixels of all views.
+    The target carries depth and segments where every view has some, intrinsics, poses (of a single
+    view without one: the identity, so that the world is the camera's frame) and `points_world`: the
+    scan where there is one, else the valid pixels of all views.
 
     Args:
         views: At least one; `first-last` is the sample's id where there are several.
@@ -191,6 +194,7 @@ def _inputs(name: str, views: tuple[View, ...], given: frozenset[str]) -> Inputs
 
 def _target(views: tuple[View, ...], load_points: Callable[[], Array] | None) -> Target:
     depths = tuple(view.load_depth() for view in views if view.load_depth is not None)
+    segments = tuple(view.load_segments() for view in views if view.load_segments is not None)
     intrinsics, poses = _intrinsics(views), _poses(views)
     if poses is None and len(views) == 1:
         poses = (np.eye(4),)
@@ -206,6 +210,7 @@ def _target(views: tuple[View, ...], load_points: Callable[[], Array] | None) ->
         points_world=points,
         intrinsics=intrinsics,
         world_from_camera=poses,
+        segments=segments if len(segments) == len(views) else None,
     )
 
 

@@ -7,28 +7,36 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, grouped
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_png16, load_text, png_text
+from g2vlm_bench.files import image_size, load_labels, load_png16, load_text, png_text
 from g2vlm_bench.paths import safe_join
 
 Array = NDArray[np.float64]
+
+_NO_SEGMENTS = frozenset({"undefined", "unannotated", "background", "sky"})
 
 
 class MogePack(FrameReader):
     """A pack: `.index.txt` and a folder for each sample that it names.
 
     Layout: `.index.txt` (a folder a line, relative to the pack), `SAMPLE/image.jpg`,
-    `SAMPLE/depth.png`, `SAMPLE/meta.json`; segmentations are not read. Depth has 16 bits on a
-    logarithmic scale: `near^(1-x) far^x` with `x = (value - 1) / 65533` and near and far as text of
-    the PNG, times its `unit` where it has one; 0 = unknown, 65535 = infinite (sky), both none here.
-    Depth is z. MoGe's configuration gives GSO, Sintel and Spring no unit: score those up to scale.
-    Intrinsics (`meta.json`) are parts of the image's width and height, so that pixel centres are at
-    +0.5. Every sample is its own world.
+    `SAMPLE/depth.png`, `SAMPLE/meta.json` and, in some packs, `SAMPLE/segmentation.png`. Depth has
+    16 bits on a logarithmic scale: `near^(1-x) far^x` with `x = (value - 1) / 65533` and near and
+    far as text of the PNG, times its `unit` where it has one; 0 = unknown, 65535 = infinite (sky),
+    both none here. Depth is z. MoGe's configuration gives GSO, Sintel and Spring no unit: score
+    those up to scale. Intrinsics (`meta.json`) are parts of the image's width and height, so that
+    pixel centres are at +0.5. Every sample is its own world.
+
+    A segmentation is a PNG of 8 or 16 bits with the text `labels`, a JSON object of each segment's
+    name and value. As in MoGe's loader `undefined`, `unannotated`, `background` and `sky` are no
+    segments, nor are values without a name, those of too few pixels, and all but the largest; the
+    others are numbered by falling size. MoGe counts pixels after its warp, this reader before.
 
     MoGe scores crops warped to a size of each set; that is its protocol, not its data. Split: the
     index is `test`. Licence: that of each set the packs were made of.
@@ -42,6 +50,9 @@ class MogePack(FrameReader):
         every: Take every n-th sample (MoGe's `subset`).
         cluster_folders: How many folders of a sample's path name its scene; each sample is one
             where it is 0.
+        segmentation: Name of the segmentation beside an image; empty to read none.
+        least_segment_px: Segments of fewer pixels do not count.
+        most_segments: Of more segments the largest count.
         given: `intrinsics`, if a model is given them besides the image.
     """
 
@@ -52,6 +63,9 @@ class MogePack(FrameReader):
         index: str = ".index.txt",
         every: int = 1,
         cluster_folders: int = 0,
+        segmentation: str = "segmentation.png",
+        least_segment_px: int = 1000,
+        most_segments: int = 100,
         given: Sequence[str] = (),
     ) -> None:
         root = root.resolve()
@@ -59,22 +73,27 @@ class MogePack(FrameReader):
         if every < 1:
             raise BenchError("key 'every'", expected="at least 1", got=every)
         names = [line.strip() for line in load_text(listing).splitlines() if line.strip()]
+        self.segmentation = segmentation
+        self.open_segments = partial(_segments, least_px=least_segment_px, most=most_segments)
         frames = [
-            ("/".join(Path(name).parts[:cluster_folders]), _frame(name, safe_join(root, name)))
+            ("/".join(Path(name).parts[:cluster_folders]), self._frame(name, safe_join(root, name)))
             for name in names[::every]
         ]
         self.take(root, grouped(frames, [listing]), EACH_FRAME, given)
 
-
-def _frame(name: str, folder: Path) -> Frame:
-    image, depth, meta = (folder / file for file in ("image.jpg", "depth.png", "meta.json"))
-    view = View(
-        id=name,
-        image=image,
-        load_depth=partial(_depth, depth),
-        intrinsics=partial(_intrinsics, meta, image),
-    )
-    return Frame(view, (image, depth, meta))
+    def _frame(self, name: str, folder: Path) -> Frame:
+        image, depth, meta = (folder / file for file in ("image.jpg", "depth.png", "meta.json"))
+        labels = safe_join(folder, self.segmentation) if self.segmentation else None
+        if labels is not None and not labels.is_file():
+            labels = None  # most packs have none
+        view = View(
+            id=name,
+            image=image,
+            load_depth=partial(_depth, depth),
+            intrinsics=partial(_intrinsics, meta, image),
+            load_segments=partial(self.open_segments, labels, depth) if labels else None,
+        )
+        return Frame(view, (image, depth, meta, *([labels] if labels else [])))
 
 
 def _depth(path: Path) -> NDArray[np.float32]:
@@ -91,6 +110,30 @@ def _depth(path: Path) -> NDArray[np.float32]:
     depth = unit * near ** (1 - part) * far**part
     known = (values > 0) & (values < 65535)
     return np.where(known, depth, np.nan).astype(np.float32)
+
+
+def _segments(path: Path, depth: Path, least_px: int, most: int) -> NDArray[np.int32]:
+    values, size = load_labels(path), image_size(depth)
+    if values.shape != size:
+        raise BenchError(path, expected=f"the size {size} of {depth.name}", got=values.shape)
+    named = _labels(path)
+    sizes = dict(
+        zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True)
+    )
+    counted = dict.fromkeys(value for name, value in named.items() if name not in _NO_SEGMENTS)
+    large = [value for value in counted if value in sizes and sizes[value] >= least_px]
+    largest = sorted(large, key=lambda value: -sizes[value])[:most]
+    numbers = np.zeros(1 << 16, np.int32)
+    numbers[largest] = np.arange(1, len(largest) + 1)
+    return numbers[values]
+
+
+def _labels(path: Path) -> dict[str, int]:
+    try:
+        return msgspec.json.decode(png_text(path).get("labels", ""), type=dict[str, int])
+    except msgspec.DecodeError as error:
+        expected = "'labels', names and values as JSON, as text of the PNG"
+        raise BenchError(path, expected=expected, got=error) from None
 
 
 def _intrinsics(path: Path, image: Path) -> Array:

@@ -12,6 +12,9 @@ from PIL.PngImagePlugin import PngInfo
 from g2vlm_bench.data.readers.moge_pack import MogePack
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_png16, png_text
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.sample import Ambiguity
+from g2vlm_bench.task import TaskDefinition, load_profile
 
 
 def write_depth(path, depth, **text) -> None:
@@ -68,6 +71,87 @@ def test_scale_by_hand(root) -> None:
     np.testing.assert_allclose(depth[0, :3], [0.5, 0.5 * np.e, 0.5 * np.e**2], rtol=3e-5)
     assert png_text(path)["unit"] == "0.5"
     assert load_png16(path).dtype == np.uint16
+
+
+def write_segmentation(path, mask, labels) -> None:
+    """As MoGe's `write_segmentation` (moge/utils/io.py, 0744441)."""
+    info = PngInfo()
+    if labels is not None:
+        info.add_text("labels", json.dumps(labels, separators=(",", ":")))
+    Image.fromarray(mask).save(path, pnginfo=info)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_segments_are_those_that_moges_loader_keeps(root, dtype) -> None:
+    """Rows of 16: of the sky 5, of a chair 2, a lamp 3, a cup 1 and one row without a name."""
+    offset = 0 if dtype is np.uint8 else 300
+    mask = np.repeat([7, 7, 7, 7, 7, 1, 1, 2, 2, 2, 3, 9], 16).reshape(12, 16)
+    # The smallest value is a segment, too: none is set apart by its number.
+    labels = {"sky": 7, "chair": 1, "lamp": 2, "cup": 3, "background": 4, "unseen": 5}
+    labels = {name: value + offset - 1 for name, value in labels.items()}
+    write_segmentation(
+        root / "room_0/view_0/segmentation.png", (mask + offset - 1).astype(dtype), labels
+    )
+
+    def rows(**keys):
+        (segments,) = MogePack(root, **keys).samples("test")[0].load_target().segments
+        assert segments.dtype == np.int32
+        assert (segments == segments[:, :1]).all()
+        return segments[:, 0].tolist()
+
+    assert rows(least_segment_px=16) == [0] * 5 + [2, 2, 1, 1, 1, 3, 0]
+    assert rows(least_segment_px=17) == [0] * 5 + [2, 2, 1, 1, 1, 0, 0]
+    assert rows(least_segment_px=0, most_segments=1) == [0] * 5 + [0, 0, 1, 1, 1, 0, 0]
+    assert rows() == [0] * 12  # 1,000 pixels
+    samples = MogePack(root).samples("test")
+    assert samples[1].load_target().segments is None
+    assert MogePack(root, segmentation="").samples("test")[0].load_target().segments is None
+
+
+def test_a_segmentation_belongs_to_the_content_and_to_its_sample(root) -> None:
+    plain = MogePack(root, cluster_folders=1).content_hash("test")
+    write_segmentation(
+        root / "room_0/view_1/segmentation.png", np.ones((12, 16), np.uint8), {"wall": 1}
+    )
+    reader = MogePack(root, cluster_folders=1, least_segment_px=1)
+    assert reader.content_hash("test") != plain
+    assert MogePack(root, segmentation="", cluster_folders=1).content_hash("test") == plain
+    found = [sample.load_target().segments is not None for sample in reader.samples("test")]
+    assert found == [False, True, False, False]
+
+
+def test_moge_local_is_scored_on_a_pack(root, shots) -> None:
+    halves = np.repeat([[1, 2]], 12, axis=0).repeat(8, axis=1).astype(np.uint8)
+    write_segmentation(root / "room_0/view_0/segmentation.png", halves, {"table": 1, "wall": 2})
+    plugins = Plugins.find()
+    (local,) = load_profile(plugins.path("profile", "moge")).expand("point_map", "local", "")
+    definition = TaskDefinition(
+        name="point_map/test", version=1, family="point_map", data={}, headline="",
+        metrics=["local_abs_rel"], protocols=[local],
+    )  # fmt: skip
+    family = plugins.family(definition, check_headline=False)
+    first, second, *_ = MogePack(root, least_segment_px=20).samples("test")
+    true = first.load_target()
+    values = family.score(true, family.truth(true), Ambiguity.METRIC).values
+    assert values == pytest.approx({"local_abs_rel@moge.local": 0}, abs=1e-6)
+    assert family.weights(true) == {"segments@moge.local": 1.0}
+    assert family.weights(second.load_target()) == {"segments@moge.local": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("mask", "labels", "says"),
+    [
+        (np.ones((12, 16), np.uint8), None, "'labels', names and values"),
+        (np.ones((12, 16), np.uint8), ["wall"], "'labels', names and values"),
+        (np.ones((12, 16), np.uint8), {"wall": "1"}, "'labels', names and values"),
+        (np.ones((16, 12), np.uint8), {"wall": 1}, r"the size \(12, 16\) of depth.png"),
+        (np.ones((12, 16, 3), np.uint8), {"wall": 1}, "a PNG of one channel of 8 or 16 bits"),
+    ],
+)
+def test_segmentations_that_are_none(root, mask, labels, says) -> None:
+    write_segmentation(root / "room_0/view_0/segmentation.png", mask, labels)
+    with pytest.raises(BenchError, match=rf"segmentation\.png: expected {says}"):
+        MogePack(root).samples("test")[0].load_target()
 
 
 def test_subsets_and_scenes(root) -> None:
