@@ -67,7 +67,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "validate": {"data", "plugins", "runner", "sample", "store"},
     "survey": {"sample", "task", "plugins", "progress"},
-    "survey_files": {"sample", "files", "trajectory_files", "geometry"},
+    "survey_files": {"sample", "files", "trajectory_files", "geometry", "survey_maps"},
+    "survey_maps": {"files", "geometry", "data.views"},
     "survival": {"statistics"},
     "floors": {"comparable", "statistics", "store", "survival"},
     "api": {

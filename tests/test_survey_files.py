@@ -8,6 +8,7 @@ import pytest
 
 from g2vlm_bench.cli import app
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.survey_files import pair_of_files
 
 TUM = "{} {} 0 0 0 0 0 1\n"
@@ -73,3 +74,101 @@ def test_files_of_two_kinds_and_of_none(clouds, tmp_path: Path) -> None:
     (tmp_path / "cut.ply").write_bytes(b"ply\n")
     with pytest.raises(BenchError, match="two readable clouds"):
         pair_of_files(tmp_path / "cut.ply", Path(clouds[1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "says_when"),
+    [
+        ("{}.txt", TUM, True),
+        ("{}.txt", "1 0 0 {1} 0 1 0 {0} 0 0 1 0\n", False),
+        ("{}.csv", "{}000000000,{},0,0,1,0,0,0\n", True),
+        ("{}/images.txt", "{0} 1 0 0 0 {1} 0 0 1 {0}.png\n\n", True),
+    ],
+)
+def test_trajectories_as_they_lie_about(tmp_path: Path, name, line, says_when) -> None:
+    for which, steps in (("mine", range(1, 6)), ("true", range(6 if says_when else 5))):
+        path = tmp_path / name.format(which)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(line.format(step + 1, step) for step in steps))
+    pair = pair_of_files(tmp_path / name.format("mine"), tmp_path / name.format("true"))
+    assert pair.family == "camera_pose"
+    assert len(pair.target.world_from_camera) == 5
+    same = np.allclose(pair.target.world_from_camera, pair.prediction.world_from_camera)
+    assert same == says_when  # Without times or names the first stands beside the first.
+    if "/" in name:
+        folders = pair_of_files(tmp_path / "mine", tmp_path / "true")
+        assert len(folders.target.world_from_camera) == 5
+
+
+def test_a_format_that_the_suffix_does_not_say(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "run.traj"
+    path.write_text("".join(TUM.format(t, x) for t, x in enumerate([0, 1, 3, 6])))
+    readings = read(capsys, str(path), str(path), "--format", "tum", "--metrics", "ate")
+    assert readings["evo.none"]["values"] == {"ate": 0.0}
+    path.rename(tmp_path / "numbers.txt")
+    (tmp_path / "numbers.txt").write_text("1 2 3\n")
+    with pytest.raises(BenchError, match=r"8 numbers a line \(tum\) or 12 \(kitti\), got 3"):
+        pair_of_files(tmp_path / "numbers.txt", tmp_path / "numbers.txt")
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """Two true frames, of which the second is predicted twice as deep, and their camera."""
+    depth = np.random.default_rng(0).uniform(1, 5, (2, 20, 30)).astype(np.float32)
+    camera = np.array([[40.0, 0, 15], [0, 40, 10], [0, 0, 1]])
+    predicted = depth * np.array([1, 2], np.float32)[:, None, None]
+    points = np.stack([unproject(one, camera) for one in predicted]).astype(np.float32)
+    np.save(tmp_path / "true.npy", depth)
+    np.save(tmp_path / "mine.npy", predicted)
+    np.save(tmp_path / "points.npy", points)
+    np.savez(tmp_path / "mine.npz", depth=predicted[0], intrinsics=camera)
+    np.save(tmp_path / "first.npy", depth[0])
+    (tmp_path / "camera.txt").write_text("40 40 14.5 9.5")
+    return tmp_path
+
+
+def test_a_stack_is_one_video(maps, capsys) -> None:
+    files = [str(maps / "mine.npy"), str(maps / "true.npy")]
+    readings = read(capsys, *files, "--metrics", "abs_rel")
+    # Right in one frame and wrong by all of it in the other, unless each has a scale of its own.
+    assert readings["moge.metric"]["values"]["abs_rel"] == pytest.approx(0.5)
+    assert readings["moge.scale"]["values"]["abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert readings["pi3.video_scale"]["values"]["abs_rel"] > 0.1
+    assert "expected intrinsics" in readings["mapanything"]["problem"]
+
+
+def test_points_and_depth_with_cameras_reach_their_families(maps, capsys) -> None:
+    camera = ["--intrinsics", str(maps / "camera.txt")]
+    readings = read(capsys, str(maps / "points.npy"), str(maps / "true.npy"), *camera)
+    # Each point of the second frame is as far from the true one as that is from the camera.
+    assert readings["moge.scale"]["values"]["point_abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert readings["default.metric"]["values"]["point_abs_rel"] == pytest.approx(0.5)
+    one = [str(maps / "mine.npz"), str(maps / "first.npy"), *camera]
+    assert read(capsys, *one)["mapanything"]["values"]["delta1"] == 1.0
+    lifted = read(capsys, *one, "--family", "point_map")
+    assert lifted["default.metric"]["values"]["point_error"] == pytest.approx(0, abs=1e-6)
+    clouds = read(capsys, *one, "--family", "chamfer", "--metrics", "accuracy_mean")
+    assert clouds["vggt.eth3d"]["values"]["accuracy_mean"] == pytest.approx(0, abs=1e-6)
+
+
+def test_maps_that_do_not_go_together(maps) -> None:
+    with pytest.raises(BenchError, match="as many frames as the truth, 2, got 1"):
+        pair_of_files(maps / "first.npy", maps / "true.npy")
+    with pytest.raises(BenchError, match="with --intrinsics"):
+        pair_of_files(maps / "points.npy", maps / "true.npy")
+    with pytest.raises(BenchError, match="depth or point_map or chamfer, got 'cloud'"):
+        pair_of_files(maps / "mine.npy", maps / "true.npy", family="cloud")
+
+
+def test_a_mesh_is_drawn_from_by_number_only(tmp_path: Path) -> None:
+    mesh = tmp_path / "mesh.obj"
+    mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(BenchError, match="a number of points to draw"):
+        pair_of_files(mesh, mesh)
+    assert len(pair_of_files(mesh, mesh, mesh_points=50).target.points_world) == 50
+
+
+def test_real_trajectories(realdata: Path, capsys) -> None:
+    folder = realdata / "trajectories" / "slambook2_ch4"
+    files = [str(folder / "estimated.txt"), str(folder / "groundtruth.txt")]
+    assert read(capsys, *files, "--metrics", "ate")["evo.sim3"]["values"]["ate"] < 0.03

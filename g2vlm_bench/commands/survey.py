@@ -19,8 +19,9 @@ def protocols(
     prediction: Annotated[
         Path,
         typer.Argument(
-            help="A depth map (png, npy, npz, exr, pfm, dpt), a cloud (ply, pcd, xyz, pts, bin) "
-            "or a trajectory (tum, kitti, euroc, colmap)."
+            help="Depth (png, pgm, npy, npz, exr, pfm, dpt), maps of points (npy, npz), a cloud or "
+            "mesh (ply, pcd, xyz, pts, bin, obj, glb), or a trajectory (txt, csv, tum, kitti, "
+            "euroc, colmap, COLMAP's images.txt or folder). Arrays may be stacks of frames."
         ),
     ],
     truth: Annotated[Path, typer.Argument(help="The true one.")],
@@ -31,6 +32,27 @@ def protocols(
         float | None, typer.Option(help="Stored value of one metre, for png and pgm.")
     ] = None,
     truth_scale: Annotated[float | None, typer.Option(help="Likewise, of the truth.")] = None,
+    intrinsics: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text or npy file of the truth's fx, fy, cx, cy or 3x3 matrix; an npz may hold "
+            "them itself, as `intrinsics`."
+        ),
+    ] = None,
+    pixel_centre: Annotated[
+        float, typer.Option(help="Where that file puts the first pixel's centre, 0 or 0.5.")
+    ] = 0.0,
+    family: Annotated[
+        str | None,
+        typer.Option(help="Of maps with intrinsics: depth, point_map or chamfer."),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="Of trajectories with another suffix: tum, kitti, euroc, colmap."),
+    ] = None,
+    mesh_points: Annotated[
+        int | None, typer.Option(min=0, help="Points drawn from a mesh; 0 takes its vertices.")
+    ] = None,
     metrics: Annotated[str | None, typer.Option(help="Metrics of the family, by comma.")] = None,
     tasks_dir: TasksDirs = None,
     json: Json = False,
@@ -42,7 +64,19 @@ def protocols(
 
     if ambiguity not in list(Ambiguity):
         raise UsageError("--ambiguity", expected=" or ".join(Ambiguity), got=f"'{ambiguity}'")
-    pair = pair_of_files(prediction, truth, prediction_scale, truth_scale)
+    if pixel_centre not in (0, 0.5):
+        raise UsageError("--pixel-centre", expected="0 or 0.5", got=pixel_centre)
+    pair = pair_of_files(
+        prediction,
+        truth,
+        prediction_scale,
+        truth_scale,
+        family=family,
+        trajectory_format=format,
+        intrinsics=intrinsics,
+        pixel_centre=pixel_centre,
+        mesh_points=mesh_points,
+    )
     readings = survey(
         find_plugins(tasks_dir, None),
         pair.family,
