@@ -45,6 +45,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         ok: Whether every check is.
         checks: One for each download, split, and count.
         missing: Files below the root that samples need and that are not there.
+        unchecked: Counts that the catalogue knows and the reader cannot take, by their names.
     """
 
     name: str
@@ -52,15 +53,21 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
     checks: list[Check]
     missing: list[str]
+    unchecked: dict[str, int] = {}
 
     def text(self) -> str:
         """Write it for people, a line a check."""
         lines = [f"{self.name} at {self.root}"]
         for check in self.checks:
-            expected = f", expected {check.expected}" if check.expected and not check.ok else ""
+            expected = ""
+            if check.expected:
+                expected = ", as expected" if check.ok else f", expected {check.expected}"
             lines.append(
                 f"  {'ok   ' if check.ok else 'WRONG'} {check.what}: {check.got}{expected}"
             )
+        if self.unchecked:
+            counts = ", ".join(f"{count} {what}" for what, count in self.unchecked.items())
+            lines.append(f"  not checked, for its reader cannot count them: {counts}")
         lines += [f"  missing {name}" for name in self.missing[:_NAMED]]
         if len(self.missing) > _NAMED:
             lines.append(f"  and {len(self.missing) - _NAMED} more")
@@ -146,7 +153,7 @@ def _prepare(download: Download, root: Path, advance: Callable[[int], None]) -> 
 
 
 def verify(entry: Entry, root: Path, plugins: Plugins) -> Verification:
-    """Check a dataset in a folder: hashes of downloads, counts of samples, files that are missing.
+    """Check a dataset in a folder: hashes of downloads, counts, files that are missing.
 
     Reads every file that the samples depend on.
 
@@ -157,6 +164,7 @@ def verify(entry: Entry, root: Path, plugins: Plugins) -> Verification:
     """
     checks = [_of_download(download, root) for download in entry.download]
     missing: list[str] = []
+    unchecked: dict[str, int] = {}
     try:
         if not root.is_dir():
             raise BenchError(root, expected="the dataset's folder", got="no such folder")
@@ -171,8 +179,18 @@ def verify(entry: Entry, root: Path, plugins: Plugins) -> Verification:
             found, lacking = _of_split(reader, split, entry)
             checks += found
             missing += lacking
+        known = {what: n for what, n in entry.counts.items() if what not in reader.splits}
+        found, unchecked = _of_counts(reader, known)
+        checks += found
     ok = all(check.ok for check in checks) and not missing
-    return Verification(name=entry.name, root=str(root), ok=ok, checks=checks, missing=missing)
+    return Verification(
+        name=entry.name,
+        root=str(root),
+        ok=ok,
+        checks=checks,
+        missing=missing,
+        unchecked=unchecked,
+    )
 
 
 def _of_download(download: Download, root: Path) -> Check:
@@ -205,6 +223,22 @@ def _of_unpacked(archive: str, digests: Mapping[str, str], root: Path) -> Check:
     got = f"{len(digests)} files" if not wrong else f"{', '.join(wrong[:_NAMED])}{more}"
     expected = f"{len(digests)} files as unpacked"
     return Check(what=f"content of {archive}", ok=not wrong, got=got, expected=expected)
+
+
+def _of_counts(reader: Reader, known: Mapping[str, int]) -> tuple[list[Check], dict[str, int]]:
+    """Compare what is known besides samples; what the reader cannot count comes back."""
+    if not known:
+        return [], {}
+    try:
+        counts = reader.counts()
+    except BenchError as error:
+        return [Check(what="counts", ok=False, got=str(error))], {}
+    checks = [
+        Check(what=what, ok=counts[what] == n, got=str(counts[what]), expected=str(n))
+        for what, n in known.items()
+        if what in counts
+    ]
+    return checks, {what: n for what, n in known.items() if what not in counts}
 
 
 def _of_split(reader: Reader, split: str, entry: Entry) -> tuple[list[Check], list[str]]:

@@ -22,8 +22,8 @@ HEAD = """# Readers
 A dataset is an entry of the catalogue (`g2vlm_bench/data/catalogue.yaml`): where it comes from, its
 licence, the folder as its reader expects it, and the options that make published tables' frames of
 it. `g2vlm-bench data list` names them all, `data prepare NAME` prints one and fetches it where its
-source asks for no agreement, `data verify NAME --root DIR` checks hashes, numbers of samples and
-missing files. A task file says the same in its `data` section: `format` is a reader.
+source asks for no agreement, `data verify NAME --root DIR` checks hashes, counts and missing
+files. A task file says the same in its `data` section: `format` is a reader.
 
 Every reader gives metres, depth along z with NaN where there is none, `world_from_camera` of OpenCV
 cameras, and pixel centres at +0.5.
@@ -50,10 +50,13 @@ def page() -> str:
     }
     lines = [HEAD, "## Datasets", ""]
     lines += [
-        "Counts are what `data verify` compares with. An entry's own options are tested on empty "
-        "files in the true layout (counts), on the lengths of sequences alone (the rule of "
-        "sampling), or on frames, made by hand or real (content); else its reader's own tests must "
-        "do.",
+        "Counts are what `data verify` compares with: of a split its samples; frames, pairs of "
+        "frames of one sample, scenes (sequences, clips) of the split test as the options take it; "
+        "what a list or an index names. "
+        "None of them keeps a part of the data from being scored. An entry's own options are "
+        "tested on empty files in the true layout (counts), on the lengths of sequences alone (the "
+        "rule of sampling), or on frames, made by hand or real (content); else its reader's own "
+        "tests must do.",
         "",
         "| dataset | title | reader | counts | tested on | download | licence |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -57,7 +57,7 @@ def entry(tmp_path, monkeypatch):
         source="https://example.org/pairs",
         licence="CC BY 4.0",
         layout="rgb/<id>.png\ndepth/<id>.png\n",
-        counts={"test": 2, "scenes": 1},
+        counts={"test": 2, "scenes": 2},
         download=tuple(
             Download(
                 url=f"{url}/{path.name}",
@@ -287,6 +287,53 @@ def test_what_is_missing_is_named(call, tmp_path) -> None:
     (root / "rgb/a.png").unlink()
     assert "WRONG layout" in call("verify", "pairs", "--root", root)[1]
     assert "no such folder" in call("verify", "pairs", "--root", tmp_path / "none")[1]
+
+
+def test_every_count_that_can_be_taken_is_compared(entry, tmp_path) -> None:
+    """Four images of two scenes, two samples of two frames: a pair each."""
+    for scene in ("hall", "yard"):
+        for number in range(2):
+            path = tmp_path / f"d/{scene}/{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            path.with_suffix(".npy").touch()
+    right = {"test": 2, "frames": 4, "pairs": 2, "scenes": 2, "sequences": 2, "in": 2}
+    with_counts = functools.partial(
+        msgspec.structs.replace,
+        entry,
+        download=(),
+        options={
+            "rgb": "{scene}/{id}.png",
+            "depth": "{scene}/{id}.npy",
+            "cluster": "in/{scene}",
+            "sampling": {"views": 0},
+        },
+    )
+    found = verify(with_counts(counts=right | {"doors": 9}), tmp_path / "d", Plugins())
+    assert found.ok
+    assert "ok    frames: 4, as expected" in found.text()
+    assert found.unchecked == {"doors": 9}
+    assert "not checked, for its reader cannot count them: 9 doors" in found.text()
+    for what in right:
+        name = "samples of 'test'" if what == "test" else what
+        found = verify(with_counts(counts=right | {what: 64}), tmp_path / "d", Plugins())
+        assert not found.ok
+        assert [check.what for check in found.checks if not check.ok] == [name]
+        assert f"WRONG {name}: {right[what]}, expected 64" in found.text()
+
+
+def test_one_image_is_not_the_64_sequences_of_hammer(tmp_path, call) -> None:
+    folder = tmp_path / "scene2_traj1_1/polarization"
+    names = ("rgb/000000.png", "_gt/000000.png", "_pose/000000.txt", "intrinsics.txt")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("500 500 3 2" if name.endswith(".txt") else "")
+    shipped = load_catalogue()["hammer"]
+    (tmp_path / "catalogue.yaml").write_bytes(msgspec.yaml.encode([msgspec.to_builtins(shipped)]))
+    code, out, _ = call("verify", "hammer", "--root", tmp_path)
+    assert code == 1
+    assert "WRONG sequences: 1, expected 64" in out
+    assert out.count("WRONG") == 1
 
 
 def test_long_lists_of_missing_files_are_cut(entry, tmp_path) -> None:

@@ -45,8 +45,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         licence: In the source's words.
         citation: The paper.
         layout: The folder as the reader expects it, a short tree.
-        counts: What is known to be there, such as `{"test images": 654}`; checked by `data verify`
-            where a count bears the name of a split.
+        counts: What is known to be there as `options` take it, such as `{test: 5, frames: 550}`: of
+            a split the samples, else what the reader's `counts` names; checked by `data verify`.
         notes: What a user must know: invalid marks, traps, what peers do with it.
         download: Its files, where the source allows it; empty where it wants an agreement.
         below: Where the layout begins below the dataset's folder once its downloads are unpacked.

@@ -183,6 +183,7 @@ class FrameReader(Reader):
             split: [scene.sample(frames, given) for scene, frames in samples]
             for split, samples in taken.items()
         }
+        self._sizes = [len(frames) for _, frames in taken["test"]]
         self._files = {
             split: {
                 path
@@ -195,6 +196,11 @@ class FrameReader(Reader):
     def samples(self, split: str) -> Sequence[Sample]:
         """List the samples, scene by scene."""
         return self._samples[split]
+
+    def counts(self) -> dict[str, int]:
+        """Count `frames`, and the `pairs` of them within samples, too."""
+        pairs = sum(size * (size - 1) // 2 for size in self._sizes)
+        return super().counts() | {"frames": sum(self._sizes), "pairs": pairs}
 
     def content_hash(self, split: str) -> str:
         """Hash every file that the samples depend on."""

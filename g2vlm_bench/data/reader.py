@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -35,6 +36,17 @@ class Reader(ABC):
     @abstractmethod
     def samples(self, split: str) -> Sequence[Sample]:
         """List a split's samples in a fixed order; ids are unique, nothing heavy is opened."""
+
+    def counts(self) -> dict[str, int]:
+        """Count what a catalogue may know of the split `test` besides its samples.
+
+        Returns:
+            `scenes`, `sequences` and `clips`, which are clusters by the names data sets give them,
+            and the samples below each first folder of a cluster's name, as DIODE's `indoors`.
+        """
+        clusters = [sample.cluster for sample in self.samples("test")]
+        below = Counter(cluster.partition("/")[0] for cluster in clusters if "/" in cluster)
+        return {**below, **dict.fromkeys(("scenes", "sequences", "clips"), len(set(clusters)))}
 
     @abstractmethod
     def content_hash(self, split: str) -> str:

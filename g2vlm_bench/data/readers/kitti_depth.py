@@ -79,9 +79,11 @@ class KittiDepth(FrameReader):
     ) -> None:
         root = root.resolve()
         self.raw, self.depth = safe_join(root, raw), safe_join(root, depth)
+        self.n_listed = 0
         if files:
             listed = _listed(safe_join(root, files))
-            shots = [s for s in listed if s.has_depth or self._depth_map(s).is_file()]
+            self.n_listed = len(listed)
+            shots = [s for s in listed if s and (s.has_depth or self._depth_map(s).is_file())]
         else:
             pattern = f"{subset}/{{drive}}/proj_depth/groundtruth/image_0{camera}/{{number}}.png"
             shots = [
@@ -103,6 +105,10 @@ class KittiDepth(FrameReader):
             for drive, frames in by_drive.items()
         ]
         self.take(root, scenes, sampling, given)
+
+    def counts(self) -> dict[str, int]:
+        """Count what is `listed`, too, with depth or without."""
+        return super().counts() | ({"listed": self.n_listed} if self.n_listed else {})
 
     def _frame(self, shot: _Shot, calibration: KittiCamera | None) -> Frame:
         drive, camera, number = shot.drive, shot.camera, shot.number
@@ -133,8 +139,9 @@ def _camera(path: Path, number: int) -> KittiCamera | None:
     return read_kitti_camera(path, number) if path.is_file() else None
 
 
-def _listed(path: Path) -> list[_Shot]:
-    shots = []
+def _listed(path: Path) -> list[_Shot | None]:
+    """Read a list, None where it says that an image has no depth map."""
+    shots: list[_Shot | None] = []
     for number, line in enumerate(load_text(path).splitlines(), start=1):
         if not line.strip():
             continue
@@ -143,7 +150,7 @@ def _listed(path: Path) -> list[_Shot]:
             expected = "DAY/DRIVE/image_02/data/NUMBER.png, or DAY/DRIVE NUMBER l"
             raise BenchError(f"{path}, line {number}", expected=expected, got=f"'{line[:80]}'")
         drive, camera, name, depth, frame, side = match.groups()
-        if depth != "None":
-            number_of_camera = int(camera) if camera else 2 if side == "l" else 3
-            shots.append(_Shot(drive, number_of_camera, int(name or frame), bool(depth)))
+        number_of_camera = int(camera) if camera else 2 if side == "l" else 3
+        shot = _Shot(drive, number_of_camera, int(name or frame), bool(depth))
+        shots.append(None if depth == "None" else shot)
     return shots

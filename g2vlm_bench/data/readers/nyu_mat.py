@@ -75,6 +75,10 @@ class NyuMat(Reader):
             for index in self.indices[split]
         ]
 
+    def counts(self) -> dict[str, int]:
+        """Count the `labelled` frames of both splits, too."""
+        return super().counts() | {"labelled": len(self.scenes)}
+
     def content_hash(self, split: str) -> str:
         """Hash both files whole."""
         return hash_content(self.root, [self.path, self.split_file], [self.depth])

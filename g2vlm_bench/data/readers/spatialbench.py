@@ -102,12 +102,17 @@ class Spatialbench(FrameReader):
             entries = msgspec.json.decode(load_text(listing), type=list[Entry])
         except msgspec.DecodeError as error:
             raise BenchError(listing, expected="a list of scenes", got=error) from None
+        self.n_listed = len(entries)
         scenes = [
             _scene(root, entry, listing, least_confidence)
             for entry in entries
             if set(tags) <= entry.words and entry.words.isdisjoint(without)
         ]
         self.take(root, scenes, Sampling(views=0), given)
+
+    def counts(self) -> dict[str, int]:
+        """Count the scenes that the index has, taken or not (`listed`), too."""
+        return super().counts() | {"listed": self.n_listed}
 
 
 def _scene(root: Path, entry: Entry, listing: Path, least_confidence: float) -> Scene:

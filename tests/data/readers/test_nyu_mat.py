@@ -47,6 +47,7 @@ def test_frames_stand_upright(root: Path) -> None:
         ("0003", "office_0002"),
     ]
     assert [s.id for s in found.samples("train")] == ["0002"]
+    assert found.counts()["labelled"] == 3
     inputs = samples[1].load_inputs()
     assert inputs.images[0].shape == (480, 640, 3)
     assert inputs.images[0][7, 5].tolist() == [10, 20, 30]

@@ -49,7 +49,10 @@ def reader(root, **options) -> Spatialbench:
 
 
 def test_depth_cameras_and_poses_agree(root, shots, agrees) -> None:
-    (sample,) = reader(root, tags=["sparse", "indoor", "tum"]).samples("test")
+    found = reader(root, tags=["sparse", "indoor", "tum"])
+    (sample,) = found.samples("test")
+    listed = json.loads((root / "all_scenes.json").read_text())
+    assert found.counts().items() >= {"scenes": 1, "frames": 4, "listed": len(listed)}.items()
     assert sample.cluster == "tum/a/0"
     assert sample.id == "tum_a_0_sparse/000000-tum_a_0_sparse/000003"
     agrees(sample.load_target(), shots)
