@@ -358,17 +358,32 @@ def video_depth_anything(peers: Path, case: Case) -> dict[str, float]:
 
 
 def mapanything(peers: Path, case: Case) -> dict[str, float]:
-    """MapAnything's metrics after its normalisation, for one view with the true rays."""
+    """MapAnything's normalisation over all views, with the true cameras, and its metrics."""
+    import torch
+
+    stand_in("einops")
+    sys.path.insert(0, str(peers / "map-anything"))
+    geometry = load(peers / "map-anything/mapanything/utils/geometry.py")
     module = load(peers / "map-anything/mapanything/utils/metrics.py")
-    rows, columns = np.mgrid[: case.true.shape[0], : case.true.shape[1]] + 0.5
+    height, width = case.true.shape[-2:]
+    rows, columns = np.mgrid[:height, :width] + 0.5
     rays = np.stack([(columns - 32) / 60, (rows - 24) / 60, np.ones_like(rows)], axis=-1)
-    depths = [
-        (values / np.linalg.norm(rays * values[..., None], axis=-1).mean())[..., None]
-        for values in (case.true.astype(np.float64), case.predicted.astype(np.float64))
-    ]
+    normalised = []
+    for depths in (case.true, case.predicted):
+        maps = depths.reshape(-1, height, width).astype(np.float64)
+        clouds = [
+            geometry.geotrf(torch.tensor(pose)[None], torch.tensor(rays * one[..., None])[None])
+            for pose, one in zip(poses(len(maps)), maps, strict=True)
+        ]
+        masks = [torch.ones(1, height, width, dtype=torch.bool)] * len(maps)
+        found = geometry.normalize_multiple_pointclouds(clouds, masks, "avg_dis", ret_factor=True)
+        normalised.append(maps[..., None] / found[-1].item())
+    views = list(zip(*normalised, strict=True))
     return {
-        "abs_rel": float(module.m_rel_ae(gt=depths[0], pred=depths[1])),
-        "inlier_1.03": float(module.thresh_inliers(gt=depths[0], pred=depths[1], thresh=1.03)),
+        "abs_rel": float(np.mean([module.m_rel_ae(gt=g, pred=d) for g, d in views])),
+        "inlier_1.03": float(
+            np.mean([module.thresh_inliers(gt=g, pred=d, thresh=1.03) for g, d in views])
+        ),
     }
 
 
@@ -462,6 +477,7 @@ ROWS = [
     Row("robustmvd", "median", "robustmvd", robustmvd("median")),
     Row("robustmvd", "scale_shift", "robustmvd", robustmvd("least_squares_scale_shift")),
     Row("mapanything", "", "map-anything", mapanything, positional=True),
+    Row("mapanything", "", "map-anything", mapanything, "video", positional=True),
     Row(
         "video_depth_anything", "scannet", "Video-Depth-Anything", video_depth_anything,
         "video", DISPARITY, positional=True,

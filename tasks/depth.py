@@ -101,7 +101,12 @@ class Depth(Family):
         """Align and measure under every protocol that the prediction can serve."""
         if prediction.depth is None:
             raise ValueError("expected a predicted depth map, got none")
-        pairing = Pairing(self._truth(target), prediction.depth)
+        pairing = Pairing(
+            self._truth(target),
+            prediction.depth,
+            prediction.intrinsics,
+            prediction.world_from_camera,
+        )
         values: dict[str, float] = {}
         details: dict[str, Any] = {"alignment": {}}
         undefined: list[str] = []

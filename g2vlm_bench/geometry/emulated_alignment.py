@@ -155,29 +155,39 @@ def anchored_scale_shift(
 
 
 def mean_distance_scale(
-    prediction: Pixels, target: Pixels, mask: Mask | None = None, *, rays: Pixels
+    prediction: Pixels,
+    target: Pixels,
+    mask: Mask | None = None,
+    *,
+    predicted_distances: Pixels,
+    true_distances: Pixels,
 ) -> DepthAlignment:
     """Fit scale = mean distance of the target's points / mean distance of the predicted ones.
 
-    Each cloud divided by its own mean distance has the same relative errors.
+    Depths divided by the mean distance of their own cloud have the same relative errors.
 
     Args:
-        prediction: depth up to scale, any shape.
+        prediction: depth up to scale, any shape; all views of a cloud together.
         target: depth in metres, same shape.
         mask: True where both count, same shape; None for everywhere.
-        rays: length of the ray of each pixel at depth 1, same shape.
+        predicted_distances: of the predicted points from the first predicted camera, same shape,
+            in the prediction's unit.
+        true_distances: of the true points from the first camera in metres, same shape.
 
-    Source: MapAnything (f7ebafb, mapanything/utils/geometry.py, `normalize_multiple_pointclouds`).
-    Named departure: there distances are from the first camera and predicted rays are the
-    prediction's own; here each view's are from its own camera, along the true rays.
+    Raises:
+        ValueError: also where the predicted distances are all 0.
+
+    Source: MapAnything (f7ebafb, mapanything/utils/geometry.py, `normalize_multiple_pointclouds`;
+    benchmarking/dense_n_view/benchmark.py divides depths by it).
     """
-    values, truth = fit_pixels(prediction, target, mask)
-    lengths = np.asarray(rays, dtype=np.float64)
-    lengths = lengths.ravel() if mask is None else lengths[mask]
-    predicted = l1_line.dot(np.abs(values), lengths)
+    fit_pixels(prediction, target, mask)
+    predicted, true = (
+        float(np.asarray(given, np.float64)[... if mask is None else mask].sum())
+        for given in (predicted_distances, true_distances)
+    )
     if predicted <= 0:
         raise ValueError("mean distance: expected predicted depths other than 0")
-    return DepthAlignment("mean_distance_scale", l1_line.dot(truth, lengths) / predicted, 0.0)
+    return DepthAlignment("mean_distance_scale", true / predicted, 0.0)
 
 
 class _Anchors:

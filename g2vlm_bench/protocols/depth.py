@@ -171,8 +171,8 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         return _ALIGNMENTS[self.alignment][0]
 
     @property
-    def needs_rays(self) -> bool:
-        """Whether distances from the camera are compared, not depths."""
+    def needs_distances(self) -> bool:
+        """Whether distances of points from the first camera are compared, not depths."""
         return self.alignment == "mean_distance_scale"
 
     @property

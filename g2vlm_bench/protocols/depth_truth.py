@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry import cameras
 from g2vlm_bench.metrics.depth import near_enough, valid_mask
 from g2vlm_bench.metrics.depth_edges import DepthEdges, find_edges
 from g2vlm_bench.metrics.depth_temporal import Link, follow_surface
@@ -105,20 +104,6 @@ class Truth:
         if target.intrinsics is None or target.world_from_camera is None:
             raise ValueError("expected true intrinsics and poses to move frames with, got none")
         return target.intrinsics, target.world_from_camera
-
-    def rays(self, index: int) -> Array:
-        """Lengths of a view's rays at depth 1, (H, W).
-
-        Raises:
-            ValueError: The target has no intrinsics.
-        """
-        if self.target.intrinsics is None:
-            raise ValueError("expected intrinsics to measure distances with, got none")
-        ones = np.ones(self.depths[index].shape)
-        lengths: Array = np.linalg.norm(
-            cameras.unproject(ones, self.target.intrinsics[index]), axis=-1
-        )
-        return lengths
 
 
 def masked(depth: Map, mask: Mask) -> Array:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.geometry import cameras, emulated_alignment
 from g2vlm_bench.geometry import depth_alignment as fits
-from g2vlm_bench.geometry import emulated_alignment
 from g2vlm_bench.geometry.resampling import (
     Kernel,
     nearest_valid_grid,
@@ -41,7 +41,8 @@ class View:
         predicted: Predicted values of the valid pixels, (N,).
         true: Their true depth in metres, (N,).
         fitted: Which of them an alignment is fitted on.
-        rays: Lengths of their rays at depth 1, (N,), where the protocol needs them.
+        distances: Of predicted and true points from the first camera, (N,) each, where the
+            protocol needs them.
     """
 
     index: int
@@ -50,7 +51,7 @@ class View:
     predicted: Array
     true: Array
     fitted: NDArray[np.int64] | slice
-    rays: Array | None
+    distances: tuple[Array, Array] | None
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,19 @@ class AlignedView:
 class Pairing:
     """The predicted depth maps of a sample beside the true ones."""
 
-    def __init__(self, truth: Truth, predictions: Sequence[Map]) -> None:
-        """Raise ValueError where they are not as many."""
+    def __init__(
+        self,
+        truth: Truth,
+        predictions: Sequence[Map],
+        intrinsics: Sequence[Array] | None = None,
+        world_from_camera: Sequence[Array] | None = None,
+    ) -> None:
+        """Raise ValueError where they are not as many; cameras are the predicted ones, if any."""
         if len(predictions) != len(truth.depths):
             raise ValueError(f"expected depth of {len(truth.depths)} views, got {len(predictions)}")
         self.truth = truth
         self.predictions = predictions
+        self.intrinsics, self.world_from_camera = intrinsics, world_from_camera
         self._once = Once()
 
     def aligned(self, protocol: DepthProtocol, ambiguity: Ambiguity) -> list[AlignedView]:
@@ -111,7 +119,7 @@ class Pairing:
         # Those without a valid pixel, too: another size is wrong in any view.
         maps = [self._resized(index, protocol) for index in range(len(masks))]
         views = [
-            self._view(index, mask, whole, protocol)
+            self._view(index, mask, whole, protocol, ambiguity)
             for index, (mask, whole) in enumerate(zip(masks, maps, strict=True))
             if mask.any()
         ]
@@ -126,8 +134,14 @@ class Pairing:
             for fit, view in zip(fitted, views, strict=True)
         ]
 
-    def _view(self, index: int, mask: Mask, whole: Map, protocol: DepthProtocol) -> View:
+    def _view(
+        self, index: int, mask: Mask, whole: Map, protocol: DepthProtocol, ambiguity: Ambiguity
+    ) -> View:
         valid = valid_key(protocol)
+        distances = None
+        if protocol.needs_distances:
+            first = 0 if protocol.scope == "sample" else index
+            distances = self._distances(index, first, mask, whole, ambiguity)
         return View(
             index=index,
             mask=mask,
@@ -141,7 +155,29 @@ class Pairing:
                 ("fitted", index, valid, protocol.fit_grid, protocol.fit_max_px),
                 lambda: _places(mask, protocol),
             ),
-            rays=self.truth.rays(index)[mask] if protocol.needs_rays else None,
+            distances=distances,
+        )
+
+    def _distances(
+        self, index: int, first: int, mask: Mask, whole: Map, ambiguity: Ambiguity
+    ) -> tuple[Array, Array]:
+        """How far a view's predicted and true points are from the first camera, (N,) each."""
+        target = self.truth.target
+        if target.intrinsics is None:
+            raise ValueError("expected intrinsics to measure distances with, got none")
+        intrinsics = self.intrinsics or target.intrinsics
+        poses, true_poses = self.world_from_camera, target.world_from_camera
+        if index != first:
+            if true_poses is None:
+                raise ValueError("expected true poses to measure distances over views, got none")
+            if poses is None and not ambiguity.can_serve(Ambiguity.METRIC):
+                raise ValueError(
+                    "expected poses with a depth that is not metric, to put its views together, "
+                    "got none"
+                )
+        return (
+            _far(whole, mask, intrinsics, poses or true_poses, index, first),
+            _far(self.truth.depths[index], mask, target.intrinsics, true_poses, index, first),
         )
 
     def _resized(self, index: int, protocol: DepthProtocol) -> Map:
@@ -188,10 +224,10 @@ def _fit(
         if protocol.disparity_floor == "farthest":
             # Of all valid pixels, not only of those that are fitted.
             options["floor"] = 1.0 / max(float(view.true.max()) for view in views)
-    if protocol.needs_rays:
-        options["rays"] = _joined(
-            [view.rays[view.fitted] for view in views if view.rays is not None]
-        )
+    if protocol.needs_distances:
+        found = [(view.distances, view.fitted) for view in views if view.distances is not None]
+        options["predicted_distances"] = _joined([of[0][fitted] for of, fitted in found])
+        options["true_distances"] = _joined([of[1][fitted] for of, fitted in found])
     module = fits if hasattr(fits, protocol.alignment) else emulated_alignment
     fit: Callable[..., fits.DepthAlignment] = getattr(module, protocol.alignment)
     fitted = fit(predicted, true, **options)
@@ -199,6 +235,25 @@ def _fit(
         # The loss is convex, so the best line that does not fall is flat: that of a constant.
         return fit(np.ones_like(predicted), true, **options)
     return fitted
+
+
+def _far(
+    depth: Map,
+    mask: Mask,
+    intrinsics: Sequence[Array],
+    poses: Sequence[Array] | None,
+    index: int,
+    first: int,
+) -> Array:
+    """How far the points of a view's masked pixels are from the first camera, (N,)."""
+    rays = cameras.unproject(np.ones(depth.shape), intrinsics[index])[mask]
+    values = masked(depth, mask)
+    # What is not finite is refused by the fit; infinity times a ray's 0 would warn before.
+    points: Array = rays * np.where(np.isfinite(values), values, np.nan)[:, None]
+    if index != first and poses is not None:
+        points = cameras.transform(points, cameras.invert_pose(poses[first]) @ poses[index])
+    distances: Array = np.linalg.norm(points, axis=-1)
+    return distances
 
 
 def _joined(parts: Sequence[Array]) -> Array:
