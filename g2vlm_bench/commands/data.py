@@ -126,7 +126,7 @@ def data_verify(
     tasks_dir: TasksDirs = None,
     json: Json = False,
 ) -> None:
-    """Check a dataset's folder: hashes, numbers of samples, files that are missing."""
+    """Check a dataset's folder: hashes, counts, files that are missing."""
     from g2vlm_bench import acquire
     from g2vlm_bench.data.catalogue import find_entry
 
