@@ -69,15 +69,18 @@ def pair_of_files(
     Raises:
         BenchError: A suffix is unknown, the two are of different kinds, or a file is broken.
     """
-    if trajectory_format is not None:
-        return _trajectories(prediction, truth, trajectory_format)
-    kind = _kind(prediction)
-    if _kind(truth) != kind:
-        raise BenchError(truth, expected=f"a {kind} like the prediction", got=f"a {_kind(truth)}")
+    kind, true_kind = (
+        "trajectory" if trajectory_format else _kind(path) for path in (prediction, truth)
+    )
+    if true_kind != kind:
+        raise BenchError(truth, expected=f"a {kind} like the prediction", got=f"a {true_kind}")
+    if kind != "map" and (family or intrinsics):
+        option = "--family" if family else "--intrinsics"
+        raise BenchError(option, expected="maps, which it is about", got=f"a {kind}")
     if kind == "cloud":
         return _clouds(prediction, truth, mesh_points)
     if kind == "trajectory":
-        return _trajectories(prediction, truth)
+        return _trajectories(prediction, truth, trajectory_format)
     mine, true = load_maps(prediction, prediction_scale), load_maps(truth, truth_scale)
     if not true.depth:
         true = replace(true, depth=tuple(points[..., 2] for points in true.points))
@@ -139,7 +142,7 @@ def _clouds(prediction: Path, truth: Path, mesh_points: int | None) -> Pair:
     )
 
 
-def _trajectories(prediction: Path, truth: Path, named: str | None = None) -> Pair:
+def _trajectories(prediction: Path, truth: Path, named: str | None) -> Pair:
     mine, true = (load_trajectory(p, named or _format(p)) for p in (prediction, truth))
     rows = _matched(mine, true)
     return Pair(

@@ -160,6 +160,14 @@ def test_maps_that_do_not_go_together(maps) -> None:
         pair_of_files(maps / "mine.npy", maps / "true.npy", family="cloud")
 
 
+def test_options_of_maps_are_for_maps(clouds, maps) -> None:
+    mine, true = map(Path, clouds)
+    with pytest.raises(BenchError, match=r"--intrinsics: expected maps, .*got a cloud"):
+        pair_of_files(mine, true, intrinsics=maps / "camera.txt")
+    with pytest.raises(BenchError, match=r"--family: expected maps, .*got a trajectory"):
+        pair_of_files(mine, true, family="depth", trajectory_format="tum")
+
+
 def test_a_mesh_is_drawn_from_by_number_only(tmp_path: Path) -> None:
     mesh = tmp_path / "mesh.obj"
     mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
