@@ -18,6 +18,7 @@ from g2vlm_bench.geometry.depth_alignment import (
 from g2vlm_bench.geometry.emulated_alignment import (
     adam_scale_shift,
     anchored_scale_shift,
+    bfgs_scale_shift,
     irls_scale,
     lower_median_scale,
     ridge_scale_shift,
@@ -28,6 +29,7 @@ FITS = [
     lower_median_scale,
     irls_scale,
     adam_scale_shift,
+    bfgs_scale_shift,
     ridge_scale_shift,
     trimmed_scale_shift,
     anchored_scale_shift,
@@ -63,6 +65,38 @@ def test_adam_moves_about_a_tenth_at_most() -> None:
         fit = adam_scale_shift(prediction / unit, target + 5)
         assert abs(fit.scale - start) < 0.12
         assert 0 < fit.shift < 0.12
+
+
+# `absolute_value_scaling` from (ratio of torch.median, 0): CUT3R/CUT3R@8bc15dc, Junyi42/monst3r
+# @574cc77 and yyfz/Pi3@97ce97b, the same of all three; numpy 2.4.6, scipy 1.17.1, torch 2.13.
+LAD = {
+    0: (1.5617108554121029, -0.3074065409592583),
+    1: (1.533208063172466, -0.23369116673014434),
+}
+
+
+@pytest.mark.parametrize("seed", LAD)
+def test_bfgs_ends_where_the_peers_do(seed) -> None:
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:48, :64] / np.array([48, 64])[:, None, None]
+    true = 2 + 3 * rows + 1.5 * np.floor(4 * columns) * rng.uniform(0.5, 1)
+    predicted = ((0.6 * true + 0.4) * rng.lognormal(0, 0.08, (48, 64))).astype(np.float32)
+    fit = bfgs_scale_shift(predicted, true.astype(np.float32))
+    # Another release of scipy may leave the kinks elsewhere, hence the tolerance.
+    assert (fit.scale, fit.shift) == pytest.approx(LAD[seed], rel=1e-4)
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+def test_bfgs_comes_near_the_l1_fit_and_never_below_it(shift) -> None:
+    def loss(fit, prediction, target) -> float:
+        return float(np.abs(fit.apply(prediction) - target).sum())
+
+    for seed in range(8):
+        prediction, target = noisy_pair(seed)
+        pair = prediction, target + shift
+        best, found = loss(l1_scale_shift(*pair), *pair), loss(bfgs_scale_shift(*pair), *pair)
+        assert best * (1 - 1e-12) <= found < 1.01 * best
+        assert found < loss(lower_median_scale(*pair), *pair)
 
 
 def test_ridge_is_least_squares_and_trimmed_of_the_nearest_95_percent() -> None:

@@ -20,7 +20,7 @@ ALIGNMENTS = {
 NEW_ALIGNMENTS = [
     "l1_scale", "l1_scale_shift", "l1_scale_shift_disparity", "lower_median_scale", "irls_scale",
     "adam_scale_shift", "ridge_scale_shift", "trimmed_scale_shift", "anchored_scale_shift",
-    "mean_distance_scale",
+    "mean_distance_scale", "bfgs_scale_shift",
 ]  # fmt: skip
 TRUTH = [[1.0, 2.0], [4.0, 8.0]]
 WRONG = [[2.0, 2.0], [4.0, 4.0]]

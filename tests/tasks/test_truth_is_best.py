@@ -147,6 +147,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
             "lower_median_scale",
             "irls_scale",
             "adam_scale_shift",
+            "bfgs_scale_shift",
             "ridge_scale_shift",
             "trimmed_scale_shift",
             "anchored_scale_shift",
