@@ -23,6 +23,7 @@ LACKS = {
         "training.losses.normals": 0.0, "training.losses.depth": 0.0,
         "training.losses.early": 0.0, "training.losses.consistency": 0.0,
     },
+    "without places of patches": {"training.losses.scene": 0.0},
     "without contrastive learning": {"training.losses.contrastive": 0.0},
     "without a geometric expert": {"model.experts": False},
     "without pointing": {"model.pointing": False},
