@@ -5,6 +5,7 @@ python scripts/protocol_page.py
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,34 @@ This page is written by `python scripts/protocol_page.py` from `tasks/profiles/*
 def main() -> None:
     """Write the page and its picture."""
     plugins = Plugins()
+    (DOCS / "PROTOCOLS.md").write_text(page(plugins), encoding="utf-8")
+    picture(plugins, DOCS / "protocols.png")
+
+
+def page(plugins: Plugins) -> str:
+    """The page: a table of profiles, then each with its protocols and quirks."""
     profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
-    DOCS.mkdir(exist_ok=True)
-    rows = ["| profile | what it is | families | reference |", "| --- | --- | --- | --- |"]
+    rows = ["| profile | what it is | families | fixes | reference |"]
+    rows += ["| --- | --- | --- | --- | --- |"]
     rows += [
-        f"| [`{p.name}`](#{p.name}) | {p.title} | {', '.join(sorted(p.protocols))} "
+        f"| [`{p.name}`](#{p.name}) | {p.title} | {', '.join(sorted(p.protocols))} | {fixed(p)} "
         f"| {p.reference} |"
         for p in profiles
     ]
     sections = [section(profile) for profile in profiles]
-    page = "\n".join([HEAD, *rows, "", *sections]).rstrip() + "\n"
-    (DOCS / "PROTOCOLS.md").write_text(page, encoding="utf-8")
-    picture(plugins, DOCS / "protocols.png")
+    return "\n".join([HEAD, *rows, "", *sections]).rstrip() + "\n"
+
+
+def fixed(profile: Profile) -> str:
+    """The parts in which its protocols depart from the default, the most frequent first."""
+    counts = Counter(
+        key.replace("_", " ")
+        for protocols in profile.protocols.values()
+        for one in protocols
+        for key in one
+        if key != "name"
+    )
+    return ", ".join(name for name, _ in counts.most_common()) or "nothing"
 
 
 def section(profile: Profile) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 from g2vlm_bench.plugins import Plugins, load_module
 from g2vlm_bench.task import load_profile
 
-script = load_module(Path(__file__).parents[2] / "scripts" / "profile_parts.py")
+PROJECT = Path(__file__).parents[2]
+script = load_module(PROJECT / "scripts/profile_parts.py")
+pages = load_module(PROJECT / "scripts/protocol_page.py")
 
 
 def test_every_part_of_every_profile_is_as_written_down() -> None:
@@ -29,3 +31,8 @@ def test_every_protocol_of_every_profile_is_written_down() -> None:
     }
     lines = script.PARTS.read_text(encoding="utf-8").splitlines()
     assert labels == {line.partition(": ")[0] for line in lines if "@" in line}
+
+
+def test_the_page_of_profiles_is_current() -> None:
+    written = (PROJECT / "docs/PROTOCOLS.md").read_text(encoding="utf-8")
+    assert written == pages.page(Plugins()), "run python scripts/protocol_page.py"
