@@ -74,19 +74,19 @@ def draw(
     config: Config,
     rng: np.random.Generator,
 ) -> Drawn:
-    """Put scenes together into a batch: how many views, which texts, what else is given."""
+    """Put scenes of as many views together into a batch: which texts, what else is given."""
     longest, patch, training = config.model.longest_text, config.model.patch, config.training
-    views = int(rng.integers(1, stage.views + 1))
+    views = examples[0].views
     describes = bool(rng.random() < stage.describes)
     rarity = rarities(examples) if stage.even else None
     texts = [_choose_texts(example, stage, describes, rng, rarity) for example in examples]
-    pictures = np.stack([example.images[:views] for example in examples])
-    depth = torch.from_numpy(np.stack([example.depth_m[:views] for example in examples]))
-    intrinsics = torch.from_numpy(np.stack([example.intrinsics[:views] for example in examples]))
-    poses = torch.from_numpy(np.stack([e.first_from_camera[:views] for e in examples]))
+    pictures = np.stack([example.images for example in examples])
+    depth = torch.from_numpy(np.stack([example.depth_m for example in examples]))
+    intrinsics = torch.from_numpy(np.stack([example.intrinsics for example in examples]))
+    poses = torch.from_numpy(np.stack([e.first_from_camera for e in examples]))
     given = torch.from_numpy(rng.random(len(examples)) < training.given)
     known = torch.where(given[:, None, None, None], intrinsics, torch.nan)
-    ids = [example.ids[:views] for example in examples]
+    ids = [example.ids for example in examples]
     words, words_known, answers, bodies = _padded(texts, longest)
     captions, captions_known, *_ = _padded(
         [[Text(e.caption, len(e.caption), (0,) * len(e.caption))] for e in examples], longest
@@ -105,7 +105,7 @@ def draw(
             hide=hidden_patches(len(examples), views, (stage.side // patch) ** 2, training, rng),
         ),
         depth=depth,
-        normals=torch.from_numpy(np.stack([e.normals[:views] for e in examples])).float(),
+        normals=torch.from_numpy(np.stack([e.normals for e in examples])).float(),
         first_from_camera=poses,
         intrinsics=intrinsics,
         answers=answers,

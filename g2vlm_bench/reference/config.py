@@ -118,7 +118,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         steps: Optimiser steps.
         side: Edge of the square pictures, pixels.
         scenes: Scenes of a batch.
-        views: Pictures of a scene are 1 to this many, chosen batch by batch.
+        views: How many pictures a scene has: one of these numbers, which take turns, so that one
+            that stands twice is twice as frequent. A single number stands for all from 1 to it. All
+            scenes of a batch have as many, and their texts speak of these pictures.
+        pictures: Of a batch at most, where given: scenes of many pictures are then fewer, so that a
+            step costs about the same (Wang et al. 2025, VGGT, section 3.4).
         questions: Texts of a scene, phrases among them.
         phrases: How many of these are phrases whose thing is to be found.
         easy: Share of scenes that are rooms with few plain bodies.
@@ -136,7 +140,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     steps: _Count
     side: _Count
     scenes: _Count
-    views: _Views = 1
+    views: _Views | Annotated[tuple[_Views, ...], msgspec.Meta(min_length=1)] = 1
+    pictures: _Count | None = None
     questions: _Count = 4
     phrases: _Whole = 1
     easy: _Share = 0.0
@@ -147,6 +152,17 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     describes: _Share = 0.1
     refinements: _Whole = 1
     poses: _Weight = 1.0
+
+    @property
+    def view_counts(self) -> tuple[int, ...]:
+        """How many pictures a scene has, in turns."""
+        return tuple(range(1, self.views + 1)) if isinstance(self.views, int) else self.views
+
+    def scenes_of(self, views: int) -> int:
+        """Scenes of a batch whose scenes have so many pictures."""
+        if self.pictures is None:
+            return self.scenes
+        return min(self.scenes, max(self.pictures // views, 1))
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

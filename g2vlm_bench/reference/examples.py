@@ -88,13 +88,18 @@ class Example:
     description: Text
     caption: tuple[int, ...]
 
+    @property
+    def views(self) -> int:
+        """How many pictures it has."""
+        return len(self.images)
+
 
 def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Example]:
-    """Render the scenes of a block and ask about them.
+    """Render the scenes of a block, which have as many views, and ask about all of these.
 
     Args:
         number: Scenes `BLOCK * number` and following, of places in turn.
-        stage: How large, how many views, how many easy scenes.
+        stage: How large, how many views in turn, how many easy scenes.
         split: `train` or `validation`; never `test`.
         words: Encodes texts.
 
@@ -103,8 +108,10 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
     """
     if split not in ("train", "validation"):
         raise ValueError(f"expected scenes to train on, got the split {split!r}")
-    scenes = [_scene(seed, stage, split) for seed in range(number * BLOCK, (number + 1) * BLOCK)]
-    sights = look(scenes, stage.views)
+    count = stage.view_counts[number % len(stage.view_counts)]
+    seeds = range(number * BLOCK, (number + 1) * BLOCK)
+    scenes = [_scene(seed, stage, count, split) for seed in seeds]
+    sights = look(scenes, count)
     taught = split == "train"
     families = stage.families or FAMILIES
     # An answer that is the usual one of its wording would be learnt in place of looking.
@@ -113,11 +120,11 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
         gates="kind" if taught else "all", ways=_WAYS if taught else 1,
     )  # fmt: skip
     told = captions(scenes, sights, seed=number)
-    shots = [scene.shot(view) for scene in scenes for view in range(stage.views)]
+    shots = [scene.shot(view) for scene in scenes for view in range(count)]
     views = render(shots, stage.side, stage.side)
     examples = []
     for index, (scene, sight) in enumerate(zip(scenes, sights, strict=True)):
-        mine = slice(index * stage.views, (index + 1) * stage.views)
+        mine = slice(index * count, (index + 1) * count)
         first_from_world = invert_pose(views.world_from_camera[mine][0])
         still = scene.shot(0)[0]
         middles = transform(np.array([b.center_m for b in still.bodies]), first_from_world)
@@ -152,10 +159,10 @@ def training_texts(scenes: int) -> Iterator[str]:
     Args:
         scenes: How many.
     """
-    stage = Stage(steps=1, side=8, scenes=1, views=2)
+    stage = Stage(steps=1, side=8, scenes=1)
     for start in range(0, scenes, BLOCK):
-        made = [_scene(seed, stage, "train") for seed in range(start, start + BLOCK)]
-        sights = look(made, stage.views)
+        made = [_scene(seed, stage, 2, "train") for seed in range(start, start + BLOCK)]
+        sights = look(made, 2)
         for scene, sight, asked in zip(made, sights, ask(made, sights, 2 * QUESTIONS), strict=True):
             for question in asked:
                 yield question.text
@@ -165,14 +172,14 @@ def training_texts(scenes: int) -> Iterator[str]:
         yield from (told for told in captions(made, sights, seed=start) if told)
 
 
-def _scene(seed: int, stage: Stage, split: str) -> Scene:
+def _scene(seed: int, stage: Stage, views: int, split: str) -> Scene:
     place = PLACES[seed % len(PLACES)]
     # Another stream than the scene's own.
     draw = np.random.default_rng([seed, 5]).random()
     if draw < stage.easy:
         return make_scene(seed, split, "room", recipe=_EASY)
-    moving = stage.views > 1 and draw > 0.8
-    return make_scene(seed, split, place, frames=stage.views if moving else 1)
+    moving = views > 1 and draw > 0.8
+    return make_scene(seed, split, place, frames=views if moving else 1)
 
 
 def _pictures(

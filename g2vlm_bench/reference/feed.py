@@ -80,7 +80,8 @@ class Feeder:
 
     def _interval(self, stage: Stage) -> float:
         """Steps between two new blocks, so that a scene is drawn `reuse` times on average."""
-        return self._training.reuse * examples.BLOCK / stage.scenes
+        scenes = [stage.scenes_of(views) for views in stage.view_counts]
+        return self._training.reuse * examples.BLOCK * len(scenes) / sum(scenes)
 
     def _held(self) -> int:
         return max(self._training.pool // examples.BLOCK, 1)
@@ -99,9 +100,11 @@ class Feeder:
                     pool.append(maker.next())
                     oldest += 1
                 rng = np.random.default_rng([self.seed, before + step])
-                scenes = [example for made in pool for example in made]
-                few = len(scenes) < stage.scenes
-                chosen = rng.choice(len(scenes), stage.scenes, few, _chances(scenes, stage))
+                views = rng.choice([made[0].views for made in pool])
+                scenes = [each for made in pool if made[0].views == views for each in made]
+                count = stage.scenes_of(views)
+                few = len(scenes) < count
+                chosen = rng.choice(len(scenes), count, few, _chances(scenes, stage))
                 yield draw([scenes[i] for i in chosen], stage, self.config, rng)
 
 

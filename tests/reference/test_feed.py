@@ -26,7 +26,7 @@ from g2vlm_bench.world.scene import Scene
 from g2vlm_bench.world.sight import Sight
 from tests.reference.conftest import TINY
 
-STAGE = Stage(steps=3, side=32, scenes=2, views=2, questions=3, describes=0.0)
+STAGE = Stage(steps=3, side=32, scenes=2, views=(2,), questions=3, describes=0.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -245,6 +245,29 @@ def test_a_step_draws_the_same_wherever_one_starts(config, words) -> None:
     assert not _same(next(iter(Feeder(config, words, seed=4).batches())), unbroken[0])
 
 
+def test_texts_speak_of_the_pictures_that_are_shown(words) -> None:
+    stage = structs.replace(STAGE, views=3)
+    assert stage.view_counts == (1, 2, 3)
+    ordinals = ("first picture", "second picture", "third picture")
+    spoken: list[set[str]] = []
+    for number in range(6):
+        block = make_block(number, stage, "train", words)
+        assert {example.views for example in block} == {1 + number % 3}
+        told = " ".join(words.decode(t.words) for e in block for t in (*e.questions, e.description))
+        spoken.append({ordinal for ordinal in ordinals if ordinal in told})
+        assert spoken[-1] <= (set(ordinals[: 1 + number % 3]) if number % 3 else set())
+    assert set(ordinals[:2]) <= set().union(*spoken)
+
+
+def test_numbers_of_pictures_take_turns_and_cost_alike(config, words) -> None:
+    stage = structs.replace(STAGE, steps=40, scenes=4, views=(1, 2, 2, 4), pictures=4)
+    training = structs.replace(config.training, stages=(stage,), pool=8, reuse=100)
+    batches = Feeder(structs.replace(config, training=training), words, seed=0).batches()
+    shapes = [tuple(batch.depth.shape[:2]) for batch in batches]
+    assert set(shapes) == {(4, 1), (2, 2), (1, 4)}
+    assert shapes.count((2, 2)) > shapes.count((4, 1))
+
+
 def test_validation_scenes_are_others_and_always_the_same(config, words, monkeypatch) -> None:
     splits: list[str] = []
     made = examples.make_scene
@@ -279,8 +302,8 @@ def test_easy_scenes_are_rooms_with_few_plain_bodies(words, monkeypatch) -> None
 def test_some_scenes_of_several_views_move_and_others_do_not() -> None:
     def moving(views: int, easy: float = 0.0) -> list[bool]:
         """Whether a thing stands elsewhere in the last view than in the first."""
-        stage = structs.replace(STAGE, views=views, easy=easy)
-        scenes = [examples._scene(seed, stage, "train") for seed in range(20)]
+        stage = structs.replace(STAGE, easy=easy)
+        scenes = [examples._scene(seed, stage, views, "train") for seed in range(20)]
         ends = [[scene.shot(view)[0].bodies for view in (0, views - 1)] for scene in scenes]
         return [
             any((a.center_m != b.center_m).any() for a, b in zip(*both, strict=True))
@@ -295,8 +318,8 @@ def test_some_scenes_of_several_views_move_and_others_do_not() -> None:
 
 def _scenes_of(block: int, split: str) -> tuple[list[Scene], list[Sight]]:
     numbers = range(examples.BLOCK * block, examples.BLOCK * (block + 1))
-    scenes = [examples._scene(seed, STAGE, split) for seed in numbers]
-    return scenes, examples.look(scenes, STAGE.views)
+    scenes = [examples._scene(seed, STAGE, 2, split) for seed in numbers]
+    return scenes, examples.look(scenes, 2)
 
 
 def test_families_and_kinds_of_phrase_can_be_chosen(words) -> None:
