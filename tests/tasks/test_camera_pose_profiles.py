@@ -15,6 +15,7 @@ import pytest
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import Family, load_profile
+from tests.tasks.published import published_labels
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -102,15 +103,7 @@ def test_sequences_are_pooled_as_the_code_does(load_family, cameras, score, resu
 
 
 def test_every_pose_profile_but_the_default_has_a_number() -> None:
-    plugins = Plugins()
-    profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
-    labels = {
-        fields["profile"]
-        for profile in profiles
-        if "camera_pose" in profile.protocols and profile.name != "default"
-        for fields in profile.expand("camera_pose", None, "")
-    }
-    assert labels == {*PEERS, "evo.none"}
+    assert published_labels("camera_pose") == {*PEERS, "evo.none"}
 
 
 # -------------------------------------------------------------------------- degenerate trajectories

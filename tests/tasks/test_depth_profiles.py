@@ -15,6 +15,7 @@ import torch
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import load_profile
+from tests.tasks.depth_maps import depth_pair, poses
 
 PEERS: dict[str, dict[str, float]] = {
     # CUT3R/CUT3R@8bc15dc
@@ -223,25 +224,6 @@ AT_THRESHOLD = {
     "unidepth.nyu_si": 426 * 560,
     "unidepth.kitti_si": 206 * 1129,
 }
-
-
-def depth_pair(seed: int = 0, size: tuple[int, int] = (48, 64)) -> tuple[np.ndarray, np.ndarray]:
-    """Piecewise planes with steps, and a prediction of another scale, shift and noise."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[: size[0], : size[1]] / np.array(size)[:, None, None]
-    true = 2 + 3 * rows + 1.5 * np.floor(4 * columns) * rng.uniform(0.5, 1)
-    predicted = (0.6 * true + 0.4) * rng.lognormal(0, 0.08, size)
-    return predicted.astype(np.float32), true.astype(np.float32)
-
-
-def poses(count: int) -> tuple[np.ndarray, ...]:
-    """Cameras that step to the right and turn to the left."""
-    found = [np.eye(4) for _ in range(count)]
-    for index, pose in enumerate(found):
-        sine, cosine = np.sin(0.02 * index), np.cos(0.02 * index)
-        pose[[0, 0, 2, 2], [0, 2, 0, 2]] = cosine, -sine, sine, cosine
-        pose[:3, 3] = 0.05 * index, 0, 0.01 * index
-    return tuple(found)
 
 
 def case(protocol: str) -> tuple[Target, Prediction]:

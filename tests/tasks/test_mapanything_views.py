@@ -10,6 +10,7 @@ import pytest
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import load_profile
+from tests.tasks.depth_maps import depth_pair, poses
 
 CAMERA = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])
 # facebookresearch/map-anything@f7ebafb: `normalize_multiple_pointclouds(norm_mode="avg_dis")` in
@@ -21,25 +22,6 @@ PEER = {
     (4, "true"): (0.07356539451205528, 0.2495930977165699),
     (4, "own"): (0.07547264724970754, 0.2481282614171505),
 }
-
-
-def depth_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Piecewise planes with steps, and a prediction of another scale, shift and noise."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:48, :64] / np.array([48, 64])[:, None, None]
-    true = 2 + 3 * rows + 1.5 * np.floor(4 * columns) * rng.uniform(0.5, 1)
-    predicted = (0.6 * true + 0.4) * rng.lognormal(0, 0.08, (48, 64))
-    return predicted.astype(np.float32), true.astype(np.float32)
-
-
-def poses(count: int) -> tuple[np.ndarray, ...]:
-    """Cameras that step to the right and turn to the left."""
-    found = [np.eye(4) for _ in range(count)]
-    for index, pose in enumerate(found):
-        sine, cosine = np.sin(0.02 * index), np.cos(0.02 * index)
-        pose[[0, 0, 2, 2], [0, 2, 0, 2]] = cosine, -sine, sine, cosine
-        pose[:3, 3] = 0.05 * index, 0, 0.01 * index
-    return tuple(found)
 
 
 def own_cameras(count: int, unit: float = 1.0) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.survey import survey
 from g2vlm_bench.task import load_profile
+from tests.tasks.published import published_labels
 
 PEERS: dict[tuple[str, int], dict[str, float]] = {
     # microsoft/MoGe@0744441
@@ -94,15 +95,7 @@ def test_a_profile_gives_its_peers_numbers(load_family, label, seed) -> None:
 
 
 def test_every_profile_of_point_maps_but_the_default_has_golden_values() -> None:
-    plugins = Plugins.find()
-    profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
-    labels = {
-        fields["profile"]
-        for profile in profiles
-        if "point_map" in profile.protocols and profile.name != "default"
-        for fields in profile.expand("point_map", None, "")
-    }
-    assert labels == {label for label, _ in PEERS}
+    assert published_labels("point_map") == {label for label, _ in PEERS}
 
 
 def test_one_map_under_every_profile() -> None:
