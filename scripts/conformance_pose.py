@@ -5,8 +5,9 @@
 DIR holds checkouts that are no part of this project and are never copied into it, each with its
 commit in a file COMMIT: `Pi3` (branch evaluation: relpose, utils), `map-anything`
 (mapanything/utils), `Depth-Anything-3` (src), `SpatialBench` (benchmark/evaluation), `CUT3R`
-(eval/relpose); and `venv`, where evo 1.36.5 is installed with what it needs. A peer that is not
-there is left out and said. Peers are given float64, so that formulas are compared and not float32.
+(eval/relpose), `monst3r` (dust3r/utils); and `venv`, where evo 1.36.5 is installed with what it
+needs. A peer that is not there is left out and said. Peers are given float64, so that formulas are
+compared and not float32.
 """
 
 from __future__ import annotations
@@ -251,8 +252,18 @@ def spatialbench(folder: Path) -> Iterator[tuple[str, str, float]]:
 
 def cut3r(folder: Path) -> Iterator[tuple[str, str, float]]:
     """CUT3R's eval_metrics, which is evo's, and Pi3's for distances."""
+    yield "cut3r, pi3.distance", *check_distances(folder / "eval/relpose/evo_utils.py")
+
+
+def monst3r(folder: Path) -> Iterator[tuple[str, str, float]]:
+    """MonST3R's eval_metrics, which CUT3R took over."""
+    yield "monst3r", *check_distances(folder / "dust3r/utils/vo_eval.py")
+
+
+def check_distances(source: Path) -> tuple[str, float]:
+    """Compare ATE and RPE after Sim(3) with those of a file's eval_metrics, by evo."""
     sys.modules.setdefault("evo.tools.plot", types.ModuleType("evo.tools.plot"))
-    module = load(folder / "eval/relpose/evo_utils.py", "peer_cut3r_evo_utils")
+    module = load(source, f"peer_{source.stem}")
 
     def tum(poses: Array) -> list[Array]:
         wxyz = np.roll(Rotation.from_matrix(poses[:, :3, :3]).as_quat(), 1, axis=1)
@@ -268,7 +279,7 @@ def cut3r(folder: Path) -> Iterator[tuple[str, str, float]]:
                     )
                 yield ours_distance(predicted, true, True), np.array(peer)
 
-    yield "cut3r, pi3.distance", f"{SEQUENCES} sequences: ATE, RPE after Sim(3)", largest(pairs())
+    return f"{SEQUENCES} sequences: ATE, RPE after Sim(3)", largest(pairs())
 
 
 def evo(realdata: Path | None) -> Iterator[tuple[str, str, float]]:
@@ -367,6 +378,7 @@ def main() -> None:
         ("Depth-Anything-3", da3),
         ("SpatialBench", spatialbench),
         ("CUT3R", cut3r),
+        ("monst3r", monst3r),
         ("venv", lambda _: evo(given.realdata)),
     ]
     print("| profile | peer | cases | largest difference |\n|---|---|---|---|")

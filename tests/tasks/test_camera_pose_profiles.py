@@ -54,6 +54,8 @@ PEERS: dict[str, dict[str, float]] = {
     "evo.se3": RIGID,
     "evo.sim3": SIMILAR,
     "cut3r": SIMILAR,
+    # eval_metrics of Junyi42/monst3r@574cc77 dust3r/utils/vo_eval.py
+    "monst3r": SIMILAR,
     "pi3.distance": SIMILAR,
 }
 POOLS_PAIRS = {"pi3.angular", "g2vlm"}
@@ -109,7 +111,9 @@ def test_every_pose_profile_but_the_default_has_a_number() -> None:
 # -------------------------------------------------------------------------- degenerate trajectories
 
 
-@pytest.mark.parametrize("label", ["cut3r", "spatialbench.trajectory", "pi3.distance", "evo.sim3"])
+@pytest.mark.parametrize(
+    "label", ["cut3r", "monst3r", "spatialbench.trajectory", "pi3.distance", "evo.sim3"]
+)
 def test_what_peers_drop_or_call_perfect_fails_or_has_no_truth(
     load_family, cameras, score, result, label
 ) -> None:
