@@ -34,6 +34,7 @@ class Column:
     failed: list[bool] = field(default_factory=list)
     worst: list[float] = field(default_factory=list)
     n_unscored: int = 0
+    undefined: Counter[str] = field(default_factory=Counter)
     _places: dict[str, int] = field(default_factory=dict)
     _members: frozenset[str] = frozenset()
 
@@ -46,7 +47,10 @@ class Column:
         stratum = "" if self.spec.by is None else line.tags.get(self.spec.by, "")
         if self._members and stratum not in self._members:
             return
-        if line.status == "unscored":
+        undefined = line.undefined.get(self.spec.weight or "")
+        if undefined is not None:
+            self.undefined[undefined] += 1
+        if line.status == "unscored" or undefined is not None:
             self.n_unscored += 1
             return
         weight = 1.0 if self.spec.weight is None else line.weights[self.spec.weight]
@@ -120,6 +124,7 @@ class Column:
             n_failed=self.failed.count(True),
             n_unscored=self.n_unscored,
             n_clusters=len(set(self.clusters)),
+            undefined=dict(sorted(self.undefined.items())),
         )
 
     def _of_scored(self) -> float | None:

@@ -197,7 +197,7 @@ class Board:
                     "n_failed": result.n_failed if result else 0,
                     "n_unscored": result.n_unscored if result else 0,
                     "n_clusters": result.n_clusters if result else 0,
-                    "note": cell.note,
+                    "note": cell.note or (result.unscored if result and result.undefined else ""),
                     "provisional": "; ".join(row.provisional),
                     "setting": "",
                     "caveat": "",

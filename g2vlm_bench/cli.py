@@ -367,7 +367,7 @@ def _print_results(
         typer.echo(f"\n{record.adapter.label} on {record.task.name}  ({run.path})")
         width = max((len(result.metric) for result in record.results), default=0)
         for r in record.results:
-            counts = f"{r.n_scored} scored, {r.n_failed} failed, {r.n_unscored} unscored"
+            counts = f"{r.n_scored} scored, {r.n_failed} failed, {r.unscored}"
             value = _interval(r)
             typer.echo(f"  {r.metric:<{width}}  {value}  {r.unit:<3}  {counts}")
         for metric, reason in record.refused.items():

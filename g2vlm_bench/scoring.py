@@ -70,11 +70,16 @@ def score_sample(
 
     try:
         target = sample.load_target()
-        weights, worst = dict(family.weights(target)), dict(family.worst(target))
+        counted = _counted(family, target)
     except Exception as error:
         return ended("unscored", error=Failure.of("target", error))
+    undefined = counted["undefined"]
+    if specs and all(spec.weight in undefined for spec in specs):
+        reasons = "; ".join(dict.fromkeys(undefined.values()))
+        nothing = Failure.of("target", NoTruthError(reasons))
+        return ended("unscored", **counted, error=nothing)
     if line.error is not None:
-        return ended("failed", weights=weights, worst=worst, error=line.error)
+        return ended("failed", **counted, error=line.error)
     try:
         prediction = folder.load_prediction(line)
         given = prediction.ambiguity or ambiguity or Ambiguity.METRIC
@@ -82,22 +87,32 @@ def score_sample(
         values = {
             spec.name: float(score.values.get(spec.name, math.nan))
             for spec in specs
-            if spec.weight is None or weights[spec.weight] > 0
+            if spec.weight is None or counted["weights"][spec.weight] > 0
         }
     except NoTruthError as error:
         return ended("unscored", error=Failure.of("target", error))
     except Exception as error:
-        return ended("failed", weights=weights, worst=worst, error=Failure.of("score", error))
+        return ended("failed", **counted, error=Failure.of("score", error))
     missing = [name for name, value in values.items() if not math.isfinite(value)]
     return ended(
         "failed" if values and len(missing) == len(values) else "scored",
         # JSON has no NaN: what is undefined is null, and counts as failed for that metric.
         values={k: v if math.isfinite(v) else None for k, v in values.items()},
-        weights=weights,
-        worst=worst,
         details=dict(score.details),
         error=_undefined(missing, score.details) if missing else None,
+        **counted,
     )
+
+
+def _counted(family: Family, target: Target) -> dict[str, Any]:
+    """What the truth alone says of how a sample counts, whatever was predicted."""
+    weights = dict(family.weights(target))
+    reasons = {key: family.undefined(key, target) for key, weight in weights.items() if weight == 0}
+    return {
+        "weights": weights,
+        "undefined": {key: why for key, why in reasons.items() if why},
+        "worst": dict(family.worst(target)),
+    }
 
 
 def _pairs(

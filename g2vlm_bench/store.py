@@ -87,6 +87,8 @@ class SampleLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         values: Metric -> value; None where it is undefined for this prediction, and so failed.
         weights: Weight key -> weight; a metric whose weight is 0 does not apply to this sample.
+        undefined: Weight key -> why the truth leaves its metrics undefined here; not known of older
+            lines, whose weights of 0 are just left out.
         worst: What a failure counts as here, where that is not the metric's own worst.
         groups: Kind of group -> the group of samples that count as one question only together.
     """
@@ -98,6 +100,7 @@ class SampleLine(msgspec.Struct, frozen=True, kw_only=True):
     groups: dict[str, str] = {}
     values: dict[str, float | None] = {}
     weights: dict[str, float] = {}
+    undefined: dict[str, str] = {}
     worst: dict[str, float] = {}
     details: dict[str, Any] = {}
     seconds: float = 0.0
@@ -114,7 +117,9 @@ class MetricResult(msgspec.Struct, frozen=True, kw_only=True):
         low: Lower end of the 95 % interval; None where it is undefined (fewer than two clusters).
         high: Upper end.
         value_scored: Mean (or median) over the scored samples alone, for reading beside `value`.
+        n_unscored: Samples without truth, and those whose truth leaves this metric undefined.
         n_clusters: Scenes that were resampled.
+        undefined: Why a truth leaves this metric undefined -> how many of the unscored.
     """
 
     metric: str
@@ -128,6 +133,13 @@ class MetricResult(msgspec.Struct, frozen=True, kw_only=True):
     n_failed: int
     n_unscored: int
     n_clusters: int
+    undefined: dict[str, int] = {}
+
+    @property
+    def unscored(self) -> str:
+        """Say how many are unscored, and of how many of them the truth leaves this undefined."""
+        reasons = "; ".join(f"{count} where {why}" for why, count in self.undefined.items())
+        return f"{self.n_unscored} unscored" + (f" ({reasons})" if reasons else "")
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,27 +149,42 @@ def _reading(
         return Reading(label, {}, f"refused: {ambiguity.value} predictions")
     try:
         weights = scorer.weights(target)
+        unasked = {
+            spec.name: scorer.undefined(spec.weight, target)
+            for spec in scorer.specs
+            if spec.weight and not weights[spec.weight]
+        }
+        if len(unasked) == len(scorer.specs):
+            return Reading(label, {}, "; ".join(_lacking(label, unasked)))
         score = scorer.score(target, prediction, ambiguity)
     except (NoTruthError, ValueError) as error:
         return Reading(label, {}, _without(label, str(error)))
-    unasked = {spec.name for spec in scorer.specs if spec.weight and not weights[spec.weight]}
     values = {
         name.partition("@")[0]: value
         for name, value in score.values.items()
         if name not in unasked and math.isfinite(value)
     }
-    said = _said(label, score, sorted(unasked))
+    said = [*_said(label, score), *_lacking(label, unasked)]
     if not values:
         return Reading(label, {}, "; ".join(said) or "undefined for this prediction")
     return Reading(label, values, warnings=(*said, *left_out))
 
 
-def _said(label: str, score: SampleScore, unasked: list[str]) -> list[str]:
-    """What a family says besides its values, and which of them the truth leaves undefined."""
-    said = [str(score.details[key]) for key in ("undefined", "warning") if key in score.details]
-    if unasked:
-        said.append(f"the truth leaves {', '.join(unasked)} undefined")
-    return [_without(label, text) for text in said]
+def _said(label: str, score: SampleScore) -> list[str]:
+    """What a family says besides its values."""
+    details = score.details
+    return [
+        _without(label, str(details[key])) for key in ("undefined", "warning") if key in details
+    ]
+
+
+def _lacking(label: str, unasked: Mapping[str, str]) -> list[str]:
+    """Which metrics the truth leaves undefined, a line a reason."""
+    said = []
+    for why in dict.fromkeys(unasked.values()):
+        names = ", ".join(sorted(name for name, reason in unasked.items() if reason == why))
+        said.append(_without(label, f"{names} undefined: {why}"))
+    return said
 
 
 def _without(label: str, text: str) -> str:

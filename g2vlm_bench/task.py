@@ -282,12 +282,21 @@ class Family(ABC):
     def weights(self, target: Target) -> Mapping[str, float]:
         """The weights of a sample, from its target alone, so that a failure keeps its weight.
 
-        A weight of 0 leaves a sample out of the metrics that name it.
+        A weight of 0 leaves a sample out of the metrics that name it: see `undefined`.
 
         Raises:
             NoTruthError: The target has nothing to score against.
         """
         return {}
+
+    def undefined(self, key: str, target: Target) -> str:
+        """Why the truth leaves the metrics of a weight that is 0 undefined.
+
+        The sample then counts as unscored under them, and the record says why. Empty where they
+        are not asked of it at all, as a metric of numbers is not of a choice: then it counts
+        nowhere.
+        """
+        return ""
 
     def worst(self, target: Target) -> Mapping[str, float]:
         """What a failure counts as where that depends on the sample; else the metric's worst."""

@@ -131,9 +131,21 @@ class CameraPose(Family):
         weights: dict[str, float] = {}
         for protocol in self.protocols:
             weights |= _weights(true, protocol, f"directions@{protocol.label}" in named)
-        if None not in named and not any(weights[name] for name in named if name is not None):
-            raise NoTruthError("the true cameras leave every metric undefined")
         return {name: weight for name, weight in weights.items() if name in named}
+
+    def undefined(self, key: str, target: Target) -> str:
+        """What the true cameras lack for a metric whose weight is 0."""
+        kind, _, label = key.partition("@")
+        protocol = next(one for one in self.protocols if one.label == label)
+        true = _true(target)
+        if kind == "directions":
+            return "no two true cameras to compare stand apart"
+        if kind != "positions" and len(true) <= protocol.rpe_delta:
+            return "the true cameras are too few for a motion"
+        if len(true) < 3:
+            return "the true cameras are fewer than the 3 that an alignment needs"
+        place = ("in one place", "in one line")[trajectory.extent_rank(true)]
+        return f"the true cameras are all {place}"
 
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Compare under every protocol that the prediction can serve."""

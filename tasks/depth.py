@@ -92,10 +92,14 @@ class Depth(Family):
             if protocol.weight is not None:
                 found[protocol.weight] = float(count)
             weight = count if protocol.mean == "pixel" else 1
-            for metric in SOMETIMES_UNDEFINED.intersection(self.definition.metrics):
+            for metric in SOMETIMES_UNDEFINED.keys() & self.definition.metrics:
                 asked = is_defined(metric, truth, protocol, self._radius)
                 found[f"{metric}@{protocol.label}"] = float(weight * asked)
         return found
+
+    def undefined(self, key: str, target: Target) -> str:
+        """What the truth lacks for a metric whose weight is 0."""
+        return SOMETIMES_UNDEFINED[key.partition("@")[0]]
 
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Align and measure under every protocol that the prediction can serve."""

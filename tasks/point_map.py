@@ -110,6 +110,10 @@ class PointMap(Family):
             if protocol.scope == "segment"
         }
 
+    def undefined(self, key: str, target: Target) -> str:
+        """Segments are all that a truth may lack here."""
+        return "the truth has no segment with enough valid pixels to fit"
+
     def score(self, target: Target, prediction: Prediction, ambiguity: Ambiguity) -> SampleScore:
         """Align and measure under every protocol that the prediction can serve."""
         pairing = Pairing(self._truth(target), prediction, ambiguity)

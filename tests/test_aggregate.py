@@ -85,6 +85,25 @@ def test_weights_are_kept_by_failures_and_0_leaves_a_sample_out() -> None:
     assert reduced(SHARE, *lines).n_scored == 2
 
 
+def test_a_sample_whose_truth_leaves_a_metric_undefined_is_unscored_with_its_reason() -> None:
+    nothing = {"weights": {"pixels": 0.0}, "undefined": {"pixels": "there is no edge"}}
+    lines = [
+        line("a", 0.5),
+        line("b", 1.0, **nothing),
+        line("c", status="failed", **nothing),
+        line("d", status="unscored", **nothing),
+        line("e", status="unscored"),
+        line("f", 1.0, weights={"pixels": 0.0}),
+    ]
+    found = reduced(WEIGHED, *lines)
+    assert (found.value, found.n_scored, found.n_failed, found.n_unscored) == (0.5, 1, 0, 4)
+    assert found.undefined == {"there is no edge": 3}
+    assert found.unscored == "4 unscored (3 where there is no edge)"
+    # Under a metric with another weight, or none, the same samples count.
+    assert reduced(SHARE, *lines).undefined == {}
+    assert reduced(SHARE, *lines).n_scored == 3
+
+
 def test_a_sample_may_have_a_worst_value_of_its_own() -> None:
     found = reduced(
         WEIGHED,

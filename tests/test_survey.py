@@ -73,7 +73,7 @@ def test_what_the_truth_leaves_undefined_is_no_number() -> None:
     readings = of_poses(trajectory(seed=1), on_a_line, "ate")
     assert set(readings["evo.none"].values) == {"ate"}
     assert readings["evo.sim3"].values == {}
-    assert readings["evo.sim3"].problem
+    assert readings["evo.sim3"].problem == "ate undefined: the true cameras are all in one line"
 
 
 def test_more_poses_than_can_be_paired(monkeypatch) -> None:

@@ -19,9 +19,12 @@ from g2vlm_bench.protocols.depth_views import AlignedView
 Array = NDArray[np.float64]
 
 TEMPORAL_METRICS = ("temporal_flicker", "tae")
-# A sample without a true edge, or without frames in a row, is left out of these: there is nothing
-# that could be met or missed.
-SOMETIMES_UNDEFINED = frozenset({*MAP_METRICS, *TEMPORAL_METRICS})
+# What a sample's truth lacks where it is unscored under these: nothing could be met or missed.
+SOMETIMES_UNDEFINED = {
+    **dict.fromkeys(MAP_METRICS, "the true depth has no edge"),
+    "temporal_flicker": "no two true frames in a row share a valid pixel",
+    "tae": "no two true frames in a row with known cameras see the same surface",
+}
 
 
 class Measured:

@@ -74,15 +74,21 @@ def interval(low: float | None, high: float | None, bounded: bool) -> str:
     return f"[{number(low, bounded)}, {number(high, bounded)}]"
 
 
-def counts(n_scored: int, n_failed: int = 0, n_unscored: int = 0) -> str:
+def counts(n_scored: int, n_failed: int = 0, n_unscored: int = 0, unscored: str = "") -> str:
     """Write the three counts; those of what did not happen are left out.
 
     >>> counts(48), counts(45, 3, 2)
     ('48 scored', '45 scored, 3 failed, 2 unscored')
+
+    Args:
+        n_scored: How many were scored.
+        n_failed: How many failed.
+        n_unscored: How many are without truth.
+        unscored: These in words, where more is known of them than how many they are.
     """
     parts = [f"{n_scored} scored"]
     parts += [f"{n_failed} failed"] if n_failed else []
-    parts += [f"{n_unscored} unscored"] if n_unscored else []
+    parts += [unscored or f"{n_unscored} unscored"] if n_unscored else []
     return ", ".join(parts)
 
 
@@ -112,7 +118,7 @@ def result_cell(
         usual: Where all of so many samples were scored, the counts say nothing new and are left
             out; they are always written if it is None.
     """
-    n = counts(result.n_scored, result.n_failed, result.n_unscored)
+    n = counts(result.n_scored, result.n_failed, result.n_unscored, result.unscored)
     if result.n_scored + result.n_failed == 0:
         return CellText(value="none", rank=rank, counts=n, note="no sample to score")
     as_usual = (result.n_scored, result.n_failed, result.n_unscored) == (usual, 0, 0)

@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -147,6 +148,21 @@ def test_nothing_to_score_is_not_a_number() -> None:
     result = aggregate([spec], lines).columns["m"].result(0)
     cell = result_cell(result, spec)
     assert (cell.value, cell.interval, cell.note) == ("none", "", "no sample to score")
+
+
+def test_samples_whose_truth_leaves_a_metric_undefined_are_told_of(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(DELTA, weight="edges")
+    lacking = {"weights": {"edges": 0.0}, "undefined": {"edges": "there is no edge"}}
+    lines = [
+        boards.line(i, {spec.name: 0.5}, **({"weights": {"edges": 1.0}} if i else lacking))
+        for i in range(3)
+    ]
+    run = boards.make_run(tmp_path, "depth/rooms", "only", [spec], lines)
+    board = boards.board_of(run, tasks={"depth/rooms": "Depth"})
+    said = "1 unscored (1 where there is no edge)"
+    assert f"2 scored, {said}" in as_markdown(board)
+    (record,) = csv.DictReader(io.StringIO(as_csv(board)))
+    assert (record["n_scored"], record["n_unscored"], record["note"]) == ("2", "1", said)
 
 
 def test_protocols_never_share_a_table(board: Board) -> None:

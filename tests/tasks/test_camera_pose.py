@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from g2vlm_bench.aggregate import aggregate
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry import trajectory
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.metrics import poses as pose_metrics
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Target
-from g2vlm_bench.task import NoTruthError, load_profile
+from g2vlm_bench.task import load_profile
 
 SHARES = [f"{name}_{t}" for name in ("rra", "rta", "auc") for t in (3, 5, 10, 15, 30)]
 DISTANCES = [
@@ -375,20 +376,27 @@ def test_a_degenerate_prediction_fails_where_it_must_be_aligned_and_is_never_dro
         assert (found.value is None) == failed
 
 
+@pytest.mark.parametrize("failing", [False, True])
 @pytest.mark.parametrize("change", [on_a_line, in_one_place])
-def test_a_degenerate_truth_is_not_the_models_failure(load_family, score, result, change) -> None:
+def test_a_degenerate_truth_is_not_the_models_failure_and_is_never_dropped(
+    load_family, score, result, change, failing
+) -> None:
     family = load_family("camera_pose", METRICS, {}, {"alignment": "sim3"})
     true = change(cameras())
-    line = score(family, target(true), predicted(true))
-    assert line.status == "scored"
+    line = score(family, target(true), RuntimeError("no") if failing else predicted(true))
+    assert line.status == ("failed" if failing else "scored")
+    lacks = "the true cameras are all in one " + ("line" if change is on_a_line else "place")
     for spec in family.specs:
         found = result(family, [line], spec.name)
         name, label = spec.name.split("@")
         lacks_plane = label == "sim3" and name.startswith(("ate", "rpe_translation"))
         lacks_direction = change is in_one_place and name.startswith("rta")
+        why = lacks if lacks_plane else "no two true cameras to compare stand apart"
         asked = not lacks_plane and not lacks_direction
-        assert (found.n_scored, found.n_failed) == (int(asked), 0), spec.name
-        if asked:
+        counts = (int(asked and not failing), int(asked and failing), int(not asked))
+        assert (found.n_scored, found.n_failed, found.n_unscored) == counts, spec.name
+        assert found.undefined == ({} if asked else {why: 1}), spec.name
+        if asked and not failing:
             assert found.value == pytest.approx(spec.best, abs=1e-9)
 
 
@@ -401,11 +409,19 @@ def test_without_two_true_poses_a_sample_is_unscored(load_family, score, poses) 
 
 def test_a_truth_that_leaves_every_metric_undefined_is_unscored(load_family, score) -> None:
     family = load_family("camera_pose", ["ate"], {"alignment": "sim3"})
-    with pytest.raises(NoTruthError, match="every metric undefined"):
-        family.weights(target(cameras(count=2)))
-    assert score(family, target(cameras(count=2)), predicted(cameras(count=2))).status == "unscored"
     short = load_family("camera_pose", ["rpe_rotation"], {"rpe_delta": 6})
-    assert score(short, target(cameras()), predicted(cameras())).status == "unscored"
+    for scorer, true, why in (
+        (family, cameras(count=2), "the true cameras are fewer than the 3 that an alignment needs"),
+        (short, cameras(), "the true cameras are too few for a motion"),
+    ):
+        for prediction in (predicted(true), RuntimeError("no")):
+            line = score(scorer, target(true), prediction)
+            assert (line.status, line.error.message) == ("unscored", why)
+            # There is no truth, and it was not one that could not be read.
+            gathered = aggregate(scorer.specs, [line])
+            found = gathered.columns[scorer.specs[0].name].result(0)
+            assert (found.n_unscored, found.undefined, found.value) == (1, {why: 1}, None)
+            assert gathered.unreadable_truths == 0
 
 
 def test_a_camera_that_moves_backwards_is_wrong_unless_the_sign_is_free(load_family, score) -> None:

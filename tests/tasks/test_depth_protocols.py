@@ -183,6 +183,8 @@ def test_a_sample_without_frames_in_a_row_is_left_out_of_temporal_metrics(
     assert found == {"prediction": pytest.approx((0.5 + 1) / 2), "truth": 0}
     number = result(family, [one, two], "tae@metric")
     assert (number.value, number.n_scored) == (pytest.approx(0.75), 1)
+    lacks = "no two true frames in a row with known cameras see the same surface"
+    assert (number.n_unscored, number.undefined) == (1, {lacks: 1})
     # Without cameras there is no tae, but there is flicker.
     blind = score(family, target(TRUTH, TRUTH), predicted(TRUTH, TRUTH))
     assert blind.weights == {"temporal_flicker@metric": 1, "tae@metric": 0}
@@ -243,7 +245,8 @@ def test_edges_are_measured_on_aligned_maps_of_each_view(load_family, score) -> 
         target(np.ones((4, 4))),
         predicted(np.ones((4, 4))),
     )
-    assert flat.status == "failed"
+    assert flat.status == "unscored"
+    assert flat.error.message == "the true depth has no edge"
 
 
 def test_mean_distances_need_intrinsics(load_family, score) -> None:

@@ -309,6 +309,10 @@ def test_samples_without_large_segments_are_left_out(load_family, score) -> None
         line = score(family, true, points(true))
         assert line.values == {"point_delta1@metric": 1.0}
         assert line.status == "scored"
+        lacks = "the truth has no segment with enough valid pixels to fit"
+        assert line.undefined == {"segments@l1_affine+segment_fit": lacks}
+        alone = load_family("point_map", ["local_delta1"], LOCAL)
+        assert score(alone, true, points(true)).status == "unscored"
     ten = nine.copy()
     ten.flat[19] = 3
     assert family.weights(segmented(ten)) == {"segments@l1_affine+segment_fit": 1.0}
