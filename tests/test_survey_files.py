@@ -171,7 +171,7 @@ def test_options_of_maps_are_for_maps(clouds, maps) -> None:
 def test_a_mesh_is_drawn_from_by_number_only(tmp_path: Path) -> None:
     mesh = tmp_path / "mesh.obj"
     mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
-    with pytest.raises(BenchError, match="a number of points to draw"):
+    with pytest.raises(BenchError, match="a mesh of 1 triangles and no number of points"):
         pair_of_files(mesh, mesh)
     assert len(pair_of_files(mesh, mesh, mesh_points=50).target.points_world) == 50
 

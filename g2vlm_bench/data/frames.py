@@ -17,7 +17,7 @@ from g2vlm_bench.data.layout import hash_content
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.views import View, sample_of_views
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.geometry.meshes import read_mesh, read_points
+from g2vlm_bench.geometry.meshes import read_points
 from g2vlm_bench.sample import Sample, Target
 
 Array = NDArray[np.float64]
@@ -256,8 +256,6 @@ def _scan(path: Path, unit_m: float, mesh_points: int | None, mesh_seed: int) ->
     if path.stem == "points3D":
         return colmap.read_points(path) * unit_m
     try:
-        if mesh_points is None and (mesh := read_mesh(path)) is not None:
-            raise ValueError(f"a mesh of {len(mesh.triangles)} triangles")
         return read_points(path, mesh_points, mesh_seed).points * unit_m
     except (ValueError, OSError, ImportError) as error:
         raise BenchError(path, expected="a point cloud", got=error) from None

@@ -8,8 +8,9 @@ columns of the file by name, and `clouds.read_cloud` makes a cloud of them.
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,23 @@ PLY_TYPES = {
 }  # fmt: skip
 PLY_BYTE_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
 HEADER_LIMIT = 1 << 16
+# Name, count, and the name and type of each property.
+PlyElement = tuple[str, int, list[tuple[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlyHeader:
+    """What stands before the data of a PLY file.
+
+    Attributes:
+        lines: As they are.
+        order: Byte order as numpy writes it, empty for text.
+        elements: In the order of the data.
+    """
+
+    lines: list[str]
+    order: str
+    elements: list[PlyElement]
 
 
 def read_ply(path: Path) -> Columns:
@@ -36,10 +54,24 @@ def read_ply(path: Path) -> Columns:
 
     Source: Turk 1994, the PLY polygon file format.
     """
-    header, body = _split_header(path, b"ply", b"end_header")
-    order, elements = _ply_elements(path, header)
-    skipped = 0
-    for name, count, properties in elements:
+    with path.open("rb") as file:
+        return ply_vertices(path, read_ply_header(file, path), file.read())
+
+
+def read_ply_header(file: BinaryIO, path: Path) -> PlyHeader:
+    """Read what stands before the data of a PLY file, and no further.
+
+    Raises:
+        ValueError: for a bad header.
+    """
+    lines = _read_header(file, path, b"ply", b"end_header")
+    return PlyHeader(lines, *_ply_elements(path, lines))
+
+
+def ply_vertices(path: Path, header: PlyHeader, body: bytes) -> Columns:
+    """Return the vertices in the data of a PLY file, as `read_ply`."""
+    order, skipped = header.order, 0
+    for name, count, properties in header.elements:
         if any(kind not in PLY_TYPES for _, kind in properties):
             raise ValueError(f"{path}: expected scalar properties, got a list or unknown type")
         if name == "vertex":
@@ -60,7 +92,8 @@ def read_pcd(path: Path) -> Columns | None:
 
     Source: Point Cloud Library, the PCD file format, version 0.7.
     """
-    header, body = _split_header(path, b"#", b"DATA", alternative=b"VERSION")
+    with path.open("rb") as file:
+        header, body = _read_header(file, path, b"#", b"DATA", b"VERSION"), file.read()
     entries = {line.split()[0]: line.split()[1:] for line in header if line.strip()}
     try:
         points = int(entries["POINTS"][0])
@@ -162,34 +195,28 @@ def write_ply(
         file.write(rows.tobytes())
 
 
-def _split_header(
-    path: Path, magic: bytes, last: bytes, alternative: bytes | None = None
-) -> tuple[list[str], bytes]:
-    """Return the lines of a text header up to the line that starts with `last`, and the rest."""
-    data = path.read_bytes()
-    starts = (magic, alternative) if alternative else (magic,)
-    if not data.startswith(starts):
+def _read_header(
+    file: BinaryIO, path: Path, magic: bytes, last: bytes, alternative: bytes | None = None
+) -> list[str]:
+    """Read the lines of a text header up to the line that starts with `last`."""
+    line = file.readline(HEADER_LIMIT)
+    if not line.startswith((magic, alternative) if alternative else magic):
         raise ValueError(
-            f"{path}: expected a file that starts with {magic.decode()!r}, "
-            f"got {len(data)} bytes that start with {data[:8]!r}"
+            f"{path}: expected a file that starts with {magic.decode()!r}, got {line[:8]!r}"
         )
     lines = []
-    stream = io.BytesIO(data)
-    while line := stream.readline(HEADER_LIMIT):
+    while line and file.tell() <= HEADER_LIMIT:
         lines.append(line.decode("latin-1").strip())
         if line.startswith(last):
-            return lines, data[stream.tell() :]
-        if stream.tell() > HEADER_LIMIT:
-            break
+            return lines
+        line = file.readline(HEADER_LIMIT)
     raise ValueError(f"{path}: expected a header that ends with {last.decode()!r}, got none")
 
 
-def _ply_elements(
-    path: Path, header: list[str]
-) -> tuple[str, list[tuple[str, int, list[tuple[str, str]]]]]:
+def _ply_elements(path: Path, header: list[str]) -> tuple[str, list[PlyElement]]:
     """Return the byte order ('' for text) and each element's name, count and (name, type)s."""
     order: str | None = None
-    elements: list[tuple[str, int, list[tuple[str, str]]]] = []
+    elements: list[PlyElement] = []
     try:
         for words in (line.split() for line in header[1:-1]):
             match words:

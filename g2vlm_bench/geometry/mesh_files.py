@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.cloud_files import PLY_TYPES, read_ply
-from g2vlm_bench.geometry.cloud_files import _ply_elements as ply_elements
-from g2vlm_bench.geometry.cloud_files import _split_header as split_header
+from g2vlm_bench.geometry.cloud_files import PLY_TYPES, ply_vertices, read_ply_header
 
 Array = NDArray[np.float64]
 Triangles = NDArray[np.int64]
@@ -34,15 +32,16 @@ def read_ply_mesh(path: Path) -> Faces | None:
 
     Source: Turk 1994, the PLY polygon file format.
     """
-    header, body = split_header(path, b"ply", b"end_header")
-    order, elements = ply_elements(path, header)
-    names = [name for name, count, _ in elements if count]
-    if "face" not in names:
-        return None
-    columns = read_ply(path)
+    with path.open("rb") as file:
+        header = read_ply_header(file, path)
+        order, elements = header.order, header.elements
+        if not any(name == "face" and count for name, count, _ in elements):
+            return None
+        body = file.read()
+    columns = ply_vertices(path, header, body)
     vertices = np.stack([columns[axis].astype(np.float64) for axis in "xyz"], axis=1)
     _, count, properties = next(element for element in elements if element[0] == "face")
-    # Before the faces stand vertices and what has no lists, as `read_ply` found.
+    # Before the faces stand vertices and what has no lists, as `ply_vertices` found.
     before = elements[: [name for name, _, _ in elements].index("face")]
     if order == "":
         first = sum(rows for _, rows, _ in before)
@@ -50,7 +49,7 @@ def read_ply_mesh(path: Path) -> Faces | None:
         return vertices, _triangles(path, polygons, len(vertices))
     sizes = [sum(np.dtype(PLY_TYPES[kind]).itemsize for _, kind in p) for _, _, p in before]
     start = sum(rows * size for (_, rows, _), size in zip(before, sizes, strict=True))
-    found = _binary_polygons(path, body[start:], count, _typed(path, header, order))
+    found = _binary_polygons(path, body[start:], count, _typed(path, header.lines, order))
     return vertices, _triangles(path, found, len(vertices))
 
 

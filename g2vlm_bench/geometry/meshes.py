@@ -62,8 +62,8 @@ def read_points(path: Path | str, mesh_points: int | None = None, seed: int = 0)
         return read_cloud(path)
     if mesh_points is None:
         raise ValueError(
-            f"{path}: expected a number of points to draw from the {len(mesh.triangles)} faces, "
-            "got none; 0 takes the vertices"
+            f"{path}: expected a point cloud, got a mesh of {len(mesh.triangles)} triangles and no "
+            "number of points to draw from them; 0 takes the vertices"
         )
     if mesh_points == 0:
         return Cloud(mesh.vertices, None, 0)

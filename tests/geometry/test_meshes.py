@@ -202,7 +202,7 @@ def test_ply_faces_of_vertices_that_are_not_there(tmp_path: Path) -> None:
 
 def test_a_mesh_is_drawn_from_by_number_and_seed_or_refused(tmp_path: Path) -> None:
     path = ply(tmp_path / "a.ply", FANS)
-    with pytest.raises(ValueError, match="number of points to draw from the 2 faces, got none"):
+    with pytest.raises(ValueError, match="got a mesh of 2 triangles and no number of points"):
         read_points(path)
     points = read_points(path, 1000, seed=3).points
     np.testing.assert_array_equal(points, sample_mesh(Mesh(SQUARE, np.array(FANS)), 1000, 3))

@@ -206,7 +206,7 @@ def test_bunny_in_two_forms(realdata: Path) -> None:
 
 def test_a_mesh_as_truth_is_drawn_from_as_the_task_says(tmp_path: Path) -> None:
     (tmp_path / "a.obj").write_text("v 0 0 0\nv 1000 0 0\nv 0 1000 0\nf 1 2 3\n")
-    with pytest.raises(BenchError, match="number of points to draw from the 1 faces"):
+    with pytest.raises(BenchError, match="a mesh of 1 triangles and no number of points"):
         PointClouds(tmp_path, target="{id}.obj").samples("test")[0].load_target()
 
     def drawn(**more) -> np.ndarray:
