@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class RgbdPairs(FrameReader):
         depth_scale: Stored value of one metre: 1000 for NYU and 7-Scenes, 256 for KITTI.
         invalid: Stored values that mean "none"; 7-Scenes has 0 and 65535.
         mask: Patterns of masks (png, npy) that are 0 where a pixel does not count.
+        unless: Patterns of masks that are above 0 where a pixel does not count. An image may lack
+            one, as in HiRoom, whose benchmark then counts all.
         intrinsics: `[fx, fy, cx, cy]` of the images, or a text or npy file of them or of a 3x3
             matrix; a pattern where every image or scene has its own.
         intrinsics_size: `[width, height]` that the intrinsics are for; an image of another size is
@@ -75,6 +77,7 @@ class RgbdPairs(FrameReader):
         depth_scale: float | None = None,
         invalid: Sequence[float] = (0,),
         mask: Sequence[str] = (),
+        unless: Sequence[str] = (),
         intrinsics: Sequence[float] | str | None = None,
         intrinsics_size: Sequence[int] | None = None,
         pixel_centre: float = 0.0,
@@ -89,7 +92,8 @@ class RgbdPairs(FrameReader):
         train: Sequence[str] = (),
     ) -> None:
         self.root = root.resolve()
-        self.depth, self.mask, self.pose, self.cluster = depth, tuple(mask), pose, cluster
+        self.depth, self.pose, self.cluster = depth, pose, cluster
+        self.mask, self.unless = tuple(mask), tuple(unless)
         self.open_depth = partial(load_depth, scale=depth_scale, invalid=tuple(invalid))
         self.intrinsics, self.pixel_centre = intrinsics, pixel_centre
         self.camera_from_world = camera_from_world
@@ -127,7 +131,9 @@ class RgbdPairs(FrameReader):
         names = {"id": match.id, **match.names}
         depth = safe_join(self.root, fill(self.depth, names, "key 'depth'"))
         masks = [safe_join(self.root, fill(mask, names, "key 'mask'")) for mask in self.mask]
-        files = [match.path, depth, *masks]
+        against = [safe_join(self.root, fill(mask, names, "key 'unless'")) for mask in self.unless]
+        against = [path for path in against if path.is_file()]
+        files = [match.path, depth, *masks, *against]
         pose = self._pose(names)
         if isinstance(pose, partial) and pose.func is load_pose:
             files.append(pose.args[0])
@@ -140,7 +146,7 @@ class RgbdPairs(FrameReader):
         view = View(
             id=match.id,
             image=match.path,
-            load_depth=partial(_masked, load, masks) if masks else load,
+            load_depth=partial(_masked, load, masks, against) if masks or against else load,
             intrinsics=camera,
             load_pose=pose,
             image_size=self.size,
@@ -197,11 +203,19 @@ class RgbdPairs(FrameReader):
         return {int(block[0]): block[3:] for block in blocks}
 
 
-def _masked(load: Callable[[], NDArray[np.float32]], masks: Sequence[Path]) -> NDArray[np.float32]:
+def _masked(
+    load: Callable[[], NDArray[np.float32]], masks: Sequence[Path], against: Sequence[Path]
+) -> NDArray[np.float32]:
     depth = load()
     for path in masks:
-        counts = load_array(path) if path.suffix == ".npy" else load_rgb(path)[..., 0]
-        if counts.size != depth.size or counts.shape[:2] != depth.shape:
-            raise BenchError(path, expected=f"a mask of {depth.shape}", got=counts.shape)
-        depth[counts.reshape(depth.shape) == 0] = np.nan
+        depth[_mask(path, depth.shape) == 0] = np.nan
+    for path in against:
+        depth[_mask(path, depth.shape) > 0] = np.nan
     return depth
+
+
+def _mask(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    mask = load_array(path) if path.suffix == ".npy" else load_rgb(path)[..., 0]
+    if mask.size != np.prod(shape) or mask.shape[:2] != shape:
+        raise BenchError(path, expected=f"a mask of {shape}", got=mask.shape)
+    return mask.reshape(shape)

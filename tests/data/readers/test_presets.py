@@ -71,9 +71,26 @@ def test_hiroom_of_da3bench(tmp_path, shots, agrees) -> None:
         shot.write_image(folder / f"image/{number:04}.jpg")
         shot.write_depth(folder / f"depth/{number:04}.png", 655.35)
         np.save(folder / f"pose/{number:04}.npy", shot.camera_from_world)
-    (sample,) = read("da3bench_hiroom", tmp_path, scan="").samples("test")
+    reader = read("da3bench_hiroom", tmp_path, scan="")
+    (sample,) = reader.samples("test")
     assert sample.cluster == "20241230/828805/cam_0"
-    agrees(sample.load_target(), shots)
+    whole = sample.load_target()
+    agrees(whole, shots)
+    # Of image 1 two pixels are aliased; the others lack a mask.
+    aliased = np.zeros(shots[1].depth_m.shape, np.uint8)
+    aliased[4, 5], aliased[6, 7] = 255, 1
+    gray(folder / "aliasing_mask/0001.png", aliased)
+    masked = read("da3bench_hiroom", tmp_path, scan="")
+    assert masked.content_hash("test") != reader.content_hash("test")
+    depths = masked.samples("test")[0].load_target().depth_m
+    assert np.isfinite(whole.depth_m[1][aliased > 0]).all()
+    expected = [depth.copy() for depth in whole.depth_m]
+    expected[1][aliased > 0] = np.nan
+    np.testing.assert_array_equal(depths, expected)
+    gray(folder / "aliasing_mask/0001.png", aliased[1:])
+    with pytest.raises(BenchError, match=r"aliasing_mask/0001\.png: expected a mask of"):
+        masked.samples("test")[0].load_target()
+    (folder / "aliasing_mask/0001.png").unlink()
     reader = read("da3bench_hiroom", tmp_path)
     (sample,) = reader.samples("test")
     assert reader.missing("test") == ["fused_pcd/20241230-828805-cam_0.ply"]
@@ -225,9 +242,27 @@ def test_scannetpp(tmp_path, shots, agrees, name, model, images, depth, taken) -
     for number, shot in enumerate(shots):
         shot.write_image(scene / images.format(number))
         shot.write_depth(scene / depth.format(number), 1000)
-    (sample,) = read(name, tmp_path).samples("test")
+    cloudless = {"scan": ""} if name == "da3bench_scannetpp" else {}
+    (sample,) = read(name, tmp_path, **cloudless).samples("test")
     assert sample.cluster == "09c1414f1b"
     agrees(sample.load_target(), shots[:taken])
+
+
+def test_scannetpp_of_da3bench_is_held_to_its_mesh(tmp_path, shots) -> None:
+    below = tmp_path / "09c1414f1b/merge_dslr_iphone"
+    names = [f"iphone/frame_00000{number}.jpg" for number in range(4)]
+    write_colmap(below / "colmap/sparse_render_rgb", shots, names)
+    for number, shot in enumerate(shots):
+        shot.write_image(below / "images" / names[number])
+        shot.write_depth(below / f"render_depth/frame_00000{number}.png", 1000)
+    reader = read("da3bench_scannetpp", tmp_path)
+    assert reader.missing("test") == ["09c1414f1b/scans/mesh_aligned_0.05.ply"]
+    write_mesh(tmp_path / "09c1414f1b/scans/mesh_aligned_0.05.ply")
+    (sample,) = reader.samples("test")
+    target = sample.load_target()
+    assert is_drawn_from_the_mesh(target.points_world, 1_000_000)
+    # Depth says where a prediction counts.
+    np.testing.assert_allclose(target.depth_m[0][1:], shots[0].depth_m[1:], atol=1e-3)
 
 
 def test_eth3d_of_da3bench(tmp_path, shots) -> None:
