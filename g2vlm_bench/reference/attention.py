@@ -150,6 +150,36 @@ def attend(
     return out.transpose(1, 2)[..., :width]
 
 
+def attend_beside(own: Heads, shared_key: Tensor, shared_value: Tensor, mask: Tensor) -> Tensor:
+    """Softmax attention of several texts, each to itself and all to the same tokens.
+
+    As `attend` with the shared tokens before each text's own, which would be as many copies of them
+    as there are texts. Words times tokens is a matrix here, which grows like the tokens.
+
+    Args:
+        own: Of the texts, `(B, Q, L, heads, d)`.
+        shared_key: `(B, M, heads, d)`.
+        shared_value: `(B, M, heads, d)`.
+        mask: `(B, Q, L, L)` bool, True = may be looked at; what is shared always may.
+
+    Returns:
+        `(B, Q, L, heads, d)`.
+    """
+    texts, length, _, width = own.query.shape[1:]
+    # All in one precision, and the softmax of half floats too: it sums in floats anyway.
+    with torch.autocast(own.query.device.type, enabled=False):
+        query, key, value = (part.permute(0, 3, 1, 2, 4).contiguous() for part in own)
+        theirs, said = (part.transpose(1, 2).contiguous() for part in (shared_key, shared_value))
+        query = query / math.sqrt(width)
+        far = (query.flatten(2, 3) @ theirs.transpose(-1, -2)).unflatten(2, (texts, length))
+        near = (query @ key.transpose(-1, -2)).masked_fill(~mask[:, None], -math.inf)
+        weights = torch.cat([far, near], -1).softmax(-1)
+        # Not two slices: their gradients would be two tensors as large as the whole.
+        to_far, to_near = weights.split([far.shape[-1], length], -1)
+        out = (to_far.flatten(2, 3) @ said).unflatten(2, (texts, length)) + to_near @ value
+    return out.permute(0, 2, 3, 1, 4)
+
+
 class Block(nn.Module):
     """A plain transformer block, `(B, N, C) -> (B, N, C)`."""
 

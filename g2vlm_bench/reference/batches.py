@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ def draw(
     views = examples[0].views
     describes = bool(rng.random() < stage.describes)
     rarity = rarities(examples) if stage.even else None
-    texts = [_choose_texts(example, stage, describes, rng, rarity) for example in examples]
+    asked = _asked(stage, rng)
+    texts = [_choose_texts(example, asked, describes, rng, rarity) for example in examples]
     pictures = np.stack([example.images for example in examples])
     depth = torch.from_numpy(np.stack([example.depth_m for example in examples]))
     intrinsics = torch.from_numpy(np.stack([example.intrinsics for example in examples]))
@@ -153,24 +155,52 @@ def rarities(examples: Sequence[Example]) -> dict[str, float]:
     return {family: count**-0.5 for family, count in counts.items()}
 
 
+class _Asked(NamedTuple):
+    """What is asked of each scene of a batch.
+
+    Attributes:
+        texts: So many, phrases among them.
+        phrases: So many of them at most.
+        shortest: Words of a question at least.
+        longest: At most.
+    """
+
+    texts: int
+    phrases: int
+    shortest: int
+    longest: int
+
+
+def _asked(stage: Stage, rng: np.random.Generator) -> _Asked:
+    phrases = min(stage.phrases, stage.questions)
+    if not stage.lengths:
+        return _Asked(stage.questions, phrases, 0, stage.longest)
+    which = int(rng.integers(len(stage.lengths)))
+    longest = stage.lengths[which]
+    texts = max(stage.questions * stage.lengths[0] // longest, phrases + 1)
+    shortest = stage.lengths[which - 1] + 1 if which else 0
+    return _Asked(texts, phrases, shortest, longest)
+
+
 def _choose_texts(
     example: Example,
-    stage: Stage,
+    asked: _Asked,
     describes: bool,
     rng: np.random.Generator,
     rarity: Mapping[str, float] | None,
 ) -> list[Text]:
     """Questions, or the description, which is as long as five; then phrases to be found."""
-    many = min(stage.phrases, stage.questions)
-    phrases = _some(example.phrases, many, rng)
+    phrases = _some(example.phrases, asked.phrases, rng)
     if describes:
         # A scene without a phrase has another text in its place: all scenes have as many.
-        return [*[example.description] * (1 + many - len(phrases)), *phrases]
-    asked = example.questions or (example.description,)
-    weights = None
-    if rarity is not None and example.questions:
-        weights = [rarity[question.family] for question in example.questions]
-    chosen = _some(asked, stage.questions - len(phrases), rng, weights)
+        return [*[example.description] * (1 + asked.phrases - len(phrases)), *phrases]
+    fitting = [q for q in example.questions if asked.shortest <= len(q.words) <= asked.longest]
+    shorter = [q for q in example.questions if len(q.words) < asked.shortest]
+    questions = fitting or shorter
+    weights = None if rarity is None else [rarity[question.family] for question in questions]
+    # A long text where nothing can be asked would lengthen all others of its batch.
+    texts = questions or example.phrases or (example.description,)
+    chosen = _some(texts, asked.texts - len(phrases), rng, weights if questions else None)
     return [*chosen, *phrases]
 
 

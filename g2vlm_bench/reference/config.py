@@ -129,6 +129,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         families: Families of question, empty for all.
         finds: Kinds of phrase, empty for all.
         longest: Questions have so many words at most, answers and options included.
+        lengths: Numbers of words, rising. One is drawn for each batch, whose questions have so many
+            at most and more than the number before, where a scene has such, and are the fewer the
+            longer they are: else most words of a batch are padding. Empty: all lengths together.
         even: Whether scenes and questions are drawn the more often the rarer their families are: by
             one over the root of how many questions of a family there are. Else as they come, which
             is one of a route for sixty of depth.
@@ -148,6 +151,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     families: tuple[str, ...] = ()
     finds: tuple[str, ...] = ()
     longest: _Count = 128
+    lengths: tuple[_Count, ...] = ()
     even: bool = False
     describes: _Share = 0.1
     refinements: _Whole = 1

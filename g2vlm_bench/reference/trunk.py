@@ -13,7 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from g2vlm_bench.reference.attention import Expert, Heads, SpatialBias, attend
+from g2vlm_bench.reference.attention import (
+    Expert,
+    Heads,
+    SpatialBias,
+    attend,
+    attend_beside,
+)
 
 
 class Tokens(NamedTuple):
@@ -140,30 +146,17 @@ class Layer(nn.Module):
         Returns:
             `(B, Q, L, C)`.
         """
-        scenes, texts, length = text.shape[:3]
+        texts, length = text.shape[1:3]
         if texts == 0:
             return text
-        own = self.semantic.project(text.flatten(0, 1))
+        own = self.semantic.project(text)
         keys, values = (
-            torch.cat(
-                [
-                    torch.cat([pictures.flatten(1, 2), points], 1)
-                    .unsqueeze(1).expand(-1, texts, -1, -1, -1).flatten(0, 1),
-                    words,
-                ],
-                1,
-            )
-            for pictures, points, words in (
-                (seen.key, cloud.key, own.key), (seen.value, cloud.value, own.value),
-            )
-        )  # fmt: skip
+            torch.cat([pictures.flatten(1, 2), points], 1)
+            for pictures, points in ((seen.key, cloud.key), (seen.value, cloud.value))
+        )
         before = torch.ones(length, length, dtype=torch.bool, device=text.device).tril()
-        words_mask = before & known.flatten(0, 1)[:, None, :]
-        others = keys.shape[1] - length
-        free = words_mask.new_ones(scenes * texts, length, others)
-        mask = torch.cat([free, words_mask], -1)[:, None]
-        attended = attend(own.query, keys, values, mask=mask)
-        return self.semantic.finish(text.flatten(0, 1), attended).unflatten(0, (scenes, texts))
+        mask = before & known[:, :, None]
+        return self.semantic.finish(text, attend_beside(own, keys, values, mask))
 
 
 class Trunk(nn.Module):

@@ -6,7 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from g2vlm_bench.reference.attention import Block, Expert, SpatialBias, attend
+from g2vlm_bench.reference.attention import (
+    Block,
+    Expert,
+    Heads,
+    SpatialBias,
+    attend,
+    attend_beside,
+)
 
 
 def test_the_bias_is_the_distance_squared_times_a_weight() -> None:
@@ -79,3 +86,24 @@ def test_queries_and_keys_have_no_length(scale: float) -> None:
     torch.testing.assert_close(before.query, after.query, rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(before.key, after.key, rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(before.value, after.value)
+
+
+def test_texts_that_share_tokens_look_as_if_each_had_its_own_copy() -> None:
+    torch.manual_seed(0)
+    scenes, texts, length, heads, width, shared = 2, 3, 4, 2, 8, 5
+    own = torch.randn(3, scenes, texts, length, heads, width, requires_grad=True)
+    common = torch.randn(2, scenes, shared, heads, width, requires_grad=True)
+    mask = torch.rand(scenes, texts, length, length) < 0.5
+    fast = attend_beside(Heads(*own), common[0], common[1], mask)
+
+    copies = common[:, :, None].expand(-1, -1, texts, -1, -1, -1)
+    key, value = torch.cat([copies, own[1:]], 3).flatten(1, 2)
+    whole = torch.cat([mask.new_ones(scenes, texts, length, shared), mask], -1)
+    slow = attend(own[0].flatten(0, 1), key, value, mask=whole.flatten(0, 1)[:, None])
+    slow = slow.unflatten(0, (scenes, texts))
+    torch.testing.assert_close(fast, slow)
+    towards = torch.randn_like(fast)
+    fast_grads = torch.autograd.grad((fast * towards).sum(), (own, common))
+    torch.testing.assert_close(
+        fast_grads, torch.autograd.grad((slow * towards).sum(), (own, common))
+    )

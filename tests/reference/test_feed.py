@@ -232,6 +232,28 @@ def test_where_a_description_is_told_nothing_is_asked(block, config) -> None:
     assert drawn.families == (("",) * 3,) * 2
 
 
+def test_questions_of_a_batch_are_of_like_length_where_that_is_asked_for(words, config) -> None:
+    stage = structs.replace(STAGE, questions=9, phrases=1, lengths=(22, 48))
+    block = make_block(3, stage, "train", words)
+    lengths = {len(question.words) for each in block for question in each.questions}
+    assert min(lengths) <= 22 < max(lengths) <= 48
+    met = set()
+    for seed in range(8):
+        known = draw(block, stage, config, np.random.default_rng(seed)).inputs.words_known
+        asked = known[:, :-1].sum(-1)
+        assert asked.shape[1] == (8 if known.shape[2] <= 22 else 3)  # questions beside a phrase
+        assert (asked <= 22).all() if known.shape[2] <= 22 else (asked > 22).all()
+        met.add(asked.shape[1])
+    assert met == {8, 3}
+
+
+def test_a_scene_of_which_nothing_is_asked_does_not_lengthen_the_others(block, config) -> None:
+    mute = replace(block[0], questions=())
+    drawn = draw([mute, block[1]], STAGE, config, np.random.default_rng(0))
+    longest = max(len(text.words) for text in (*block[1].questions, *mute.phrases))
+    assert drawn.inputs.words.shape[2] <= longest < len(mute.description.words)
+
+
 def test_a_step_draws_the_same_wherever_one_starts(config, words) -> None:
     def feeder() -> Feeder:
         return Feeder(config, words, seed=3)
