@@ -45,6 +45,9 @@ _METRICS: dict[str, tuple[str, bool, float, float | None, str]] = {
     "temporal_flicker": (
         "1", False, 0.0, None, "mean change of ln d - ln g at a pixel from frame to frame"
     ),
+    "tgm": (
+        "m", False, 0.0, None, "how far the mean change from frame to frame is from the truth's"
+    ),
     "tae": (
         "1", False, 0.0, None, "misfit of frames moved by the true cameras, beside the truth's"
     ),

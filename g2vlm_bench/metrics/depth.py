@@ -129,6 +129,24 @@ def near_enough(target: NDArray[Any], mask: Mask, times: float) -> Mask:
     return kept
 
 
+def within_quantile(target: NDArray[Any], mask: Mask, share: float) -> Mask:
+    """Return the masked pixels no farther than a quantile of the view, others counted as 0 m.
+
+    All of them where more than that share of the view is not masked.
+
+    Args:
+        target: (H, W) metres.
+        mask: (H, W), finite and positive there.
+        share: from 0 to 1.
+
+    Source: SpatialBench (7f06a37, benchmark/utils/misc.py, `threshold_depth_map`), with 0.8.
+    """
+    depth = np.asarray(target)
+    far = np.quantile(np.where(mask, depth, depth.dtype.type(0)), share)
+    kept: Mask = mask & (depth <= far) if far > 0 else mask
+    return kept
+
+
 def clip_prediction(prediction: NDArray[Any], low: float, high: float) -> Array:
     """Return the prediction with finite values brought into [low, high]; others stay as they are.
 

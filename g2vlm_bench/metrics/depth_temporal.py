@@ -1,6 +1,6 @@
 """How steady the aligned depth of a video is from frame to frame, beside how steady the truth is.
 
-Both errors are 0 for the truth itself, whatever the camera does and whatever hides what, because
+The errors are 0 for the truth itself, whatever the camera does and whatever hides what, because
 they compare the prediction's change with the truth's. `published_tae` is the number that the field
 prints under that name; the truth does not get 0 there, so that it is no metric of a task.
 """
@@ -50,6 +50,41 @@ def temporal_flicker(predictions: Maps, targets: Maps) -> float:
     ]
     if not errors:
         raise ValueError(f"temporal flicker: {MISSING}")
+    return float(np.mean(errors))
+
+
+def temporal_geometric_motion(predictions: Maps, targets: Maps) -> float:
+    """Return how much more or less depth changes on the whole from frame to frame than the truth.
+
+    For two frames in a row | mean |d' - d| - mean |g' - g| |, in metres, over the pixels that are
+    valid in both, then the mean over all such pairs. Only the sizes of the two means are compared:
+    a change in the wrong place or direction costs nothing where its mean is right, as it does in
+    `temporal_flicker`.
+
+    Args:
+        predictions: aligned depth of each frame, (H, W) each, NaN where it does not count; None for
+            a frame without valid pixels.
+        targets: depth in metres, as the predictions.
+
+    Raises:
+        ValueError: for predictions that are not finite, a pair of frames without a prediction above
+            0, frames of another size than their truth, or where no two frames in a row share a
+            valid pixel.
+
+    Source: SpatialBench (7f06a37, benchmark/evaluation/metrics.py, `compute_tgm_metric`), "TGM".
+    Named departure: it calls the truth times -1 perfect.
+    """
+    errors = []
+    for d1, d2, g1, g2 in _common_pixels(predictions, targets):
+        both = np.array([d1, d2])
+        if not (np.isfinite(both).all() and both.max() > 0):
+            raise ValueError(
+                "temporal geometric motion: expected finite predictions, some of them above 0, "
+                "got others"
+            )
+        errors.append(abs(float(np.mean(np.abs(d2 - d1)) - np.mean(np.abs(g2 - g1)))))
+    if not errors:
+        raise ValueError(f"temporal geometric motion: {MISSING}")
     return float(np.mean(errors))
 
 
@@ -159,7 +194,7 @@ def temporal_alignment_error(predictions: Maps, targets: Maps, links: Sequence[L
 
 
 def has_pairs(targets: Maps) -> bool:
-    """Return whether two frames in a row share a valid pixel, so that flicker is defined."""
+    """Return whether two frames in a row share a valid pixel, so that changes are defined."""
     return any(True for _ in _common_pixels(targets, targets))
 
 

@@ -74,10 +74,14 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         max_depth_m: Farther truth does not count.
         bounds: Whether truth at the two bounds themselves counts (`closed`).
         max_over_near: Truth farther than this many times the 1% quantile of a view does not count.
+        max_quantile: Nor does truth farther than this quantile of a view, pixels without truth
+            counted as 0 m.
         crop: Evaluation crop of the field, by name; `_kb` is taken of KITTI's benchmark crop.
         clip: Whether the aligned prediction is clipped to the depth range, as several peers do.
         clip_min_m: The aligned prediction is raised to this.
         clip_max_m: The aligned prediction is lowered to this.
+        skip_to_m: Pixels whose aligned prediction is at this or below are left out of all but
+            temporal and edge metrics, so that a model may leave out its worst (SpatialBench).
         log_floor_m: The prediction is raised to this for logarithms only.
         relative_epsilon_m: Added to the truth that AbsRel divides by.
         every_edge_height: Depth edges count as missed at heights at which the truth has none.
@@ -99,10 +103,12 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_depth_m: Metres | None = None
     bounds: Literal["open", "closed"] = "open"
     max_over_near: Annotated[float, msgspec.Meta(gt=1)] | None = None
+    max_quantile: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     crop: Crop | None = None
     clip: bool = False
     clip_min_m: Metres | None = None
     clip_max_m: Metres | None = None
+    skip_to_m: Metres | None = None
     log_floor_m: Metres | None = None
     relative_epsilon_m: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     every_edge_height: bool = False
@@ -148,8 +154,10 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         floor_text = floor if isinstance(floor, str) else label_number(floor)
         numbers = {
             "near_times": self.max_over_near,
+            "nearest": self.max_quantile,
             "clip_from": self.clip_min_m,
             "clip_to": self.clip_max_m,
+            "skip_to": self.skip_to_m,
             "log_floor": self.log_floor_m,
             "epsilon": self.relative_epsilon_m or None,
             "grid": self.fit_grid,

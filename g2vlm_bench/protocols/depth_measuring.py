@@ -18,11 +18,15 @@ from g2vlm_bench.protocols.depth_views import AlignedView
 
 Array = NDArray[np.float64]
 
-TEMPORAL_METRICS = ("temporal_flicker", "tae")
+CHANGES = {
+    "temporal_flicker": depth_temporal.temporal_flicker,
+    "tgm": depth_temporal.temporal_geometric_motion,
+}
+TEMPORAL_METRICS = (*CHANGES, "tae")
 # What a sample's truth lacks where it is unscored under these: nothing could be met or missed.
 SOMETIMES_UNDEFINED = {
     **dict.fromkeys(MAP_METRICS, "the true depth has no edge"),
-    "temporal_flicker": "no two true frames in a row share a valid pixel",
+    **dict.fromkeys(CHANGES, "no two true frames in a row share a valid pixel"),
     "tae": "no two true frames in a row with known cameras see the same surface",
 }
 
@@ -98,8 +102,8 @@ class Measured:
         for view in self.views:
             predicted[view.index] = view.predicted_map()
         true = self.truth.maps(self.protocol)
-        if metric == "temporal_flicker":
-            return depth_temporal.temporal_flicker(predicted, true)
+        if metric in CHANGES:
+            return CHANGES[metric](predicted, true)
         links = self.truth.links(self.protocol)
         self.details["tae_published"] = {
             # Theirs, which has a mean of its own and gives the truth some, too.
@@ -143,7 +147,7 @@ def is_defined(metric: str, truth: Truth, protocol: DepthProtocol, radius: int) 
         return any(
             truth.edges(index, protocol, radius).any_within(_radius(metric)) for index in indices
         )
-    if metric == "temporal_flicker":
+    if metric in CHANGES:
         return depth_temporal.has_pairs(truth.maps(protocol))
     return truth.has_cameras and bool(truth.links(protocol))
 
@@ -158,6 +162,10 @@ def _radius(metric: str) -> int:
 
 
 def _pixel_metric(metric: str, predicted: Array, true: Array, protocol: DepthProtocol) -> float:
+    if protocol.skip_to_m is not None:
+        # Only what is seen to lie below is left out: NaN stays, and fails.
+        counted = ~(predicted <= protocol.skip_to_m)
+        predicted, true = predicted[counted], true[counted]
     if metric == "abs_rel":
         return depth_metrics.abs_rel(predicted, true, epsilon=protocol.relative_epsilon_m)
     if metric in depth_metrics.LOG_METRICS and protocol.log_floor_m is not None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.metrics.depth import near_enough, valid_mask
+from g2vlm_bench.metrics.depth import near_enough, valid_mask, within_quantile
 from g2vlm_bench.metrics.depth_edges import DepthEdges, find_edges
 from g2vlm_bench.metrics.depth_temporal import Link, follow_surface
 from g2vlm_bench.protocols.depth import DepthProtocol
@@ -115,7 +115,7 @@ def valid_key(protocol: DepthProtocol) -> Hashable:
     """All that decides which pixels are valid."""
     return (
         "mask", protocol.min_depth_m, protocol.max_depth_m, protocol.bounds, protocol.crop,
-        protocol.max_over_near,
+        protocol.max_over_near, protocol.max_quantile,
     )  # fmt: skip
 
 
@@ -127,6 +127,8 @@ def _mask(depth: Map, protocol: DepthProtocol) -> Mask:
         far = float(np.nextafter(np.float32(far), np.float32(np.inf)))
         near = max(0.0, float(np.nextafter(np.float32(near), np.float32(-np.inf))))
     mask = valid_mask(depth, near, far, protocol.crop)
+    if protocol.max_quantile is not None:
+        mask = within_quantile(depth, mask, protocol.max_quantile)
     if protocol.max_over_near is None:
         return mask
     return near_enough(depth, mask, protocol.max_over_near)

@@ -16,6 +16,7 @@ from g2vlm_bench.metrics.depth_temporal import (
     published_tae,
     temporal_alignment_error,
     temporal_flicker,
+    temporal_geometric_motion,
 )
 
 CAMERA = np.array([[20.0, 0, 16], [0, 20.0, 12], [0, 0, 1]])
@@ -60,6 +61,21 @@ def test_flicker_by_hand() -> None:
     assert not has_pairs([g1, None, g2])
     assert has_pairs([g1, g2])
     assert not has_pairs([g1])
+
+
+def test_geometric_motion_by_hand() -> None:
+    g1, g2 = np.array([[1.0, 2.0, NAN]]), np.array([[2.0, 2.0, 4.0]])
+    d1, d2 = np.array([[1.0, 4.0, 9.0]]), np.array([[3.0, 2.0, 9.0]])
+    # |3 - 1| and |2 - 4| have the mean 2, |2 - 1| and |2 - 2| that of 1/2.
+    assert temporal_geometric_motion([d1, d2], [g1, g2]) == pytest.approx(1.5)
+    # A still pair more, and frames without valid pixels, which part those around them.
+    assert temporal_geometric_motion([d1, d2, d2], [g1, g2, g2]) == pytest.approx(0.75)
+    with pytest.raises(ValueError, match="common valid pixels, got none"):
+        temporal_geometric_motion([d1, None, d2], [g1, None, g2])
+    # Change in the other place and direction: only its mean counts.
+    assert temporal_geometric_motion([g1, np.array([[1.0, 1.0, NAN]])], [g1, g2]) == 0
+    with pytest.raises(ValueError, match="expected finite predictions"):
+        temporal_geometric_motion([g1, d2 * NAN], [g1, g2])
 
 
 def test_flicker_forgives_one_scale_and_sees_one_for_each_frame() -> None:

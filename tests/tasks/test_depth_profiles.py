@@ -190,6 +190,31 @@ PEERS: dict[str, dict[str, float]] = {
         "delta1": 0.986111104,
         "tae_published": 0.108376815,
     },
+    # Ropedia/SpatialBench@7f06a37, benchmark/evaluation/run_benchmark.py: evaluate_scene
+    "spatialbench.metric_5m": {
+        "abs_rel": 0.287969023,
+        "sq_rel": 0.343377739,
+        "rmse": 1.18593574,
+        "rmse_log": 0.354612023,
+        "delta1": 0.0883543165,
+        "inlier_1.10": 0.00382194245,
+    },
+    "spatialbench.median_5m": {
+        "abs_rel": 0.0741911605,
+        "sq_rel": 0.0310290083,
+        "rmse": 0.339460671,
+        "rmse_log": 0.0908652321,
+        "delta1": 0.98448741,
+        "inlier_1.03": 0.255845324,
+        "tgm": 0.27225717,
+    },
+    # With benchmark/utils/misc.py: threshold_depth_map, at the 80th percentile
+    "spatialbench.median_ropedia": {
+        "abs_rel": 0.0742125437,
+        "rmse": 0.39950344,
+        "inlier_1.03": 0.247337444,
+        "tgm": 0.278588273,
+    },
 }
 # Those whose crop or fit depends on the size, videos of three maps, and predicted disparities.
 SIZES = {
@@ -200,7 +225,7 @@ SIZES = {
     "unidepth.nyu_si": (480, 640),
     "unidepth.kitti_si": (375, 1242),
 }
-VIDEOS = ("pi3.video", "video_depth_anything")
+VIDEOS = ("pi3.video", "video_depth_anything", "spatialbench")
 DISPARITIES = ("marigold.disparity", "video_depth_anything")
 # Where a peer's own sums in float32 move its number: how far it is from itself at most, over eight
 # orders of the same pixels. The ten steps of IRLS weigh pixels on the line by 1e8; Adam's path
@@ -311,6 +336,19 @@ def test_two_images_that_are_resized_and_averaged(load_family, score, result, pr
         lines.append(score(family, Target(depth_m=(true,)), small, id=str(seed)))
     found = {metric: result(family, lines, f"{metric}@{protocol}").value for metric in expected}
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_spatialbench_leaves_out_what_is_not_predicted(load_family) -> None:
+    """A third of it 0 and a sixth below; the values are `compute_depth_metrics`'s, of seed 0."""
+    predicted, true = depth_pair()
+    predicted[::3] = 0
+    predicted[1::3, ::2] *= -1
+    expected = {"abs_rel": 0.285463393, "rmse": 1.18578041, "rmse_log": 0.351362079}
+    family = load_family("depth", list(expected), *fields_of("spatialbench.metric_5m"))
+    target = Target(depth_m=(true,))
+    values = family.score(target, Prediction(depth=(predicted,)), Ambiguity.METRIC).values
+    labelled = {f"{name}@spatialbench.metric_5m": value for name, value in expected.items()}
+    assert values == pytest.approx(labelled, rel=1e-6)
 
 
 RESIZED = {

@@ -37,7 +37,7 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
         "scope": ["view"], "pool": ["views"], "bounds": ["closed"], "max_over_near": [1000, 500.5],
         "clip_min_m": [0.1, 0.2], "clip_max_m": [70, 100], "log_floor_m": [1e-5, 1e-3],
         "relative_epsilon_m": [1e-6, 1e-3], "fit_grid": [64, 32], "fit_max_px": [1024, 512],
-        "every_edge_height": [True],
+        "every_edge_height": [True], "skip_to_m": [1e-6, 1e-5], "max_quantile": [0.8, 0.9],
         "resize": ["bicubic", "bilinear_point", "bilinear_corners"],
         "fit_weights": ["inverse_depth"], "disparity_floor": ["none", 0.001, 0.01],
         "fit_sign": ["any"],
@@ -200,6 +200,12 @@ def test_closed_bounds_and_far_truth(load_family, score) -> None:
     # 1% quantile 1.03: seven times that is 7.21.
     assert value(max_over_near=7) == pytest.approx(1 / 3)
     assert value(max_over_near=8) == pytest.approx(1.5 / 4)
+    # Two thirds of the way from 1 to 8 lies 4; with two pixels of no truth, 3 of 0 0 1 2 4 8 is.
+    assert value(max_quantile=2 / 3) == pytest.approx(1 / 3)
+    holed = target([*TRUTH, [NAN, NAN]]), predicted([*WRONG, [1, 1]])
+    assert value_of(load_family, score, *holed, max_quantile=0.7) == pytest.approx(1 / 2)
+    # More than that share has no truth: nothing is left out.
+    assert value_of(load_family, score, *holed, max_quantile=0.1) == pytest.approx(1.5 / 4)
 
 
 def test_clips_floors_and_epsilon_by_hand(load_family, score) -> None:
@@ -216,6 +222,10 @@ def test_clips_floors_and_epsilon_by_hand(load_family, score) -> None:
         (2 + np.log10(4.5)) / 2
     )
     assert value_of(load_family, score, truth, wrong, **floor) == pytest.approx((2 + 3.5) / 2)
+    assert value_of(load_family, score, truth, wrong, skip_to_m=0.01) == pytest.approx(3.5)
+    broken = predicted([[NAN, 9.0]])
+    family = load_family("depth", ["abs_rel"], {"skip_to_m": 0.01})
+    assert score(family, truth, broken).status == "failed"
 
 
 def test_a_fit_on_a_grid_sees_the_nearest_valid_pixels_only(load_family, score) -> None:

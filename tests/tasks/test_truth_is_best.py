@@ -104,7 +104,7 @@ DEPTH_METRICS = [
     "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "si_log", "delta1", "delta2", "delta3",
     "inlier_1.03", "inlier_1.05", "inlier_1.10", "si_log_half", "si_log_sample", "i_rmse",
     "delta_auc", "boundary_f1_r1", "boundary_f1_r2", "boundary_f1_r3",
-    "temporal_flicker", "tae",
+    "temporal_flicker", "tgm", "tae",
 ]  # fmt: skip
 CLOUD_METRICS = [
     "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median",
