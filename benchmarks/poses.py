@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 PROJECT = Path(__file__).parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "scripts")]
 
-from conformance_pose import evo_distance, noisy_cameras, ours_distance  # noqa: E402
 from g2vlm_bench.geometry.trajectory import check_poses  # noqa: E402
+from pose_peers.along import evo_distance, ours_distance  # noqa: E402
+from pose_peers.cases import noisy_cameras  # noqa: E402
 from races import Race, Sections  # noqa: E402
 
 SECTIONS = Sections()

@@ -1,14 +1,15 @@
 """Score the same point maps with published code and with ours, and print the largest difference.
 
-    python scripts/conformance_point_maps.py --peers DIR
+    python scripts/conformance_point_maps.py --peers DIR [--realdata DIR] [--write]
 
 DIR holds the peers' checkouts by their repository's name (MoGe with utils3d at 3fab839, UniDepth,
 UniK3D, map-anything), each at the commit that its profile names, which a file COMMIT may hold. They
 are run, not copied. What is not there, or does not run, is skipped with its reason. It needs torch.
 
-`largest` is the largest relative difference to the peer in single precision, as it computes, of any
-metric or fitted number; `double` that to the same code in double precision, where it takes it. For
-a fit, `loss` is how much its loss differs, relatively: neighbouring fits may cost the same.
+The largest relative difference is to the peer in single precision, as it computes, of any metric or
+fitted number; `in double` that to the same code in double precision. Of a fit, the remark says how
+much its loss differs, relatively: neighbouring fits may cost the same. Real frames and their
+predictions are those of `REAL`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import peer_code
+import real_frames
+from conformance_page import HEAD, Row, largest_gap, write
 from g2vlm_bench.geometry import point_alignment as fits
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.plugins import Plugins
@@ -33,6 +37,16 @@ from peer_code import commit, load, stand_in
 Values = dict[str, float]
 SIZE = (24, 32)
 LARGE = (300, 400)
+STEP = 8  # of the pixels of real frames
+# Real frames: a task, and the predictions of it.
+REAL = (
+    ("depth/real_nyu", "nano"),
+    ("depth/real_tum", "nano"),
+    ("depth/real_kitti", "nano"),
+    ("depth/real_middlebury", "nano"),
+    ("depth/real_nyu", "degraded"),
+    (real_frames.REDWOOD, "sensor"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,7 @@ class Case:
     predicted: np.ndarray
     depth: np.ndarray
     intrinsics: np.ndarray
+    real: bool = False
 
     @property
     def true(self) -> np.ndarray:
@@ -232,102 +247,92 @@ def anchored_loss(name: str, case: Case, scale: float, shift: np.ndarray) -> flo
 # --------------------------------------------------------------------------------------- tables
 
 
-def largest_gap(found: Values, expected: Values) -> tuple[float, str]:
-    """The largest relative difference, and the metric that has it."""
-    return max(
-        (abs(found[metric] - value) / max(abs(value), 1e-12), metric)
-        for metric, value in expected.items()
-    )
+def real_case(scene: real_frames.Scene, step: int) -> Case:
+    """The first view of a real sample, thinned."""
+    (depth, *_), (points, *_) = scene.target.depth_m or (), scene.prediction.point_maps or ()
+    matrix = real_frames.thinned((scene.target.intrinsics or ())[0], step)
+    return Case(
+        scene.name, points[::step, ::step].astype(np.float32),
+        depth[::step, ::step].astype(np.float32), matrix, real=True,
+    )  # fmt: skip
 
 
-def real_case(path: Path, unit: float) -> Case:
-    """A sensor's true map, 0 where it saw nothing, every eighth pixel; the prediction is made."""
-    from PIL import Image
-
-    depth = np.asarray(Image.open(path), dtype=np.float64)[::8, ::8] / unit
-    depth[depth <= 0] = np.nan
-    made = random_case(0, (depth.shape[0], depth.shape[1]))
-    noise = np.random.default_rng(0).lognormal(0, 0.08, depth.shape)
-    predicted = unproject((0.6 * np.nan_to_num(depth, nan=1.0) + 0.4) * noise, made.intrinsics)
-    return Case(path.name, predicted.astype(np.float32), depth.astype(np.float32), made.intrinsics)
-
-
-def cases(seeds: int, frame: Path | None, unit: float) -> Iterator[Case]:
-    """Random maps, every third with tied predictions, and a sensor's."""
-    if frame is not None:
-        yield real_case(frame, unit)
-    for seed in range(seeds):
+def cases(arguments: argparse.Namespace, step: int = STEP) -> Iterator[Case]:
+    """Random maps, every third with tied predictions, and real ones."""
+    for seed in range(arguments.seeds):
         yield random_case(seed, ties=seed % 3 == 2)
+    for task, kind in REAL if arguments.realdata else ():
+        for scene in real_frames.scenes(arguments.realdata, task, kind):
+            yield real_case(scene, step)
 
 
-def profile_rows(arguments: argparse.Namespace) -> None:
-    """Print how far each profile is from its peer."""
-    print(f"{'profile':14}{'protocol':10}{'commit':9}cases  largest   double   where")
+def profile_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    """How far each profile is from its peer."""
     for profile, name, repository, run in PEERS:
-        gaps: list[tuple[float, str]] = []
-        doubles: list[float] = []
-        many = list(cases(arguments.seeds, arguments.frame, arguments.unit))
-        if profile.startswith("uni"):
-            # Large enough for them to be thinned.
-            many.append(random_case(99, LARGE))
+        if arguments.only and profile not in arguments.only:
+            continue
+        row = Row(
+            ".".join(filter(None, (profile, name))),
+            f"{repository} {commit(arguments.peers / repository)}",
+        )
+        # Their maps are large enough to be thinned.
+        thinning = profile.startswith("uni")
+        many = [*cases(arguments, 2 if thinning else STEP)]
+        many += [random_case(99, LARGE)] if thinning else []
         try:
             for case in many:
                 theirs = run(arguments.peers, case, np.float32)
                 found = ours(profile, name, list(theirs), case)
-                if arguments.values and not gaps:
-                    print(f"# {profile}.{name}, {case.name}: {theirs}")
-                gap, metric = largest_gap(found, theirs)
-                gaps.append((gap, f"{metric}, {case.name}"))
-                doubles.append(largest_gap(found, run(arguments.peers, case, np.float64))[0])
+                if arguments.values:
+                    print(f"# {row.profile}, {case.name}: {theirs}")
+                row.add(largest_gap(found, theirs), case.name, case.real)
+                double = run(arguments.peers, case, np.float64)
+                row.doubles.append(largest_gap(found, double)[0])
         except Exception as error:
-            print(f"{profile:14}{name or '':10}skipped: {type(error).__name__}: {error}")
+            print(f"# {row.profile} skipped: {type(error).__name__}: {error}")
             continue
-        gap, where = max(gaps)
-        at = commit(arguments.peers / repository)
-        row = f"{profile:14}{name or '':10}{at:9}{len(gaps):5}  {gap:7.1e}  {max(doubles):7.1e}"
-        print(f"{row}   {where}")
+        yield row
 
 
-def fit_rows(arguments: argparse.Namespace) -> None:
-    """Print how far each fit is from MoGe's."""
-    print(f"\n{'fit':28}{'commit':9}cases  largest   double     loss   where")
-    for name in FITS:
-        gaps: list[tuple[float, str]] = []
-        doubles: list[float] = []
+def fit_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    """How far each fit is from MoGe's, relative to the larger of scale and shift."""
+    for name, solver in FITS.items():
+        row = Row(f"{name} ({solver})", f"MoGe {commit(arguments.peers / 'MoGe')}")
         losses: list[float] = []
         try:
-            for case in cases(arguments.seeds, arguments.frame, arguments.unit):
+            for case in cases(arguments):
                 scale, shift = our_fit(name, case)
-                found = np.array([scale, *shift])
-                for dtype, kept in ((np.float32, None), (np.float64, doubles)):
+                gaps = []
+                for dtype in (np.float32, np.float64):
                     s, t = moge_fit(arguments.peers, name, case, dtype)
-                    gap = float(np.abs(found - [s, *t]).max() / max(abs(s), np.abs(t).max()))
-                    if kept is None:
-                        gaps.append((gap, case.name))
-                    else:
-                        kept.append(gap)
-                        ours_costs = anchored_loss(name, case, scale, shift)
-                        losses.append(abs(ours_costs / anchored_loss(name, case, s, t) - 1))
+                    apart = np.abs(np.array([scale, *shift]) - [s, *t]).max()
+                    gaps.append(float(apart / max(abs(s), np.abs(t).max())))
+                row.add((gaps[0], "fit"), case.name, case.real)
+                row.doubles.append(gaps[1])
+                costs = anchored_loss(name, case, scale, shift)
+                losses.append(abs(costs / anchored_loss(name, case, s, t) - 1))
         except Exception as error:
-            print(f"{name:28}skipped: {type(error).__name__}: {error}")
+            print(f"# {name} skipped: {type(error).__name__}: {error}")
             continue
-        gap, where = max(gaps)
-        at = commit(arguments.peers / "MoGe")
-        numbers = f"{gap:7.1e}  {max(doubles):7.1e}  {max(losses):7.1e}"
-        print(f"{name:28}{at:9}{len(gaps):5}  {numbers}   {where}")
+        row.remark = f"loss in double differs by {max(losses):.1e}"
+        yield row
 
 
 def main() -> None:
-    """Run every peer that is there on every case and print two tables."""
+    """Run every peer that is there on every case and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--frame", type=Path, help="a 16-bit PNG of true depth, as one more case")
-    parser.add_argument("--unit", type=float, default=1000, help="its steps in a metre")
-    parser.add_argument("--values", action="store_true", help="print the peers' values of seed 0")
+    parser.add_argument("--realdata", type=Path, help="real frames, as more cases")
+    parser.add_argument("--seeds", type=int, default=6, help="random cases")
+    parser.add_argument("--values", action="store_true", help="print the peers' values")
+    parser.add_argument("--only", nargs="*", help="profiles, instead of all and the fits")
+    parser.add_argument("--write", action="store_true", help="put the rows on docs/CONFORMANCE.md")
     arguments = parser.parse_args()
-    profile_rows(arguments)
-    fit_rows(arguments)
+    print(HEAD, end="")
+    for row in chain(profile_rows(arguments), () if arguments.only else fit_rows(arguments)):
+        print(row.line, flush=True)
+        if arguments.write:
+            write("point maps", [row])
 
 
 if __name__ == "__main__":

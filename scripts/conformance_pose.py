@@ -1,401 +1,230 @@
-"""Runs the pose metrics of published code beside ours and prints the largest difference of each.
+"""Score the same cameras with published code and with our profile of it, and print the difference.
 
-    python scripts/conformance_pose.py --peers DIR [--realdata DIR]
+    python scripts/conformance_pose.py --peers DIR [--realdata DIR] [--write]
 
 DIR holds checkouts that are no part of this project and are never copied into it, each with its
-commit in a file COMMIT: `Pi3` (branch evaluation: relpose, utils), `map-anything`
-(mapanything/utils), `Depth-Anything-3` (src), `SpatialBench` (benchmark/evaluation), `CUT3R`
-(eval/relpose), `monst3r` (dust3r/utils); and `venv`, where evo 1.36.5 is installed with what it
-needs. A peer that is not there is left out and said. Peers are given float64, so that formulas are
-compared and not float32.
+commit in a file COMMIT: `Pi3` (branch evaluation: relpose, utils), `G2VLM` (rbler1234/G2VLM, which
+has the evaluation: eval_code/recons), `vggt` (branch evaluation: evaluation, vggt/utils),
+`map-anything` (mapanything/utils), `Depth-Anything-3` (src), `SpatialBench`
+(benchmark/evaluation), `CUT3R` (eval/relpose), `monst3r` (dust3r/utils/vo_eval.py); and `venv`,
+where evo 1.36.5 is installed with what it needs. A peer that is not there is left out and said.
+Peers are given float64, so that formulas are compared and not float32. A difference is relative to
+the peer's value where that is above 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.util
-import io
 import sys
-import tempfile
-import types
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
+from conformance_page import HEAD, Row, largest_gap, write
+from peer_code import commit, load
+from pose_peers import along, angular, pooled
+from pose_peers.angular import Scored
+from pose_peers.cases import (
+    Sequence,
+    noisy_cameras,
+    ours,
+    random_sequences,
+    real_sequences,
+    real_trajectories,
+)  # fmt: skip
 
-from g2vlm_bench.geometry import trajectory
-from g2vlm_bench.metrics import poses as metrics
-from g2vlm_bench.trajectory_files import load_trajectory
-from peer_code import commit, load, stand_in
-
-Array = NDArray[np.float64]
-
-SEQUENCES, VIEWS = 300, 10
-THRESHOLDS = (3, 5, 15, 30)
-PEER_CONVENTION: dict[str, Any] = {"direction": "sign_free", "zero_baseline": "as_computed"}
+SEEDS = 300
+METRICS = "RRA, RTA and AUC at 3, 5, 15, 30 degrees"
 
 
-def noisy_cameras(seed: int, count: int = VIEWS) -> tuple[Array, Array]:
-    """Make true cameras, and predicted ones in another world, scale and with noise.
+@dataclass(frozen=True)
+class Compared:
+    """One protocol of a profile, and the peer's own scoring of a sequence.
 
-    The noise grows with the seed's last digit, so that errors lie on both sides of all thresholds.
+    Attributes:
+        profile: Its name, with its protocol's behind a point.
+        repository: The peer's folder.
+        start: Imports the peer, whose folder it is given, and gives its scoring.
+        whole: Whether real cases are whole trajectories, not frames drawn from them.
+        remark: What is compared.
     """
-    rng = np.random.default_rng(seed)
-    rotations = Rotation.random(count, random_state=rng)
-    positions = rng.normal(size=(count, 3))
-    noise = 0.02 * (1 + seed % 10)
-    turned = rotations * Rotation.from_rotvec(noise * rng.normal(size=(count, 3)))
-    moved = positions + noise * rng.normal(size=(count, 3))
-    world, scale, shift = Rotation.random(random_state=rng), rng.uniform(0.2, 5), rng.normal(size=3)
-    predicted = trajectory.poses_from_parts(
-        (world * turned).as_matrix(), scale * world.apply(moved) + shift
-    )
-    return predicted, trajectory.poses_from_parts(rotations.as_matrix(), positions)
+
+    profile: str
+    repository: str
+    start: Callable[[Path], Scored]
+    whole: bool = False
+    remark: str = METRICS
 
 
-def ours_angular(predicted: Array, true: Array, composition: trajectory.Composition) -> Array:
-    """RRA, RTA and AUC at all thresholds under a peer's convention."""
-    errors = metrics.pair_errors(
-        predicted, true, trajectory.all_pairs(len(true)), composition, **PEER_CONVENTION
-    )
-    return np.array(
-        [
-            value
-            for t in THRESHOLDS
-            for value in (
-                metrics.rra(errors, t),
-                metrics.rta(errors, t),
-                metrics.auc(errors, t, "histogram"),
-            )
-        ]
-    )
+def vggt_shares(module: Callable[[Path], Any]) -> Callable[[Path], Scored]:
+    """What a descendant of VGGT, which takes camera_from_world, makes of one sequence."""
+    return lambda peers: angular.lineage(module(peers))
 
 
-def ours_distance(
-    predicted: Array, true: Array, with_scale: bool, statistic: metrics.Statistic = "rmse"
-) -> Array:
-    """ATE (RMSE), translation and rotation RPE over one frame, after alignment."""
-    aligned = trajectory.move(predicted, trajectory.align(predicted, true, with_scale))
-    translation, rotation = metrics.relative_errors(aligned, true)
-    return np.array(
-        [
-            metrics.absolute_trajectory_error(aligned, true),
-            metrics.summarise(translation, statistic),
-            metrics.summarise(rotation, statistic),
-        ]
-    )
+def mapanything(peers: Path) -> Any:
+    """MapAnything's mapanything/utils/metrics.py."""
+    return load(peers / "map-anything/mapanything/utils/metrics.py")
 
 
-# ------------------------------------------------------------------------------------ the peers
+def eval_metrics(file: str) -> Callable[[Path], Scored]:
+    """A file's `eval_metrics`."""
+    return lambda peers: along.eval_metrics(peers / file)
 
 
-class _Attributes(dict[str, Any]):
-    __setattr__ = dict.__setitem__
-    __getattr__ = dict.__getitem__
+EVO = "ATE and RPE over one frame, RMSE"
+ALL = [
+    Compared("pi3.angular", "Pi3", vggt_shares(angular.pi3_module)),
+    Compared("g2vlm", "G2VLM", vggt_shares(angular.g2vlm_module)),
+    Compared("vggt", "vggt", vggt_shares(angular.vggt_module)),
+    Compared(
+        "mapanything", "map-anything", lambda p: angular.lineage(mapanything(p), False),
+    ),
+    Compared(
+        "mapanything (distance)", "map-anything", lambda p: along.mapanything_ate(mapanything(p)),
+        whole=True, remark="ATE, a mean",
+    ),
+    Compared("da3", "Depth-Anything-3", angular.da3, remark="AUC at 3, 5, 15, 30 degrees"),
+    Compared(
+        "spatialbench.camera_from_world", "SpatialBench",
+        partial(angular.spatialbench, world_to_camera=True),
+        remark="RRA, RTA at 3, 5, AUC at 3, 5, 15, 30 degrees",
+    ),
+    Compared(
+        "spatialbench.world_from_camera", "SpatialBench",
+        partial(angular.spatialbench, world_to_camera=False),
+        remark="RRA, RTA at 3, 5, AUC at 3, 5, 15, 30 degrees",
+    ),
+    Compared(
+        "spatialbench.trajectory", "SpatialBench", along.spatialbench_trajectory, whole=True,
+        remark="ATE and mean RPE",
+    ),
+    Compared(
+        "cut3r", "CUT3R", eval_metrics("CUT3R/eval/relpose/evo_utils.py"), whole=True, remark=EVO,
+    ),
+    Compared(
+        "monst3r", "monst3r", eval_metrics("monst3r/dust3r/utils/vo_eval.py"), whole=True,
+        remark=EVO,
+    ),
+    Compared(
+        "pi3.distance", "Pi3", eval_metrics("Pi3/relpose/evo_utils.py"), whole=True, remark=EVO,
+    ),
+    Compared("evo.se3", "venv", lambda _: along.evo(False), whole=True, remark=EVO),
+    Compared("evo.sim3", "venv", lambda _: along.evo(True), whole=True, remark=EVO),
+]  # fmt: skip
 
 
-def angular_of(module: Any, world_to_camera: bool) -> Callable[[Array, Array], Array]:
-    """The functions that VGGT's descendants share."""
-    import torch
-
-    def measured(predicted: Array, true: Array) -> Array:
-        given = [predicted, true]
-        if world_to_camera:
-            given = [trajectory.invert_poses(poses) for poses in given]
-        both = [torch.from_numpy(poses) for poses in given]
-        found = module.se3_to_relative_pose_error(both[0], both[1], len(true))
-        rotation, translation = (angles.numpy() for angles in found)
-        return np.array(
-            [
-                value
-                for t in THRESHOLDS
-                for value in (
-                    np.mean(rotation < t),
-                    np.mean(translation < t),
-                    module.calculate_auc_np(rotation, translation, max_threshold=t)[0],
-                )
-            ]
-        )
-
-    return measured
+def measured(compared: Compared, peers: Path, seeds: int, realdata: Path | None) -> Row:
+    """Run one protocol and its peer on every sequence."""
+    label = compared.profile.partition(" ")[0]
+    row = Row(compared.profile, version(peers, compared.repository), compared.remark)
+    score = compared.start(peers)
+    for sequence, real in sequences(seeds, realdata, compared.whole):
+        expected = score(sequence)
+        found = ours(label, tuple(expected), sequence)
+        row.add(largest_gap(found, expected, least=1), sequence.name, real)
+    return row
 
 
-def largest(pairs: Iterator[tuple[Array, Array]]) -> float:
-    """The largest difference, relative to the peer's value where that is above 1."""
-    return max(float(np.max(np.abs(a - b) / np.maximum(np.abs(b), 1))) for a, b in pairs)
-
-
-def check_angular(
-    peer: Callable[[Array, Array], Array], composition: trajectory.Composition
-) -> tuple[str, float]:
-    """Compare RRA, RTA and AUC over all random sequences."""
-    cameras = (noisy_cameras(seed) for seed in range(SEQUENCES))
-    found = largest((ours_angular(p, t, composition), peer(p, t)) for p, t in cameras)
-    return f"{SEQUENCES} sequences of {VIEWS}: RRA, RTA, AUC @ 3, 5, 15, 30", found
-
-
-def pi3(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """Pi3's relpose/metric.py; its second AUC by torch.histc."""
-    import torch
-
-    sys.path.insert(0, str(folder))
-    module = load(folder / "relpose/metric.py", "peer_pi3_metric")
-    yield "pi3.angular", *check_angular(angular_of(module, True), "second_from_first")
-
-    def histc() -> Iterator[tuple[Array, Array]]:
-        for seed in range(SEQUENCES):
-            predicted, true = noisy_cameras(seed)
-            errors = metrics.pair_errors(
-                predicted, true, trajectory.all_pairs(VIEWS), **PEER_CONVENTION
-            )
-            both = map(torch.from_numpy, (errors.rotation_deg, errors.translation_deg))
-            peer = module.calculate_auc(*both, max_threshold=30)
-            ours = metrics.auc(errors, 30, "histc")
-            yield np.array([ours]), np.array([float(peer)])
-
-    yield "(auc: histc)", f"{SEQUENCES} sequences: AUC @ 30", largest(histc())
-    sys.path.remove(str(folder))
-
-
-def map_anything(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """MapAnything's mapanything/utils/metrics.py; its ATE is a mean."""
-    import torch
-
-    module = load(folder / "mapanything/utils/metrics.py", "peer_mapanything_metrics")
-    yield "mapanything", *check_angular(angular_of(module, False), "first_from_second")
-    np.linalg.linalg = np.linalg  # type: ignore[attr-defined]  # gone in NumPy 2
-
-    def distances() -> Iterator[tuple[Array, Array]]:
-        for seed in range(SEQUENCES):
-            predicted, true = noisy_cameras(seed)
-            aligned = trajectory.move(predicted, trajectory.align(predicted, true, False))
-            ours = metrics.absolute_trajectory_error(aligned, true, "mean")
-            peer = module.evaluate_ate(
-                list(map(torch.tensor, true)), list(map(torch.tensor, predicted))
-            )
-            yield np.array([ours]), np.array([peer])
-
-    yield "mapanything", f"{SEQUENCES} sequences: ate_mean after SE(3)", largest(distances())
-
-
-def da3(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """Depth Anything 3's compute_pose."""
-    import torch
-
-    for name in ("addict", "open3d", "einops"):
-        if importlib.util.find_spec(name) is None:
-            stand_in(name, Dict=_Attributes, einsum=None)
-    source = folder / "src/depth_anything_3"
-    for name in ("depth_anything_3", "depth_anything_3.utils"):
-        sys.modules[name] = types.ModuleType(name)
-    load(source / "utils/geometry.py", "depth_anything_3.utils.geometry")
-    module = load(source / "bench/utils.py", "peer_da3_utils")
-
-    def measured(predicted: Array, true: Array) -> Array:
-        both = [torch.from_numpy(trajectory.invert_poses(poses)) for poses in (predicted, true)]
-        found = module.compute_pose(*both)
-        return np.array([float(found[f"auc{t:02d}"]) for t in THRESHOLDS])
-
-    pairs = (
-        (ours_angular(*noisy_cameras(s), "anchored_worlds")[2::3], measured(*noisy_cameras(s)))
-        for s in range(SEQUENCES)
-    )
-    yield "da3", f"{SEQUENCES} sequences of {VIEWS}: AUC @ 3, 5, 15, 30", largest(pairs)
-
-
-def spatialbench(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """SpatialBench's three pose functions; the first wants both in their first cameras."""
-    module = load(folder / "benchmark/evaluation/metrics.py", "peer_spatialbench_metrics")
-    keys = [f"{name}_{t}" for t in (3, 5) for name in ("racc", "tacc", "auc")] + [
-        "auc_15",
-        "auc_30",
-    ]
-    ours_at = [0, 1, 2, 3, 4, 5, 8, 11]
-
-    def quiet(function: Callable[..., dict[str, float]], *given: Array) -> dict[str, float]:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return function(*given)
-
-    def camera_from_world(predicted: Array, true: Array) -> Array:
-        both = [trajectory.invert_poses(trajectory.in_first_camera(p)) for p in (predicted, true)]
-        found = quiet(module.compute_pose_metrics, *(poses[:, :3] for poses in both))
-        return np.array([found[key] for key in keys])
-
-    def world_from_camera(predicted: Array, true: Array) -> Array:
-        found = quiet(module.compute_pose_metrics_c2w, predicted[:, :3], true[:, :3])
-        return np.array([found[key] for key in keys])
-
-    def along(predicted: Array, true: Array) -> Array:
-        found = quiet(module.compute_trajectory_metrics, predicted[:, :3], true[:, :3])
-        return np.array([found[key] for key in ("ate", "rpe_t", "rpe_r")])
-
-    what = f"{SEQUENCES} sequences of {VIEWS}: RRA, RTA @ 3, 5, AUC @ 3, 5, 15, 30"
-    for name, peer, composition in (
-        ("spatialbench.camera_from_world", camera_from_world, "anchored_worlds"),
-        ("spatialbench.world_from_camera", world_from_camera, "first_from_second"),
-    ):
-        pairs = (
-            (ours_angular(*noisy_cameras(s), composition)[ours_at], peer(*noisy_cameras(s)))  # type: ignore[arg-type]
-            for s in range(SEQUENCES)
-        )
-        yield name, what, largest(pairs)
-    pairs = (
-        (ours_distance(*noisy_cameras(s), True, "mean"), along(*noisy_cameras(s)))
-        for s in range(SEQUENCES)
-    )
-    yield "spatialbench.trajectory", f"{SEQUENCES} sequences: ATE, mean RPE", largest(pairs)
-
-
-def cut3r(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """CUT3R's eval_metrics, which is evo's, and Pi3's for distances."""
-    yield "cut3r, pi3.distance", *check_distances(folder / "eval/relpose/evo_utils.py")
-
-
-def monst3r(folder: Path) -> Iterator[tuple[str, str, float]]:
-    """MonST3R's eval_metrics, which CUT3R took over."""
-    yield "monst3r", *check_distances(folder / "dust3r/utils/vo_eval.py")
-
-
-def check_distances(source: Path) -> tuple[str, float]:
-    """Compare ATE and RPE after Sim(3) with those of a file's eval_metrics, by evo."""
-    sys.modules.setdefault("evo.tools.plot", types.ModuleType("evo.tools.plot"))
-    module = load(source, f"peer_{source.stem}")
-
-    def tum(poses: Array) -> list[Array]:
-        wxyz = np.roll(Rotation.from_matrix(poses[:, :3, :3]).as_quat(), 1, axis=1)
-        return [np.concatenate([poses[:, :3, 3], wxyz], axis=1), np.arange(len(poses), dtype=float)]
-
-    def pairs() -> Iterator[tuple[Array, Array]]:
-        with tempfile.TemporaryDirectory() as out:
-            for seed in range(SEQUENCES):
-                predicted, true = noisy_cameras(seed)
-                with contextlib.redirect_stdout(io.StringIO()):
-                    peer = module.eval_metrics(
-                        tum(predicted), tum(true), seq="a", filename=f"{out}/log.txt"
-                    )
-                yield ours_distance(predicted, true, True), np.array(peer)
-
-    return f"{SEQUENCES} sequences: ATE, RPE after Sim(3)", largest(pairs())
-
-
-def evo(realdata: Path | None) -> Iterator[tuple[str, str, float]]:
-    """APE and RPE of evo, on random sequences and on every real trajectory."""
-
-    def pairs(cameras: Any, with_scale: bool) -> Iterator[tuple[Array, Array]]:
-        for predicted, true in cameras:
-            yield (
-                ours_distance(predicted, true, with_scale),
-                evo_distance(predicted, true, with_scale),
-            )
-
-    for with_scale, name in ((False, "evo.se3"), (True, "evo.sim3")):
-        cameras = (noisy_cameras(seed) for seed in range(SEQUENCES))
-        what = f"{SEQUENCES} sequences of {VIEWS}: APE, RPE translation, rotation"
-        yield name, what, largest(pairs(cameras, with_scale))
-        if realdata is not None:
-            for label, predicted, true in real_trajectories(realdata):
-                yield name, label, largest(pairs([(predicted, true)], with_scale))
+def sequences(seeds: int, realdata: Path | None, whole: bool) -> Iterator[tuple[Sequence, bool]]:
+    """Random sequences, and real ones; whether each is real."""
+    yield from ((sequence, False) for sequence in random_sequences(seeds))
     if realdata is not None:
-        yield "(association)", "TUM fr1_xyz, 3000 and 787 times within 10 ms", _associated(realdata)
+        real = real_trajectories(realdata) if whole else real_sequences(realdata)
+        yield from ((sequence, True) for sequence in real)
 
 
-def evo_distance(predicted: Array, true: Array, with_scale: bool) -> Array:
-    """What evo's own main functions say."""
-    from evo import main_ape, main_rpe
-    from evo.core.metrics import PoseRelation, Unit
-    from evo.core.trajectory import PosePath3D
-
-    def paths() -> tuple[Any, Any]:
-        return PosePath3D(poses_se3=list(true)), PosePath3D(poses_se3=list(predicted.copy()))
-
-    translation, rotation = PoseRelation.translation_part, PoseRelation.rotation_angle_deg
-    fit = {"align": True, "correct_scale": with_scale}
-    along = {"delta": 1, "delta_unit": Unit.frames, **fit}
-    results = [
-        main_ape.ape(*paths(), pose_relation=translation, **fit),
-        main_rpe.rpe(*paths(), pose_relation=translation, **along),
-        main_rpe.rpe(*paths(), pose_relation=rotation, **along),
-    ]
-    return np.array([result.stats["rmse"] for result in results])
-
-
-def real_trajectories(realdata: Path) -> Iterator[tuple[str, Array, Array]]:
-    """Every pair of trajectories of the real data, associated by time."""
-    folder = realdata / "trajectories"
-    kitti = [
-        load_trajectory(folder / f"kitti_00/KITTI_00_{name}.txt", "kitti").world_from_camera
-        for name in ("ORB", "gt")
-    ]
-    yield "KITTI 00, ORB-SLAM, 4541 poses", kitti[0], kitti[1]
-    truth = load_trajectory(folder / "tum_fr1_xyz/freiburg1_xyz-groundtruth.txt", "tum")
-    for name in ("rgbdslam", "rgbdslam_drift", "ORB_kf_mono"):
-        found = load_trajectory(folder / f"tum_fr1_xyz/freiburg1_xyz-{name}.txt", "tum")
-        assert found.times_s is not None
-        assert truth.times_s is not None
-        first, second = trajectory.associate(found.times_s, truth.times_s, 0.02)
-        label = f"TUM fr1_xyz, {name}, {len(first)} poses"
-        yield label, found.world_from_camera[first], truth.world_from_camera[second]
-    lines = [
-        load_trajectory(folder / f"slambook2_ch4/{name}.txt", "tum").world_from_camera
-        for name in ("estimated", "groundtruth")
-    ]
-    yield f"slambook2 chapter 4, {len(lines[0])} poses", lines[0], lines[1]
-
-
-def _associated(realdata: Path) -> float:
-    from evo.core.sync import matching_time_indices
-
-    folder = realdata / "trajectories/tum_fr1_xyz"
-    found, truth = (
-        load_trajectory(folder / f"freiburg1_xyz-{name}.txt", "tum").times_s
-        for name in ("rgbdslam", "groundtruth")
+def pooled_rows(peers: Path, seeds: int, realdata: Path | None) -> Iterator[Row]:
+    """What G2VLM, Pi3 and VGGT report of all sequences; a case is one report."""
+    # Of 5 to 12 views: a mean over sequences would be another number.
+    lengths = {seed: 5 + seed % 8 for seed in range(seeds)}
+    uneven = [Sequence("", *noisy_cameras(seed, count)) for seed, count in lengths.items()]
+    even = list(random_sequences(seeds))
+    reports = [(uneven, even, False)]
+    if realdata is not None:
+        real = list(real_sequences(realdata))
+        reports.append((real, [one for one in real if len(one.true) == len(real[0].true)], True))
+    for label, repository, module in (
+        ("pi3.angular", "Pi3", angular.pi3_module), ("g2vlm", "G2VLM", angular.g2vlm_module),
+    ):  # fmt: skip
+        row = Row(f"{label} (pooled)", version(peers, repository))
+        row.remark = f"{METRICS} over all pairs of all sequences, of unequal lengths"
+        for many, _, is_real in reports:
+            expected = pooled.theirs(module(peers), many)
+            gap = largest_gap(pooled.ours(label, many), expected, least=1)
+            row.add(gap, f"{len(many)} sequences", is_real)
+        yield row
+    row = Row("vggt (pooled)", version(peers, "vggt"))
+    row.remark = (
+        "pairs of each of 3 or 5 categories of unequal size, and the mean of the categories' AUC"
     )
-    assert found is not None
-    assert truth is not None
-    peer = matching_time_indices(found, truth, max_diff=0.01)
-    ours = trajectory.associate(found, truth, 0.01, mutual=False)
-    return 0.0 if all(a == b.tolist() for a, b in zip(peer, ours, strict=True)) else np.inf
+    for _, many, is_real in reports:
+        categories = by_trajectory(many) if is_real else unequal(many)
+        expected = pooled.theirs_by_category(angular.vggt_module(peers), categories)
+        found = pooled.ours_by_category("vggt", categories)
+        row.add(largest_gap(found, expected, least=1), f"{len(many)} sequences", is_real)
+    yield row
 
 
-# -------------------------------------------------------------------------------------- the table
+def unequal(many: list[Sequence]) -> dict[str, list[Sequence]]:
+    """Three categories, the last as large as the others together."""
+    quarter = len(many) // 4
+    return {"a": many[:quarter], "b": many[quarter : 2 * quarter], "c": many[2 * quarter :]}
 
 
-def main() -> None:
-    """Print one line a profile and set of cases."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--peers", type=Path, required=True)
-    parser.add_argument("--realdata", type=Path, default=None)
-    given = parser.parse_args()
-    # Behind everything else, so that numpy and scipy stay those that this project runs on.
-    sys.path += [str(p) for p in given.peers.glob("venv/lib/python3*/site-packages")]
-    peers: list[tuple[str, Callable[[Path], Iterator[tuple[str, str, float]]]]] = [
-        ("Pi3", pi3),
-        ("map-anything", map_anything),
-        ("Depth-Anything-3", da3),
-        ("SpatialBench", spatialbench),
-        ("CUT3R", cut3r),
-        ("monst3r", monst3r),
-        ("venv", lambda _: evo(given.realdata)),
-    ]
-    print("| profile | peer | cases | largest difference |\n|---|---|---|---|")
-    for name, run in peers:
-        folder = given.peers / name
-        if not folder.is_dir():
-            print(f"| - | {name}: not there | - | - |")
-            continue
-        at = _evo_version() if name == "venv" else f"{name}@{commit(folder)}"
-        for profile, cases, difference in run(folder):
-            print(f"| {profile} | {at} | {cases} | {difference:.1e} |", flush=True)
+def by_trajectory(many: list[Sequence]) -> dict[str, list[Sequence]]:
+    """The real trajectories as categories."""
+    found: dict[str, list[Sequence]] = {}
+    for sequence in many:
+        found.setdefault(sequence.name.partition(",")[0], []).append(sequence)
+    return found
 
 
-def _evo_version() -> str:
+def version(peers: Path, repository: str) -> str:
+    """The peer and its commit, or evo and its version."""
+    if repository != "venv":
+        return f"{repository} {commit(peers / repository)}"
     import evo
 
     return f"evo {evo.__version__}"
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Every row whose peer is there."""
+    peers, realdata = arguments.peers, arguments.realdata
+    for compared in ALL:
+        if arguments.only and compared.profile.split(".")[0] not in arguments.only:
+            continue
+        if not (peers / compared.repository).is_dir():
+            print(f"# {compared.profile}: {compared.repository} is not there")
+            continue
+        yield measured(compared, peers, arguments.seeds, realdata)
+    if not arguments.only and all((peers / name).is_dir() for name in ("Pi3", "G2VLM", "vggt")):
+        yield from pooled_rows(peers, arguments.seeds, realdata)
+    if not arguments.only and realdata is not None:
+        row = Row("(association by time)", version(peers, "venv"))
+        row.remark = "3000 and 787 times within 10 ms: the same pairs"
+        row.add((along.associated(realdata), "times"), "TUM fr1_xyz", True)
+        yield row
+
+
+def main() -> None:
+    """Print a table of all peers that are there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=Path, required=True)
+    parser.add_argument("--realdata", type=Path, help="real trajectories, as more cases")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="random sequences")
+    parser.add_argument("--only", nargs="*", help="profiles, instead of all")
+    parser.add_argument("--write", action="store_true", help="put the rows on docs/CONFORMANCE.md")
+    arguments = parser.parse_args()
+    # Behind everything else, so that numpy and scipy stay those that this project runs on.
+    sys.path += [str(p) for p in arguments.peers.glob("venv/lib/python3*/site-packages")]
+    print(HEAD, end="")
+    for row in rows(arguments):
+        print(row.line, flush=True)
+        if arguments.write:
+            write("poses", [row])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def noisy_cameras() -> Callable:
     """The random cameras of the conformance script: `(predicted, true)` of a seed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(PROJECT / "scripts")
-        return importlib.import_module("conformance_pose").noisy_cameras
+        return importlib.import_module("pose_peers.cases").noisy_cameras
 
 
 def errors(rotation, translation) -> PairErrors:

@@ -1,0 +1,83 @@
+"""UniDepth's and UniK3D's evaluation, with the masks and crops of their data sets."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import peer_code
+from depth_peers.cases import Case, Peer
+from peer_code import load, stand_in
+
+
+def unidepth(
+    repository: str, package: str, kind: str, max_depth: float = 25, crop: str | None = None
+) -> Peer:
+    """UniDepth's and UniK3D's `eval_depth`."""
+    plain = {
+        "abs_rel": "arel", "sq_rel": "sqrel", "rmse": "rmse", "rmse_log": "rmselog",
+        "log10": "log10", "si_log_sample": "silog", "delta1": "d1", "delta2": "d2", "delta3": "d3",
+        "inlier_1.03": "tau", "delta_auc": "d_auc",
+    }  # fmt: skip
+    aligned = {"abs_rel": f"arel_{kind}", "delta1": f"d1_{kind}", "inlier_1.03": f"tau_{kind}"}
+
+    def run(peers: Path, case: Case) -> dict[str, float]:
+        import torch
+
+        module = peer_code.unidepth(peers, repository, package)
+        arrays = [torch.tensor(a)[None, None] for a in (case.true, case.predicted)]
+        if crop == "garg":
+            arrays = unidepth_benchmark_crop(peers, repository, package, arrays)
+        mask = arrays[0] > 0
+        if crop is not None:
+            mask = unidepth_mask(peers, repository, package, mask, crop)
+        found = module.eval_depth(*arrays, mask, max_depth=max_depth)
+        names = plain if kind == "metric" else aligned
+        values = {ours: float(found[theirs]) for ours, theirs in names.items()}
+        if "si_log_sample" in values:
+            values["si_log_sample"] /= 100
+        return values
+
+    return run
+
+
+def unidepth_benchmark_crop(
+    peers: Path, repository: str, package: str, arrays: list[Any]
+) -> list[Any]:
+    """Arrays (1, 1, H, W) after UniDepth's and UniK3D's own crop of KITTI's frames."""
+
+    def crop(array: Any, top: int, left: int, height: int, width: int) -> Any:
+        return array[..., top : top + height, left : left + width]
+
+    for name in ("torchvision", "torchvision.transforms", package, f"{package}.utils"):
+        stand_in(name)
+    stand_in("torchvision.transforms.v2.functional", crop=crop)
+    functional = sys.modules["torchvision.transforms.v2.functional"]
+    stand_in("torchvision.transforms.v2", functional=functional)
+    stand_in(f"{package}.utils.geometric", downsample=None)
+    module = load(peers / f"{repository}/{package}/datasets/pipelines/transforms.py")
+    true, predicted = arrays
+    results = {
+        "image": true, "true": true, "predicted": predicted, "gt_fields": ["true", "predicted"],
+        "camera": types.SimpleNamespace(crop=lambda *_: None),
+    }  # fmt: skip
+    cropped = module.KittiCrop(crop_size=(352, 1216))(results)
+    return [cropped["true"], cropped["predicted"]]
+
+
+def unidepth_mask(peers: Path, repository: str, package: str, mask: Any, crop: str) -> Any:
+    """The mask of UniDepth's and UniK3D's own datasets."""
+    stand_in("h5py")
+    stand_in(f"{package}.datasets")
+    parts = {
+        "datasets.image_dataset": ["ImageDataset"], "datasets.utils": ["DatasetFromList"],
+        "datasets.pipelines": ["AnnotationMask", "Compose", "KittiCrop"], "utils": ["identity"],
+        "datasets.sequence_dataset": ["SequenceDataset"],
+    }  # fmt: skip
+    for name, contents in parts.items():
+        stand_in(f"{package}.{name}", **dict.fromkeys(contents, object))
+    file, kind = {"garg": ("kitti", "KITTI"), "nyu": ("nyuv2", "NYUv2Depth")}[crop]
+    module = load(peers / f"{repository}/{package}/datasets/{file}.py")
+    return getattr(module, kind).eval_mask(types.SimpleNamespace(crop=crop), mask)
