@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from g2vlm_bench.data.catalogue import Download, Entry
-from g2vlm_bench.data.fetch import fetch, name_of, sha256
+from g2vlm_bench.data.fetch import fetch, hash_file, name_of
 from g2vlm_bench.data.lock import LOCK_FILE, Fetched, read_lock, write_lock
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.data.unpack import unpack
@@ -141,7 +141,7 @@ def _prepare(download: Download, root: Path, advance: Callable[[int], None]) -> 
     path = fetch(msgspec.structs.replace(download, sha256=known, bytes=size), root, advance)
     fetched = Fetched(
         url=download.url,
-        sha256=known or sha256(path),
+        sha256=known or hash_file(path),
         bytes=path.stat().st_size,
         unpacked=unpack(path, path.parent) if download.unpack else None,
     )
@@ -149,7 +149,7 @@ def _prepare(download: Download, root: Path, advance: Callable[[int], None]) -> 
     if download.unpack:
         path.unlink()
     ready = path.parent if download.unpack else path
-    return Prepared(path=ready, sha256=fetched.sha256, trusted=not known)
+    return Prepared(path=ready, sha256=fetched.sha256, trusted=not (known or download.md5))
 
 
 def verify(entry: Entry, root: Path, plugins: Plugins) -> Verification:
@@ -199,16 +199,19 @@ def _of_download(download: Download, root: Path) -> Check:
         fetched = read_lock(root).get(name)
     except BenchError as error:
         return Check(what=name, ok=False, got=str(error))
-    known = download.sha256.lower() or (fetched.sha256 if fetched else "")
-    if fetched and fetched.unpacked is not None and fetched.sha256 == known:
+    digests = ({"sha256": fetched.sha256} if fetched else {}) | download.digests
+    if fetched and fetched.unpacked is not None and fetched.sha256 == digests["sha256"]:
         return _of_unpacked(name, fetched.unpacked, safe_join(root, name).parent)
     path = safe_join(root, name)
-    if not known:
-        # Laid out by hand: what is missing, the reader's own files tell.
+    # Laid out by hand: what is missing, the reader's own files tell.
+    if not digests:
         return Check(what=name, ok=True, got="not fetched here, of no known hash")
-    got = sha256(path) if path.is_file() else "no such file"
-    since = "" if download.sha256 else ", as first fetched"
-    return Check(what=f"sha256 of {name}{since}", ok=got == known, got=got, expected=known)
+    if fetched is None and download.unpack and not path.is_file():
+        return Check(what=name, ok=True, got="not fetched here")
+    algorithm, known = next(iter(digests.items()))
+    got = hash_file(path, algorithm) if path.is_file() else "no such file"
+    since = "" if download.digests else ", as first fetched"
+    return Check(what=f"{algorithm} of {name}{since}", ok=got == known, got=got, expected=known)
 
 
 def _of_unpacked(archive: str, digests: Mapping[str, str], root: Path) -> Check:
@@ -217,7 +220,7 @@ def _of_unpacked(archive: str, digests: Mapping[str, str], root: Path) -> Check:
         path = safe_join(root, name)
         if not path.is_file():
             wrong.append(f"{name} (gone)")
-        elif sha256(path) != digest:
+        elif hash_file(path) != digest:
             wrong.append(f"{name} (changed)")
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     got = f"{len(digests)} files" if not wrong else f"{', '.join(wrong[:_NAMED])}{more}"

@@ -166,6 +166,45 @@ def test_what_has_no_known_hash_is_trusted_once_and_held_to_it(call_unknown, tmp
     assert (code, "trusted from now on" in out) == (0, False)
 
 
+@pytest.fixture
+def of_md5(unknown, tmp_path):
+    """The dataset as a catalogue has it that knows MD5s alone."""
+    named = []
+    for each, name in zip(unknown.download, ("pairs.zip", "list.txt"), strict=True):
+        digest = hashlib.md5((tmp_path / "shelf" / name).read_bytes()).hexdigest()
+        named.append(msgspec.structs.replace(each, md5=digest))
+    return msgspec.structs.replace(unknown, download=tuple(named))
+
+
+def test_what_has_a_published_md5_is_not_trusted_but_checked(of_md5, tmp_path) -> None:
+    root = tmp_path / "pairs"
+    assert [each.trusted for each in prepare(of_md5, root)] == [False, False]
+    locked = json.loads((root / ".g2vlm-bench.json").read_text())
+    # It is held to more than what was published from then on.
+    assert locked["list.txt"]["sha256"] == hashlib.sha256(b"a\nb\n").hexdigest()
+    assert verify(of_md5, root, Plugins()).ok
+    (root / "list.txt").write_text("b\na\n")
+    assert "WRONG sha256 of list.txt" in verify(of_md5, root, Plugins()).text()
+    (tmp_path / "shelf/pairs.zip").write_bytes(b"another")
+    with pytest.raises(BenchError, match=r"pairs\.zip: expected md5 [0-9a-f]{32}, got"):
+        prepare(of_md5, tmp_path / "other")
+    assert "pairs.zip" not in names(tmp_path / "other")
+
+
+def test_an_md5_is_checked_of_what_was_laid_out_by_hand(of_md5, tmp_path) -> None:
+    root = tmp_path / "pairs"
+    prepare(of_md5, root)
+    (root / ".g2vlm-bench.json").unlink()
+    found = verify(of_md5, root, Plugins())
+    assert found.ok
+    assert [check.what for check in found.checks[:2]] == ["pairs.zip", "md5 of list.txt"]
+    assert found.checks[0].got == "not fetched here"
+    (root / "list.txt").write_text("b\na\n")
+    assert "WRONG md5 of list.txt" in verify(of_md5, root, Plugins()).text()
+    with pytest.raises(BenchError, match=r"list\.txt: expected md5 .*, got another"):
+        prepare(of_md5, root)
+
+
 def test_what_was_trusted_and_has_changed_is_refused(call_unknown, tmp_path) -> None:
     root, shelf = tmp_path / "pairs", tmp_path / "shelf"
     call_unknown("prepare", "pairs", "--root", root)
@@ -388,3 +427,6 @@ def test_every_shipped_entry_names_a_reader_and_options_that_it_takes(entry, tmp
     assert entry.text().startswith(entry.name)
     for download in entry.download:
         assert len(bytes.fromhex(download.sha256)) in (0, 32)
+        assert len(bytes.fromhex(download.md5)) in (0, 16)
+        # A hash is somebody's word: whose, can be looked up.
+        assert bool(download.digests) == bool(download.hash_source)

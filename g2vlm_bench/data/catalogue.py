@@ -18,8 +18,11 @@ class Download(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         url: Where it lies.
-        sha256: Of its content, hexadecimal. Where it is empty, the first download is trusted, its
-            hash is remembered in the dataset's folder, and everything later is held to that.
+        sha256: Of its content, hexadecimal. Where this and `md5` are empty, the first download is
+            trusted, its hash is remembered in the dataset's folder, and everything later is held to
+            that.
+        md5: Of its content, hexadecimal, where that is what was published.
+        hash_source: Who published the hash, and where.
         bytes: Its size; 0 where it is not known, which the server must then say.
         path: Its name below the dataset's folder; the last part of the address where it is empty.
         unpack: Whether it is an archive (zip, tar) whose content belongs into the folder that its
@@ -28,9 +31,17 @@ class Download(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     url: str
     sha256: str = ""
+    md5: str = ""
+    hash_source: str = ""
     bytes: int = 0
     path: str = ""
     unpack: bool = False
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What is known of its content: algorithm -> hash in lower case, the stronger one first."""
+        known = {"sha256": self.sha256.lower(), "md5": self.md5.lower()}
+        return {algorithm: digest for algorithm, digest in known.items() if digest}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +95,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "licence": self.licence,
             "paper": self.citation,
             "download": self._files() if self.download else self.how,
+            "hashes": "; ".join(
+                dict.fromkeys(each.hash_source for each in self.download if each.hash_source)
+            ),
             "counts": ", ".join(f"{count} {what}" for what, count in self.counts.items()),
             "notes": self.notes,
         }
@@ -97,7 +111,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def _files(self) -> str:
         sizes = [download.bytes for download in self.download]
         size = f"{sum(sizes) / 1e9:.3g} GB" if all(sizes) else "of unknown size"
-        unknown = sum(not download.sha256 for download in self.download)
+        unknown = sum(not download.digests for download in self.download)
         trust = f", {unknown} without a known hash: the first download is trusted"
         return f"{len(sizes)} files, {size}{trust if unknown else ''}"
 

@@ -165,6 +165,19 @@ def test_what_has_another_hash_is_not_kept(server, tmp_path) -> None:
     assert fetch(server.download(), tmp_path).read_bytes() == CONTENT
 
 
+def test_a_published_md5_is_held_to_and_lets_a_part_go_on(server, tmp_path) -> None:
+    known = {"sha256": "", "md5": hashlib.md5(CONTENT).hexdigest().upper()}
+    (tmp_path / "a file.bin.part").write_bytes(CONTENT[:1000])
+    assert fetch(server.download(**known), tmp_path).read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000-"]
+    with pytest.raises(BenchError, match=f"expected md5 {'0' * 32}, got {known['md5'].lower()}"):
+        fetch(server.download(sha256="", md5="0" * 32, path="b"), tmp_path)
+    assert list(left(tmp_path)) == ["a file.bin"]
+    # Both are held to where both are known.
+    with pytest.raises(BenchError, match="expected md5"):
+        fetch(server.download(md5="0" * 32), tmp_path)
+
+
 def test_files_of_another_size_than_announced(server, tmp_path) -> None:
     with pytest.raises(BenchError, match="expected 1000 bytes, got 1024000, says the server"):
         fetch(server.download(bytes=1000), tmp_path)
