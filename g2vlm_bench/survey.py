@@ -6,13 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from g2vlm_bench.errors import BenchError
-from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.plugins import Plugins, load_class
 from g2vlm_bench.progress import progress
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target
-from g2vlm_bench.task import Family, Kept, NoTruthError, Profile, TaskDefinition, load_profile
+from g2vlm_bench.task import (
+    Family,
+    Kept,
+    NoTruthError,
+    Profile,
+    Reported,
+    TaskDefinition,
+    load_profile,
+)
 
-# What a reader compares first; a family's other metrics can be asked for by name.
+# What a reader compares first; a family's other metrics can be asked for by name. A profile whose
+# code gives none of them shows what it gives.
 METRICS = {
     "depth": ("abs_rel", "rmse", "delta1"),
     "chamfer": ("accuracy_mean", "completeness_mean", "chamfer_mean_l2"),
@@ -62,11 +71,13 @@ def survey(
         target: The truth.
         prediction: Of the same views.
         ambiguity: Up to what the prediction is known.
-        metrics: Of the family; the usual few where none is named.
+        metrics: Of the family; the usual few where none is named. A profile is asked for those that
+            its published code gives.
 
     Raises:
-        BenchError: No profile says anything of the family, no protocol knows the metrics, or there
-            are more than 5,000 poses and nothing but metrics of all their pairs is asked for.
+        BenchError: No profile says anything of the family, a metric is unknown or under no protocol
+            scored, or there are more than 5,000 poses and nothing but metrics of all their pairs is
+            asked for.
     """
     profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
     protocols = [
@@ -79,11 +90,14 @@ def survey(
     asked = list(metrics or METRICS.get(family, ()))
     if not asked:
         raise BenchError(f"family '{family}'", expected="metrics by name", got="none")
-    wanted, left_out = _within_reach(asked, target)
+    _check_known(plugins, family, asked)
+    _within_reach(asked, target)
     kept, readings, refusals = Kept(), [], []
     with progress("protocols", len(protocols)) as advance:
         for profile, name in protocols:
             try:
+                wanted = _wanted(profile.reported(family, name), asked, by_name=bool(metrics))
+                wanted, left_out = _within_reach(wanted, target)
                 scorer = _scorer(plugins, family, profile, name, wanted)
             except BenchError as error:
                 # What one protocol does not define, another may.
@@ -98,6 +112,29 @@ def survey(
     if len(refusals) == len(readings):
         raise refusals[0]
     return readings
+
+
+def _check_known(plugins: Plugins, family: str, metrics: Sequence[str]) -> None:
+    known = load_class(plugins.path("family", family), Family).known_metrics
+    for metric in metrics:
+        if metric not in known:
+            raise BenchError(
+                f"family '{family}'",
+                expected="metrics of it",
+                got=f"'{metric}'",
+                fix=nearest(metric, known),
+            )
+
+
+def _wanted(reported: Reported | None, asked: list[str], by_name: bool) -> list[str]:
+    """Choose what a protocol is asked for; all that it has where its metrics are not the usual."""
+    if reported is None:
+        return asked
+    wanted = [metric for metric in asked if metric in reported.metrics]
+    if by_name and not wanted:
+        expected = f"a metric that its code gives: {', '.join(reported.metrics)}"
+        raise BenchError("metrics", expected=expected, got=", ".join(asked))
+    return wanted or list(reported.metrics)
 
 
 def _within_reach(metrics: list[str], target: Target) -> tuple[list[str], tuple[str, ...]]:
@@ -143,8 +180,6 @@ def _reading(
 ) -> Reading:
     """Score under the one protocol of a family."""
     label = str(scorer.definition.protocols[0]["profile"])
-    if not scorer.specs:
-        return Reading(label, {}, f"defines none of {', '.join(scorer.definition.metrics)}")
     if not scorer.servable(ambiguity):
         return Reading(label, {}, f"refused: {ambiguity.value} predictions")
     try:

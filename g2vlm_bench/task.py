@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import yaml
@@ -27,9 +28,12 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         profile: `<profile>` or `<profile>.<name>` for a protocol that a profile file defines; a
             task file cannot say it by itself (see `Profile`).
+        metrics: Those that it defines; all of the family's if empty. They change no number, so that
+            no label tells them.
     """
 
     profile: str = ""
+    metrics: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -41,6 +45,10 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The label that follows from the fields: every departure from the default is in it."""
         raise NotImplementedError
 
+    def defines(self, metric: str) -> bool:
+        """Whether a metric of the family is a number under this protocol."""
+        return not self.metrics or metric in self.metrics
+
     @property
     def truth_falls_short(self) -> str:
         """Why the truth itself does not get the best value; empty where it does."""
@@ -50,8 +58,21 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 P = TypeVar("P", bound=Protocol)
 
 
+class Reported(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What published code gives under a protocol.
+
+    Attributes:
+        metrics: By the family's names for them. A task that asks for others gets none under the
+            protocol: no published number is theirs.
+        file: Where the code of the profile's reference makes them.
+    """
+
+    metrics: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    file: str
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A published protocol by its name, `tasks/profiles/<name>.yaml`: parts and quirks.
+    """A published protocol by its name, `tasks/profiles/<name>.yaml`: parts, metrics and quirks.
 
     A task names it as `{profile: moge}`, or one of its protocols as
     `{profile: moge, name: affine}`; the fields are written into the definition, so a run knows what
@@ -63,6 +84,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         reference: Repository and commit of the code whose numbers it reproduces.
         quirks: What that code does besides the formula, each with its file.
         protocols: Family -> its protocols' fields, each with a `name` where there are several.
+        reports: `<family>` or `<family>.<name>`, which may hold `*` -> what is reported there; the
+            first that fits a protocol counts; where none does, it defines all metrics.
     """
 
     name: str
@@ -70,6 +93,29 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     reference: str
     quirks: list[str]
     protocols: dict[str, list[dict[str, Any]]]
+    reports: dict[str, Reported] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a report on a protocol that there is not."""
+        labels = [
+            (family, str(fields.get("name", "")))
+            for family, protocols in self.protocols.items()
+            for fields in protocols
+        ]
+        met = {self._report(*label) for label in labels}
+        for pattern in self.reports:
+            if pattern not in met:
+                raise ValueError(f"expected reports on its protocols, got '{pattern}'")
+
+    def reported(self, family: str, name: str) -> Reported | None:
+        """What is reported under a protocol, `name` being empty for the only one of a family."""
+        pattern = self._report(family, name)
+        return None if pattern is None else self.reports[pattern]
+
+    def _report(self, family: str, name: str) -> str | None:
+        return next(
+            (p for p in self.reports if p == family or fnmatchcase(f"{family}.{name}", p)), None
+        )
 
     def expand(self, family: str, wanted: str | None, where: str) -> list[dict[str, Any]]:
         """Give the fields of this profile's protocols for a family, each with its label.
@@ -87,11 +133,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 got=f"'{wanted}'" if wanted is not None else "none",
                 fix=nearest(wanted or family, known or self.protocols),
             )
-        return [
-            {key: value for key, value in fields.items() if key != "name"}
-            | {"profile": f"{self.name}.{name}" if name else self.name}
-            for name, fields in known.items()
-        ]
+        return [self._written_out(family, name, fields) for name, fields in known.items()]
+
+    def _written_out(self, family: str, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+        written = {key: value for key, value in fields.items() if key != "name"}
+        written["profile"] = f"{self.name}.{name}" if name else self.name
+        if reported := self.reported(family, name):
+            written["metrics"] = list(reported.metrics)
+        return written
 
 
 class Kept:
@@ -172,14 +221,7 @@ class Family(ABC):
             raise BenchError(
                 f"task {definition.name}, key 'metrics'", expected="each once", got="one twice"
             )
-        for metric in definition.metrics:
-            if metric not in self.known_metrics:
-                raise BenchError(
-                    f"task {definition.name}, key 'metrics'",
-                    expected=f"metrics of the family '{definition.family}'",
-                    got=f"'{metric}'",
-                    fix=nearest(metric, self.known_metrics),
-                )
+        self._check_known(definition.metrics, f"task {definition.name}, key 'metrics'")
 
     @classmethod
     def define(cls, name: str) -> TaskDefinition:
@@ -204,7 +246,8 @@ class Family(ABC):
         """Read the task's protocols as the family's own struct, each under a label of its own.
 
         Raises:
-            BenchError: A key is unknown, or two protocols are the same.
+            BenchError: A key is unknown, two protocols are the same, one defines none of the task's
+                metrics, or one of these is defined by no protocol.
         """
         where = f"task {self.definition.name}, key 'protocols'"
         protocols = tuple(convert(one, kind, where) for one in self.definition.protocols)
@@ -213,7 +256,44 @@ class Family(ABC):
             raise BenchError(
                 where, expected="protocols that differ, at least one", got=", ".join(labels)
             )
+        self._check_defined(protocols)
         return protocols
+
+    def metrics_under(self, protocol: Protocol) -> list[str]:
+        """The task's metrics that a protocol defines; the others are no numbers under it."""
+        return [metric for metric in self.definition.metrics if protocol.defines(metric)]
+
+    def _check_known(self, metrics: Sequence[str], where: str) -> None:
+        for metric in metrics:
+            if metric not in self.known_metrics:
+                raise BenchError(
+                    where,
+                    expected=f"metrics of the family '{self.definition.family}'",
+                    got=f"'{metric}'",
+                    fix=nearest(metric, self.known_metrics),
+                )
+
+    def _check_defined(self, protocols: Sequence[Protocol]) -> None:
+        """A column that is asked for and cannot be is refused, not left out in silence."""
+        task = f"task {self.definition.name}"
+        for protocol in protocols:
+            self._check_known(protocol.metrics, f"{task}, metrics of {protocol.label}")
+            if self.definition.metrics and not self.metrics_under(protocol):
+                raise BenchError(
+                    f"{task}, key 'protocols'",
+                    expected=f"protocols that define one of {', '.join(self.definition.metrics)}",
+                    got=f"{protocol.label}, which defines {_listed(protocol, self.known_metrics)}",
+                    fix="Ask for one of these, or write the protocol out to score others.",
+                )
+        for metric in self.definition.metrics:
+            if not any(protocol.defines(metric) for protocol in protocols):
+                raise BenchError(
+                    f"{task}, key 'metrics'",
+                    expected="metrics that one of the task's protocols defines",
+                    got=f"'{metric}'; {protocols[0].label} defines "
+                    f"{_listed(protocols[0], self.known_metrics)}",
+                    fix="Remove it, or write a protocol out to score it.",
+                )
 
     def headline(self) -> MetricSpec:
         """The metric that a leaderboard shows and ranks by.
@@ -301,6 +381,10 @@ class Family(ABC):
     def worst(self, target: Target) -> Mapping[str, float]:
         """What a failure counts as where that depends on the sample; else the metric's worst."""
         return {}
+
+
+def _listed(protocol: Protocol, metrics: Sequence[str]) -> str:
+    return ", ".join(metric for metric in metrics if protocol.defines(metric))
 
 
 def label_number(value: float) -> str:

@@ -48,15 +48,18 @@ def parts() -> list[str]:
     return lines
 
 
-def read(plugins: Plugins, profile: str, family: str) -> tuple[Protocol, ...]:
+def read(plugins: Plugins, profile: str, family: str) -> list[Protocol]:
     """Read a profile's protocols as the family does that scores by them."""
     kind = load_class(plugins.path("family", family), Family)
-    definition = TaskDefinition(
-        name=f"{family}/{profile}", version=1, family=family, data={},
-        metrics=[kind.known_metrics[0]], headline="", protocols=[{"profile": profile}],
-    )  # fmt: skip
-    scorer: Any = kind(plugins.written_out(definition))
-    protocols: tuple[Protocol, ...] = scorer.protocols
+    expanded = load_profile(plugins.path("profile", profile)).expand(family, None, profile)
+    protocols: list[Protocol] = []
+    for one in expanded:
+        definition = TaskDefinition(
+            name=f"{family}/{profile}", version=1, family=family, data={},
+            metrics=one.get("metrics", kind.known_metrics[:1]), headline="", protocols=[one],
+        )  # fmt: skip
+        scorer: Any = kind(definition)
+        protocols += scorer.protocols
     return protocols
 
 

@@ -26,6 +26,11 @@ and lists the quirks of the code whose numbers it gives. A task names it, and it
 metric's: `{profile: moge}` makes `abs_rel@moge`. Without a profile a protocol says what it does by
 itself (`abs_rel@median_scale+cap80`); those are the correct ones.
 
+A profile also names the metrics that its code reports, and gives no others: there is no `ate@vggt`,
+and UniDepth's SILog is `si_log_sample@unidepth.nyu_metric`, not `si_log`, which is Marigold's. A
+task's metric stands under each of its protocols that defines it; one that none defines is refused,
+and so is a protocol that defines none. `default` and protocols that are written out define all.
+
 What the protocol alone is worth, on one map:
 
 ![AbsRel of one depth map under every depth profile](protocols.png)
@@ -48,11 +53,11 @@ def main() -> None:
 def page(plugins: Plugins) -> str:
     """The page: a table of profiles, then each with its protocols and quirks."""
     profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
-    rows = ["| profile | what it is | families | fixes | reference |"]
-    rows += ["| --- | --- | --- | --- | --- |"]
+    rows = ["| profile | what it is | families | fixes | metrics | reference |"]
+    rows += ["| --- | --- | --- | --- | --- | --- |"]
     rows += [
         f"| [`{p.name}`](#{p.name}) | {p.title} | {', '.join(sorted(p.protocols))} | {fixed(p)} "
-        f"| {p.reference} |"
+        f"| {reported(p)} | {p.reference} |"
         for p in profiles
     ]
     sections = [section(profile) for profile in profiles]
@@ -71,11 +76,30 @@ def fixed(profile: Profile) -> str:
     return ", ".join(name for name, _ in counts.most_common()) or "nothing"
 
 
+def reported(profile: Profile) -> str:
+    """The metrics that its code reports under any of its protocols, family by family."""
+    of: dict[str, dict[str, None]] = {}
+    for pattern, one in profile.reports.items():
+        of.setdefault(pattern.partition(".")[0], {}).update(dict.fromkeys(one.metrics))
+    if len(profile.protocols) == 1:
+        return ", ".join(of.popitem()[1]) if of else "all"
+    return "; ".join(
+        f"{family}: {', '.join(of[family]) if family in of else 'all'}"
+        for family in sorted(profile.protocols)
+    )
+
+
 def section(profile: Profile) -> str:
     """One profile: what it fixes in each family, and its quirks."""
     lines = [f"## {profile.name}", "", f"{profile.title}. Reference: {profile.reference}.", ""]
     for family, protocols in sorted(profile.protocols.items()):
         lines += [f"- {family} `{label(profile, one)}`: {described(one)}" for one in protocols]
+    if profile.reports:
+        lines += ["", "Metrics:", ""]
+        lines += [
+            f"- {of}: {', '.join(said.metrics)} ({said.file})"
+            for of, said in profile.reports.items()
+        ]
     if profile.quirks:
         lines += ["", "Quirks:", "", *(f"- {quirk}" for quirk in profile.quirks)]
     return "\n".join([*lines, ""])

@@ -105,7 +105,9 @@ class CameraPose(Family):
         self.protocols = self.read_protocols(CameraPoseProtocol)
         self.wants = (frozenset({Want.POSES}),)
         self.specs = tuple(
-            _spec(metric, protocol) for protocol in self.protocols for metric in definition.metrics
+            _spec(metric, protocol)
+            for protocol in self.protocols
+            for metric in self.metrics_under(protocol)
         )
 
     def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
@@ -115,7 +117,7 @@ class CameraPose(Family):
         refused = {
             f"{metric}@{protocol.label}"
             for protocol in self.protocols
-            for metric in self.definition.metrics
+            for metric in self.metrics_under(protocol)
             if _needs_metres(metric, protocol)
         }
         return tuple(spec for spec in self.specs if spec.name not in refused)
@@ -161,7 +163,7 @@ class CameraPose(Family):
 
         for protocol in self.protocols:
             compared = _Comparison(protocol, predicted, true, once)
-            for metric in self.definition.metrics:
+            for metric in self.metrics_under(protocol):
                 name = f"{metric}@{protocol.label}"
                 try:
                     values |= {name: compared.value(metric)} if name in served else {}

@@ -64,8 +64,7 @@ class Chamfer(Family):
         self.specs = tuple(
             spec
             for protocol in self.protocols
-            for metric in definition.metrics
-            if _defined(metric, protocol)
+            for metric in self.metrics_under(protocol)
             for spec in _specs(metric, protocol)
         )
 
@@ -112,11 +111,10 @@ class Chamfer(Family):
                 continue
             details["alignment"][protocol.label] = measured.alignment
             details["points"][protocol.label] = [len(measured.predicted), len(measured.true)]
-            for metric in self.definition.metrics:
-                if _defined(metric, protocol):
-                    names = _threshold_names(metric, protocol)
-                    shares = dict(zip(names, sized.thresholds_m, strict=True))
-                    values |= _values(metric, sized, measured, shares, undefined)
+            for metric in self.metrics_under(protocol):
+                names = _threshold_names(metric, protocol)
+                shares = dict(zip(names, sized.thresholds_m, strict=True))
+                values |= _values(metric, sized, measured, shares, undefined)
         if undefined and not values:
             raise ValueError(undefined[0])
         if undefined:
@@ -150,22 +148,16 @@ def _check_together(definition: TaskDefinition, protocols: tuple[CloudProtocol, 
             got="first_camera and world",
             fix="Make a task of each.",
         )
-    by_pixel = [metric for metric in definition.metrics if metric in _PAIRS]
-    if by_pixel and any(protocol.truth != "pixels" for protocol in protocols):
-        raise BenchError(where, expected=f"truth: pixels, for {by_pixel[0]}", got="truth: cloud")
+    of_clouds = [protocol for protocol in protocols if protocol.truth != "pixels"]
+    for metric in _PAIRS.keys() & definition.metrics:
+        if any(protocol.defines(metric) for protocol in of_clouds):
+            raise BenchError(where, expected=f"truth: pixels, for {metric}", got="truth: cloud")
     if any(protocol.fusion is not None for protocol in protocols):
         try:
             fusion.require_open3d()
         except ImportError as error:
             # Found now and not sample by sample, where it would count as the model's failure.
             raise BenchError(f"{where}, fusion", expected="Open3D", got=error) from error
-
-
-def _defined(metric: str, protocol: CloudProtocol) -> bool:
-    """Whether a metric has a meaning where the protocol says which points count."""
-    if protocol.region == "beams":
-        return metric in _SHARES
-    return protocol.region != "observed" or metric not in _NORMALS
 
 
 def _specs(metric: str, protocol: CloudProtocol) -> list[MetricSpec]:

@@ -67,7 +67,9 @@ class Depth(Family):
         self.protocols = self.read_protocols(DepthProtocol)
         self.wants = (frozenset({Want.DEPTH}),)
         self.specs = tuple(
-            _spec(metric, protocol) for protocol in self.protocols for metric in definition.metrics
+            _spec(metric, protocol)
+            for protocol in self.protocols
+            for metric in self.metrics_under(protocol)
         )
         self._radius = edge_radius(definition.metrics)
         self._last: tuple[Target, Truth] | None = None
@@ -95,7 +97,7 @@ class Depth(Family):
             if protocol.weight is not None:
                 found[protocol.weight] = float(count)
             weight = count if protocol.mean == "pixel" else 1
-            for metric in SOMETIMES_UNDEFINED.keys() & self.definition.metrics:
+            for metric in SOMETIMES_UNDEFINED.keys() & self.metrics_under(protocol):
                 asked = is_defined(metric, truth, protocol, self._radius)
                 found[f"{metric}@{protocol.label}"] = float(weight * asked)
         return found
@@ -128,7 +130,7 @@ class Depth(Family):
                 continue
             details["alignment"][protocol.label] = record_of(views, protocol)
             measured = Measured(views, pairing.truth, protocol, self._radius)
-            for metric in self.definition.metrics:
+            for metric in self.metrics_under(protocol):
                 name = f"{metric}@{protocol.label}"
                 try:
                     values[name] = measured.value(metric)

@@ -58,16 +58,10 @@ class PointMap(Family):
         maps, depth = frozenset({Want.POINT_MAPS}), frozenset({Want.DEPTH})
         # A map of points has a camera in it, so that it cannot be lifted by the given one.
         self.wants = (depth,) if cameras == {"given"} else (maps, depth | {Want.INTRINSICS})
-        undefined = set(definition.metrics).difference(*map(self._of, self.protocols))
-        if undefined:
-            raise BenchError(
-                f"task {definition.name}, key 'protocols'",
-                expected=f"one that defines '{min(undefined)}'",
-                got="none",
-                fix="Metrics named local_ need scope: segment, all others another scope.",
-            )
         self.specs = tuple(
-            _spec(metric, protocol) for protocol in self.protocols for metric in self._of(protocol)
+            _spec(metric, protocol)
+            for protocol in self.protocols
+            for metric in self.metrics_under(protocol)
         )
 
     def _truth(self, target: Target) -> Truth:
@@ -75,11 +69,6 @@ class PointMap(Family):
         if self._last is None or self._last[0] is not target:
             self._last = target, Truth(target)
         return self._last[1]
-
-    def _of(self, protocol: PointMapProtocol) -> list[str]:
-        """The task's metrics that a protocol defines."""
-        local = protocol.scope == "segment"
-        return [m for m in self.definition.metrics if m.startswith("local") == local]
 
     def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
         """The metrics under protocols that forgive what the prediction leaves open."""
@@ -121,11 +110,10 @@ class PointMap(Family):
         details: dict[str, Any] = {"alignment": {}}
         undefined: list[str] = []
         for protocol in self.protocols:
-            metrics = self._of(protocol)
-            if not metrics or not ambiguity.can_serve(protocol.needs):
+            if not ambiguity.can_serve(protocol.needs):
                 continue
             try:
-                found, record = pairing.measure(protocol, metrics)
+                found, record = pairing.measure(protocol, self.metrics_under(protocol))
             except ValueError as error:
                 # What one protocol cannot use is no failure under the others.
                 undefined.append(f"{protocol.label}: {error}")

@@ -43,9 +43,10 @@ def test_each_convention_compares_its_pairs_once(monkeypatch) -> None:
     monkeypatch.setattr(pose_metrics, "pair_errors", counted)
     true = trajectory()
     readings = of_poses(trajectory(seed=1), true, "auc_30", "rra_30")
-    assert len(readings) > len(compared) == len(set(compared)) > 1
+    scored = [reading for reading in readings.values() if reading.values]
+    assert len(scored) > len(compared) == len(set(compared)) > 1
     # Another prediction of the same truth is not taken for the first.
-    assert of_poses(true, true, "rra_30")["vggt"].values == {"rra_30": 1.0}
+    assert of_poses(true, true, "auc_30")["vggt"].values == {"auc_30": 1.0}
 
 
 def test_swapped_quaternions_are_warned_of_beside_the_values() -> None:
@@ -53,17 +54,18 @@ def test_swapped_quaternions_are_warned_of_beside_the_values() -> None:
     swapped = true.copy()
     xyzw = Rotation.from_matrix(true[:, :3, :3]).as_quat()
     swapped[:, :3, :3] = Rotation.from_quat(np.roll(xyzw, 1, axis=1)).as_matrix()
-    for reading in of_poses(swapped, true, "auc_30").values():
-        assert reading.values
-        assert "quaternions are read in another order" in reading.warnings[0]
+    readings = of_poses(swapped, true, "auc_30")
+    for label in ("default.metric", "vggt", "pi3.angular", "da3"):
+        assert readings[label].values
+        assert "quaternions are read in another order" in readings[label].warnings[0]
 
 
 def test_a_metric_that_one_protocol_cannot_give_is_left_out_with_its_reason() -> None:
     on_a_line = trajectory()
     on_a_line[:, :3, 3] *= (1, 0, 0)
-    readings = of_poses(on_a_line, trajectory(seed=1), "auc_30", "ate")
-    assert set(readings["evo.none"].values) == {"auc_30", "ate"}
-    assert set(readings["evo.se3"].values) == {"auc_30"}
+    readings = of_poses(on_a_line, trajectory(seed=1), "rpe_rotation", "ate")
+    assert set(readings["evo.none"].values) == {"rpe_rotation", "ate"}
+    assert set(readings["evo.se3"].values) == {"rpe_rotation"}
     assert readings["evo.se3"].warnings[0].startswith("ate: predicted cameras: expected positions")
 
 
@@ -79,7 +81,7 @@ def test_what_the_truth_leaves_undefined_is_no_number() -> None:
 def test_more_poses_than_can_be_paired(monkeypatch) -> None:
     monkeypatch.setattr(surveying, "MOST_POSES", 5)
     true = trajectory()
-    reading = of_poses(true, true, "auc_30", "ate")["evo.sim3"]
+    reading = of_poses(true, true, "auc_30", "ate")["default.sim3"]
     assert set(reading.values) == {"ate"}
     assert "auc_30 left out: of 6 poses it would compare 15 pairs" in reading.warnings[0]
     with pytest.raises(BenchError, match=r"at most 5 poses, all pairs of which.*got 6"):
@@ -101,6 +103,41 @@ def test_each_protocol_of_a_profile_speaks_for_itself() -> None:
     assert asks_nyu
     assert all("nyu" in name for name in asks_nyu)
     assert any(reading.values for reading in of_unik3d.values())
+
+
+def test_a_profile_shows_the_metrics_of_its_code_and_no_others() -> None:
+    true = trajectory()
+    readings = of_poses(trajectory(seed=1), true)
+    given = {label: set(reading.values) for label, reading in readings.items()}
+    assert given["default.sim3"] == {"auc_30", "ate", "rpe_translation"}
+    assert given["vggt"] == given["g2vlm"] == given["da3"] == {"auc_30"}
+    assert given["cut3r"] == given["evo.sim3"] == {"ate", "rpe_translation"}
+    # It gives none of the usual, and shows what it gives.
+    assert given["mapanything"] == {"auc_5", "ate_mean"}
+    by_name = of_poses(trajectory(seed=1), true, "ate")["mapanything"]
+    assert by_name.values == {}
+    assert by_name.problem == "expected a metric that its code gives: auc_5, ate_mean, got ate"
+
+
+def test_silog_of_three_codes_is_three_metrics() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.uniform(1, 5, (20, 30)).astype(np.float32)
+    predicted = (true * rng.normal(1, 0.1, true.shape)).astype(np.float32)
+    names = ("si_log", "si_log_half", "si_log_sample")
+    readings = survey(
+        Plugins.find(),
+        "depth",
+        Target(depth_m=(true,)),
+        Prediction(depth=(predicted,)),
+        Ambiguity.METRIC,
+        names,
+    )
+    shown = {reading.protocol: set(reading.values) for reading in readings}
+    assert shown["default.metric"] == set(names)
+    assert shown["marigold.scannet"] == {"si_log"}
+    assert shown["unidepth.ibims_metric"] == {"si_log_sample"}
+    assert shown["depth_anything_v2.kitti"] == {"si_log_half"}
+    assert shown["cut3r.mono"] == shown["unidepth.ibims_si"] == set()
 
 
 def test_an_unknown_metric_or_family_is_refused() -> None:

@@ -228,6 +228,12 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         parts += [] if self.seed == 0 else [f"seed{self.seed}"]
         return "+".join(parts)
 
+    def defines(self, metric: str) -> bool:
+        """Whether a metric has a meaning where the protocol says which points count."""
+        of_shares = metric in ("precision", "recall", "fscore")
+        in_region = {"beams": of_shares, "observed": not metric.startswith("normal_")}
+        return super().defines(metric) and in_region.get(self.region, True)
+
     def _name(self, field: str, name: str = "") -> list[str]:
         value = getattr(self, field)
         return [] if value == _DEFAULTS[field] else [name or value]

@@ -130,6 +130,11 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
         said = [name for name, holds in flags.items() if holds]
         return "+".join([_ALIGNMENTS[self.alignment][1], *named, *said])
 
+    def defines(self, metric: str) -> bool:
+        """Whether a metric is of segments where they are fitted, and of all pixels elsewhere."""
+        of_segments = metric.startswith("local_")
+        return super().defines(metric) and of_segments == (self.scope == "segment")
+
     @property
     def needs(self) -> Ambiguity:
         """What a prediction may be known up to at most."""

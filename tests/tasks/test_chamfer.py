@@ -48,8 +48,8 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
     }  # fmt: skip
     family = load_family("chamfer", ["chamfer_mean_l2", "fscore"], full)
     published = {  # those of test_chamfer_profiles.py
-        "profile", "fitted_on", "fitted_per", "truth", "window_px", "at_most_pixels", "fusion",
-        "curve", "inlier_ratio", "voxel_grid", "thin_m", "drop_beyond_m", "seed", "ransac",
+        "profile", "metrics", "fitted_on", "fitted_per", "truth", "window_px", "at_most_pixels",
+        "fusion", "curve", "inlier_ratio", "voxel_grid", "thin_m", "drop_beyond_m", "seed", "ransac",
         "consistency", "at_most_points", "scaled_icp", "region", "unit",
     }  # fmt: skip
     assert set(full) == set(type(family.protocols[0]).__struct_fields__) - published

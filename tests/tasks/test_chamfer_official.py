@@ -212,7 +212,8 @@ def test_a_sample_without_what_the_evaluation_needs_is_unscored(
 ) -> None:
     made = {"dtu": dtu_scan, "eth3d": eth3d_scans, "tanks_and_temples": temple}[profile]
     target, prediction = made()
-    family = load_family("chamfer", ["fscore"], fields_of(profile))
+    fields = fields_of(profile)
+    family = load_family("chamfer", fields["metrics"], fields)
     line = score(family, replace(target, **lacks), prediction)
     assert line.status == "unscored"
     assert says in line.error.message

@@ -395,5 +395,5 @@ def test_every_depth_profile_is_read_by_the_family(load_family) -> None:
     for profile in plugins.names("profile"):
         loaded = load_profile(plugins.path("profile", profile))
         if "depth" in loaded.protocols:
-            family = load_family("depth", ["delta1"], *loaded.expand("depth", None, profile))
+            family = load_family("depth", ["abs_rel"], *loaded.expand("depth", None, profile))
             assert all(p.label.startswith(profile) for p in family.protocols)

@@ -58,7 +58,7 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
     )
     family = load_family("depth", ["abs_rel"], *options)
     assert set(options[0]) | {"min_depth_m", "max_depth_m", "crop"} | set(rarer) == set(
-        set(type(family.protocols[0]).__struct_fields__) - {"profile"}
+        set(type(family.protocols[0]).__struct_fields__) - {"profile", "metrics"}
     )
     assert len({spec.name for spec in family.specs}) == len(options)
     full = {

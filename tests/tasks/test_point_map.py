@@ -53,7 +53,7 @@ def test_every_departure_from_the_default_is_in_the_label() -> None:
         {"max_depth_m": 10.5}, {"max_over_near": 1000}, {"crop": "nyu"}, {"crop": "garg"},
         {"at_most_pixels": 75000}, {"relative_epsilon_m": 1e-6}, {"pool": "views"},
     ]  # fmt: skip
-    assert {key for piece in pieces for key in piece} | {"profile", "alignment"} == {
+    assert {key for piece in pieces for key in piece} | {"profile", "metrics", "alignment"} == {
         field.name for field in msgspec.structs.fields(PointMapProtocol)
     }
     labels = []
@@ -334,9 +334,9 @@ def test_truth_is_best_in_segments_and_scrambled_truth_is_not(load_family) -> No
 
 
 def test_a_metric_that_no_protocol_defines_is_refused(load_family) -> None:
-    with pytest.raises(BenchError, match=r"'local_delta1'.*scope: segment"):
+    with pytest.raises(BenchError, match=r"got 'local_delta1'; metric defines point_abs_rel"):
         load_family("point_map", ["local_delta1", "point_delta1"], {})
-    with pytest.raises(BenchError, match="'point_delta1'"):
+    with pytest.raises(BenchError, match=r"got 'point_delta1'; .* defines local_abs_rel, local_d"):
         load_family("point_map", ["local_delta1", "point_delta1"], LOCAL)
 
 
