@@ -3,10 +3,10 @@
     python scripts/conformance_depth.py --peers DIR [--realdata DIR] [--write]
 
 DIR holds the peers' checkouts by their repository's name (MoGe, CUT3R, Pi3, G2VLM, monst3r,
-Marigold, UniDepth, UniK3D, Depth-Anything-V2, robustmvd, map-anything, Video-Depth-Anything, and
-utils3d at 3fab839 for MoGe), each at the commit that its profile names, which a file COMMIT may
-hold. They are run, not copied. What is not there, or does not run, is skipped with its reason. It
-needs torch. Real frames and their predictions are those of `depth_peers.cases.REAL`.
+Marigold, UniDepth, UniK3D, Depth-Anything-V2, robustmvd, map-anything, Video-Depth-Anything,
+SpatialBench, and utils3d at 3fab839 for MoGe), each at the commit that its profile names, which a
+file COMMIT may hold. They are run, not copied. What is not there, or does not run, is skipped with
+its reason. It needs torch. Real frames and their predictions are those of `depth_peers.cases.REAL`.
 
 `its own` is how far the peer is from itself when the same pixels come in another order, `in double`
 how far we are from it when it is given double precision, and `its own there` how far it is from
@@ -37,6 +37,7 @@ from depth_peers.cases import (
 )
 from depth_peers.lineage import lineage, options_of
 from depth_peers.marigold import marigold
+from depth_peers.spatialbench import spatialbench
 from depth_peers.unidepth import unidepth
 from g2vlm_bench.sample import Ambiguity
 from peer_code import commit
@@ -68,7 +69,7 @@ class Compared:
     kind: str = "map"
     ambiguity: Ambiguity = Ambiguity.METRIC
     positional: bool = False
-    orders: int = 2
+    orders: int = 1
     remark: str = ""
 
 
@@ -122,6 +123,10 @@ MARIGOLD = {
     "eth3d_1024": (marigold(1e-5, np.inf, None, 1024), "wide"),
     "diode": (marigold(0.6, 350), "map"),
 }
+SPATIALBENCH = {
+    "1m": (1, None), "3m": (3, None), "5m": (5, None), "ropedia": (8, 80), "10m": (10, None),
+    "20m": (20, None), "30m": (30, None), "50m": (50, None), "80m": (80, None),
+}  # fmt: skip
 VIDEO_DEPTH_ANYTHING = {"scannet": 10, "bonn": 10, "nyuv2": 10, "kitti": 80, "sintel": 70}
 ALL = [
     *of_lineage("cut3r", "CUT3R", False, *MONO, *SCALE, *SHIFT, "video_metric"),
@@ -158,6 +163,15 @@ ALL = [
             remark={"map": "one view", "video": "three views, true cameras"}[kind],
         )
         for kind in ("map", "video")
+    ),
+    *(
+        Compared(
+            "spatialbench", f"{alignment}_{name}", "SpatialBench",
+            spatialbench(alignment == "median", *limits), "video", positional=True,
+            remark={"median": "TGM among it", "metric": ""}[alignment],
+        )
+        for alignment in ("metric", "median")
+        for name, limits in SPATIALBENCH.items()
     ),
     *(
         Compared(

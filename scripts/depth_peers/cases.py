@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import real_frames
-from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import TaskDefinition, load_profile
+from our_scores import family_of, unlabelled
 
 SIZE = (48, 64)
 SIZES = {"nyu": (480, 640), "kitti": (375, 1242), "wide": (40, 1500)}
@@ -22,21 +21,21 @@ DISPARITY = Ambiguity.AFFINE_DISPARITY
 
 Array = NDArray[np.floating[Any]]
 
-# The real frames of a kind of case: a task, the predictions of it, and of how many pixels one.
-REAL: dict[str, tuple[tuple[str, str, int], ...]] = {
+# The real frames of a kind of case: of a task so many, the predictions, of how many pixels one.
+REAL: dict[str, tuple[tuple[str, int, str, int], ...]] = {
     "map": (
-        ("depth/real_nyu", "nano", 4),
-        ("depth/real_tum", "nano", 4),
-        ("depth/real_middlebury", "nano", 4),
-        ("depth/real_nyu", "degraded", 4),
+        ("depth/real_nyu", 3, "nano", 8),
+        ("depth/real_tum", 1, "nano", 8),
+        ("depth/real_middlebury", 1, "nano", 8),
+        ("depth/real_nyu", 1, "degraded", 8),
     ),
-    "nyu": (("depth/real_nyu", "nano", 1), ("depth/real_nyu", "degraded", 1)),
-    "kitti": (("depth/real_kitti", "nano", 1), ("depth/real_kitti", "degraded", 1)),
-    "wide": (("depth/real_kitti", "nano", 1), ("depth/real_kitti", "degraded", 1)),
+    "nyu": (("depth/real_nyu", 3, "nano", 1), ("depth/real_nyu", 1, "degraded", 1)),
+    "kitti": (("depth/real_kitti", 3, "nano", 1), ("depth/real_kitti", 1, "degraded", 1)),
+    "wide": (("depth/real_kitti", 1, "nano", 1), ("depth/real_kitti", 1, "degraded", 1)),
     "video": (
-        (real_frames.REDWOOD, "nano", 4),
-        (real_frames.REDWOOD, "sensor", 4),
-        ("depth/real_7scenes_video", "nano", 4),
+        (real_frames.REDWOOD, 1, "nano", 8),
+        (real_frames.REDWOOD, 1, "sensor", 8),
+        ("depth/real_7scenes_video", 1, "nano", 8),
     ),
 }
 VIEWS = 3  # of a real video, its first
@@ -96,8 +95,8 @@ def poses(count: int) -> tuple[NDArray[np.float64], ...]:
 
 def real_cases(realdata: Path, kind: str) -> Iterator[Case]:
     """The real frames of a kind of case, or the first views of real videos."""
-    for task, predictions, step in REAL[kind]:
-        for scene in real_frames.scenes(realdata, task, predictions):
+    for task, count, predictions, step in REAL[kind]:
+        for scene in real_frames.scenes(realdata, task, predictions)[:count]:
             views = slice(VIEWS if kind == "video" else 1)
             true, predicted = (
                 np.stack([one[::step, ::step] for one in (maps or ())[views]])
@@ -117,20 +116,11 @@ def ours(
     profile: str, protocol: str, metrics: list[str], case: Case, ambiguity: Ambiguity
 ) -> dict[str, float]:
     """Score one case under one protocol of a profile, as a task would."""
-    plugins = Plugins.find()
-    fields = load_profile(plugins.path("profile", profile)).expand(
-        "depth", protocol or None, profile
-    )
-    label = fields[0]["profile"]
     asked = sorted({"tae" if metric == "tae_published" else metric for metric in metrics})
-    definition = TaskDefinition(
-        name="depth/conformance", version=1, family="depth", data={}, metrics=asked,
-        headline=f"delta1@{label}", protocols=fields,
-    )  # fmt: skip
     true, predicted = (
         maps if maps.ndim == 3 else maps[None] for maps in (case.true, case.predicted)
     )
-    score = plugins.family(definition).score(
+    score = family_of("depth", profile, protocol, tuple(asked)).score(
         Target(
             depth_m=tuple(np.where(true > 0, true, np.float32(np.nan))),
             intrinsics=(case.intrinsics,) * len(true),
@@ -139,7 +129,7 @@ def ours(
         Prediction(depth=tuple(predicted), ambiguity=ambiguity),
         ambiguity,
     )
-    values = {key.partition("@")[0]: value for key, value in score.values.items()}
-    if "tae_published" in score.details:
-        values["tae_published"] = score.details["tae_published"][label]["prediction"]
+    values = unlabelled(score.values)
+    for published in score.details.get("tae_published", {}).values():
+        values["tae_published"] = published["prediction"]
     return values

@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 
 import real_frames
 from g2vlm_bench.geometry import trajectory
-from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import Family, TaskDefinition, load_profile
+from g2vlm_bench.task import Family
 from g2vlm_bench.trajectory_files import load_trajectory
+from our_scores import family_of, unlabelled
 
 Array = NDArray[np.float64]
 Values = dict[str, float]
@@ -102,19 +102,10 @@ def real_sequences(realdata: Path) -> tuple[Sequence, ...]:
     return tuple(found)
 
 
-@cache
 def family(label: str, metrics: tuple[str, ...]) -> Family:
     """The family under one protocol of a shipped profile, `profile` or `profile.name`."""
-    plugins = Plugins.find()
-    profile, _, name = label.partition(".")
-    fields = load_profile(plugins.path("profile", profile)).expand(
-        "camera_pose", name or None, "a script"
-    )
-    definition = TaskDefinition(
-        name="camera_pose/conformance", version=1, family="camera_pose", data={},
-        metrics=list(metrics), headline="", protocols=fields,
-    )  # fmt: skip
-    return plugins.family(definition, check_headline=False)
+    profile, _, protocol = label.partition(".")
+    return family_of("camera_pose", profile, protocol, metrics)
 
 
 def ours(label: str, metrics: tuple[str, ...], sequence: Sequence) -> Values:
@@ -124,4 +115,4 @@ def ours(label: str, metrics: tuple[str, ...], sequence: Sequence) -> Values:
         Prediction(world_from_camera=tuple(sequence.predicted)),
         Ambiguity.METRIC,
     )
-    return {name.partition("@")[0]: value for name, value in score.values.items()}
+    return unlabelled(score.values)
