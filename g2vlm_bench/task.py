@@ -319,6 +319,14 @@ class Family(ABC):
             )
         return by_name[name]
 
+    def truth_falls_short(self, spec: MetricSpec) -> str:
+        """Why the truth does not get the best value of a metric of the task; empty where it does.
+
+        What a family says of itself; here what the metric's protocol says.
+        """
+        protocols: Sequence[Protocol] = getattr(self, "protocols", ())
+        return next((p.truth_falls_short for p in protocols if p.label == spec.protocol), "")
+
     def prepare(self, inputs: Inputs) -> Inputs:
         """Dress a reader's inputs as the task asks: add prompts, remove what is not given."""
         return inputs

@@ -133,9 +133,9 @@ def _first_prompt(task: Task) -> tuple[str, str]:
 
 
 def _falling_short(task: Task) -> frozenset[str]:
-    """Name the protocols that say of themselves that the truth does not get the best value."""
-    protocols = getattr(task.family, "protocols", ())
-    return frozenset(protocol.label for protocol in protocols if protocol.truth_falls_short)
+    """Name the metrics of which it is said that the truth does not get the best value."""
+    family = task.family
+    return frozenset(spec.name for spec in family.specs if family.truth_falls_short(spec))
 
 
 def _not_best(record: RunRecord, falling_short: frozenset[str]) -> Sequence[str]:
@@ -146,7 +146,7 @@ def _not_best(record: RunRecord, falling_short: frozenset[str]) -> Sequence[str]
             continue
         if result.n_failed:
             problems.append(f"{spec.name}: the truth itself failed on {result.n_failed} samples")
-        elif spec.protocol not in falling_short and not _is_best(spec, result.value):
+        elif spec.name not in falling_short and not _is_best(spec, result.value):
             problems.append(
                 f"{spec.name}: expected the truth to score {spec.best}, got {result.value}"
             )

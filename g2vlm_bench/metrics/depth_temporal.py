@@ -2,7 +2,7 @@
 
 The errors are 0 for the truth itself, whatever the camera does and whatever hides what, because
 they compare the prediction's change with the truth's. `published_tae` is the number that the field
-prints under that name; the truth does not get 0 there, so that it is no metric of a task.
+prints under that name; the truth does not get 0 there.
 """
 
 from __future__ import annotations

@@ -22,11 +22,12 @@ CHANGES = {
     "temporal_flicker": depth_temporal.temporal_flicker,
     "tgm": depth_temporal.temporal_geometric_motion,
 }
-TEMPORAL_METRICS = (*CHANGES, "tae")
+TEMPORAL_METRICS = (*CHANGES, "tae", "tae_published")
 # What a sample's truth lacks where it is unscored under these: nothing could be met or missed.
 SOMETIMES_UNDEFINED = {
     **dict.fromkeys(MAP_METRICS, "the true depth has no edge"),
     **dict.fromkeys(CHANGES, "no two true frames in a row share a valid pixel"),
+    "tae_published": "fewer than two true frames with known cameras",
     "tae": "no two true frames in a row with known cameras see the same surface",
 }
 
@@ -104,16 +105,24 @@ class Measured:
         true = self.truth.maps(self.protocol)
         if metric in CHANGES:
             return CHANGES[metric](predicted, true)
-        links = self.truth.links(self.protocol)
-        self.details["tae_published"] = {
-            # Theirs, which has a mean of its own and gives the truth some, too.
+        self.details["tae_published"] = published = self._published
+        if metric == "tae":
+            links = self.truth.links(self.protocol)
+            return depth_temporal.temporal_alignment_error(predicted, true, links)
+        if published["prediction"] is None:
+            raise ValueError(f"{metric}: expected at least two frames, got {len(self.views)}")
+        return published["prediction"]
+
+    @cached_property
+    def _published(self) -> dict[str, float | None]:
+        """TAE as it is published, which has a mean of its own and gives the truth some, too."""
+        return {
             "prediction": self._published_tae([view.whole_map() for view in self.views]),
             "truth": self.truth.once(
                 ("published", *(view.index for view in self.views)),
                 lambda: self._published_tae([self.truth.depths[v.index] for v in self.views]),
             ),
         }
-        return depth_temporal.temporal_alignment_error(predicted, true, links)
 
     def _published_tae(self, depths: Sequence[NDArray[Any]]) -> float | None:
         if len(depths) < 2:
@@ -149,6 +158,8 @@ def is_defined(metric: str, truth: Truth, protocol: DepthProtocol, radius: int) 
         )
     if metric in CHANGES:
         return depth_temporal.has_pairs(truth.maps(protocol))
+    if metric == "tae_published":
+        return truth.has_cameras and sum(one is not None for one in truth.maps(protocol)) > 1
     return truth.has_cameras and bool(truth.links(protocol))
 
 

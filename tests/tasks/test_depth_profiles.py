@@ -102,7 +102,11 @@ PEERS: dict[str, dict[str, float]] = {
         "boundary_f1_r3": 0.318920826,
     },
     "moge.scale": {"abs_rel": 0.0741754249, "delta1": 0.983398438},
-    "moge.affine": {"abs_rel": 0.071040757, "delta1": 0.988606751},
+    "moge.affine": {
+        "abs_rel": 0.071040757,
+        "delta1": 0.988606751,
+        "boundary_f1_r1": 0.147141914,
+    },
     "moge.affine_disparity": {"abs_rel": 0.0721383989, "delta1": 0.987304688},
     # prs-eth/Marigold@b1dffaa
     "marigold.scannet": {
@@ -274,15 +278,12 @@ def fields_of(protocol: str) -> list[dict[str, Any]]:
 
 
 def scored(load_family, protocol: str, metrics: list[str]) -> dict[str, float]:
-    asked = ["tae" if metric == "tae_published" else metric for metric in metrics]
     target, prediction = case(protocol)
     assert prediction.ambiguity is not None
-    score = load_family("depth", asked, *fields_of(protocol)).score(
+    score = load_family("depth", metrics, *fields_of(protocol)).score(
         target, prediction, prediction.ambiguity
     )
     values = {key.partition("@")[0]: value for key, value in score.values.items()}
-    if "tae_published" in score.details:
-        values["tae_published"] = score.details["tae_published"][protocol]["prediction"]
     return {metric: values[metric] for metric in metrics}
 
 

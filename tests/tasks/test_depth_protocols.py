@@ -168,10 +168,11 @@ def test_flicker_is_what_a_scale_for_each_frame_hides(load_family, score) -> Non
 def test_a_sample_without_frames_in_a_row_is_left_out_of_temporal_metrics(
     load_family, score, result
 ) -> None:
-    family = load_family("depth", ["abs_rel", "temporal_flicker", "tae"])
+    family = load_family("depth", ["abs_rel", "temporal_flicker", "tae", "tae_published"])
     one = score(family, target(TRUTH), predicted(WRONG), id="one")
     assert set(one.values) == {"abs_rel@metric"}
-    assert one.weights == {"temporal_flicker@metric": 0, "tae@metric": 0}
+    left_out = {"temporal_flicker@metric": 0, "tae@metric": 0, "tae_published@metric": 0}
+    assert one.weights == left_out
     camera, poses = np.array([[2.0, 0, 1], [0, 2, 1], [0, 0, 1]]), (np.eye(4),) * 2
     video = Target(depth_m=maps(TRUTH, TRUTH), intrinsics=(camera,) * 2, world_from_camera=poses)
     two = score(family, video, predicted(TRUTH, 2 * np.array(TRUTH)), id="two")
@@ -181,13 +182,14 @@ def test_a_sample_without_frames_in_a_row_is_left_out_of_temporal_metrics(
     # Theirs divides by the same, and the truth stands as still as the camera.
     found = two.details["tae_published"]["metric"]
     assert found == {"prediction": pytest.approx((0.5 + 1) / 2), "truth": 0}
+    assert two.values["tae_published@metric"] == found["prediction"]
     number = result(family, [one, two], "tae@metric")
     assert (number.value, number.n_scored) == (pytest.approx(0.75), 1)
     lacks = "no two true frames in a row with known cameras see the same surface"
     assert (number.n_unscored, number.undefined) == (1, {lacks: 1})
     # Without cameras there is no tae, but there is flicker.
     blind = score(family, target(TRUTH, TRUTH), predicted(TRUTH, TRUTH))
-    assert blind.weights == {"temporal_flicker@metric": 1, "tae@metric": 0}
+    assert blind.weights == left_out | {"temporal_flicker@metric": 1}
 
 
 def test_closed_bounds_and_far_truth(load_family, score) -> None:

@@ -106,7 +106,7 @@ DEPTH_METRICS = [
     "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "si_log", "delta1", "delta2", "delta3",
     "inlier_1.03", "inlier_1.05", "inlier_1.10", "si_log_half", "si_log_sample", "i_rmse",
     "delta_auc", "boundary_f1_r1", "boundary_f1_r2", "boundary_f1_r3",
-    "temporal_flicker", "tgm", "tae",
+    "temporal_flicker", "tgm", "tae", "tae_published",
 ]  # fmt: skip
 CLOUD_METRICS = [
     "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median",
@@ -229,12 +229,6 @@ def constant(family: str, protocol: dict[str, Any], target: Target) -> Predictio
     return Prediction(answer=text, choice_loglikelihoods=likelihoods)
 
 
-def falls_short(family: Any, label: str) -> str:
-    """Why the protocol says of itself that the truth does not get the best value."""
-    (protocol,) = (p for p in family.protocols if p.label == label)
-    return protocol.truth_falls_short
-
-
 @pytest.fixture(scope="module")
 def scrambled():
     return Plugins().adapter("scrambled", {}, {})
@@ -291,7 +285,7 @@ def test_truth_is_best_and_neither_scrambled_truth_nor_a_constant_is(
         asked += 1
         assert found["truth"].n_failed == 0, spec.name
         assert found["truth"].n_scored > 0, spec.name
-        if not falls_short(family, spec.protocol):
+        if not family.truth_falls_short(spec):
             assert math.isclose(found["truth"].value, spec.best, abs_tol=TOLERANCE), spec.name
         if spec.name.startswith("unparsed@"):
             continue
