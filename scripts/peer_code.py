@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 PEER_MODULES = {
-    "dust3r", "croco", "models", "mapanything", "unidepth", "depth_anything_3", "trajectory_io",
+    "dust3r", "croco", "models", "mapanything", "unidepth", "unik3d", "depth_anything_3",
+    "trajectory_io",
 }  # fmt: skip
 _ASIDE: dict[tuple[Path, ...], dict[str, types.ModuleType]] = {}
 

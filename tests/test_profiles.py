@@ -184,7 +184,7 @@ def test_every_published_profile_of_geometry_says_which_metrics_its_code_reports
         for family in set(GEOMETRY).intersection(profile.protocols):
             for fields in profile.protocols[family]:
                 reported = profile.reported(family, fields.get("name", ""))
-                without = name in ("default", "unik3d")
+                without = name == "default"
                 assert (reported is None) == without, (name, family, fields)
 
 

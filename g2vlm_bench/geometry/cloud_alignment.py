@@ -127,6 +127,27 @@ def joint_median(source: NDArray[Any], target: NDArray[Any]) -> Similarity:
     return Similarity(scale, np.eye(3), np.array([0.0, 0.0, shift]))
 
 
+def lower_median_scale(source: NDArray[Any], target: NDArray[Any]) -> Similarity:
+    """Fit the scale about the origin that makes the lower median distances from it equal.
+
+    Args:
+        source: (N, 3), origin at the camera.
+        target: (M, 3), origin at the camera.
+
+    Raises:
+        ValueError: for empty clouds, non-finite points, or a median distance of zero.
+
+    Source: UniK3D (29f7862), unik3d/utils/evaluation_depth.py, `f1_score_si`.
+    """
+    middle, true = (
+        float(_lower_median(np.linalg.norm(check_cloud(points, name), axis=1)))
+        for points, name in ((source, "source"), (target, "target"))
+    )
+    if min(middle, true) <= 0:
+        raise ValueError("lower median scale: expected median distances above 0, got 0")
+    return Similarity(true / middle, np.eye(3), np.zeros(3))
+
+
 def mean_norm_scale(source: NDArray[Any], target: NDArray[Any]) -> Similarity:
     """Fit the scale about the origin that makes the mean distances from it equal.
 

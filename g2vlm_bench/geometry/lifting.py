@@ -141,19 +141,6 @@ def central_window(views: Sequence[View], size: int) -> Mask:
     return np.concatenate(marks)
 
 
-def at_most_pixels(views: Sequence[View], limit: int) -> Mask:
-    """Mark the pixels of several views that `thinned` leaves, about `limit` of each.
-
-    Args:
-        views: of one sample.
-        limit: of valid pixels of each view.
-
-    Returns:
-        (N,) for the clouds of these views.
-    """
-    return np.concatenate([thinned(view.valid, limit)[view.valid] for view in views])
-
-
 def thinned(valid: Mask, limit: int) -> Mask:
     """Mark a regular subset of pixels, so that about `limit` of the valid ones are left.
 

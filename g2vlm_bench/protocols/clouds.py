@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.clouds import resolution
+from g2vlm_bench.geometry.lifting import thinned
+from g2vlm_bench.metrics.depth import Crop, valid_mask
 from g2vlm_bench.sample import Ambiguity, Target
 from g2vlm_bench.task import Protocol, label_number
 
 Metres = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+# Fitted about the camera, without correspondences or with.
+_ABOUT_CAMERA = ("scale", "lower_median_scale", "mean_norm", "joint_median")
 
 
 class Fusion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,18 +107,20 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How a cloud is brought to the truth before it is measured.
 
     Attributes:
-        alignment: `scale` makes the median distances from the camera equal, `mean_norm` the mean
-            ones, `joint_median` the median z and the median spread; `se3` and the kinds of `sim3`
-            are fitted on correspondences. Several depth maps that given cameras lift are first
-            brought to one scale under all that undo one, because the cameras' distances are metric
-            whatever the depth is.
+        alignment: `scale` makes the median distances from the camera equal (`lower_median_scale`
+            the lower of two middle ones), `mean_norm` the mean ones, `joint_median` the median z
+            and the median spread; `se3` and the kinds of `sim3` are fitted on correspondences.
+            Several depth maps that given cameras lift are first brought to one scale under all that
+            undo one, because the cameras' distances are metric whatever the depth is.
         fitted_on: What corresponds: pixels, for which depth is predicted, or the cameras' centres.
             Centres fitted for the sake of depth under given cameras yield its scale alone.
         fitted_per: One fit for the sample, or one for each view.
         ransac: Of `sim3_ransac`.
         truth: The sample's cloud, or the true depth of the very pixels that were lifted.
+        max_depth_m: Pixels whose truth is this far or farther are not lifted.
+        crop: Nor are those outside an evaluation crop of the field, by name.
+        at_most_pixels: Of the rest of every view about so many are lifted.
         window_px: Only this many central rows and columns count; the fit still sees all.
-        at_most_pixels: Every view is thinned to about so many pixels.
         fusion: The aligned depth maps are fused, and points drawn from the surface.
         consistency: Only pixels count that several of the aligned depth maps agree on.
         at_most_points: Of more predicted points so many are drawn.
@@ -142,14 +148,17 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     alignment: Literal[
-        "none", "scale", "mean_norm", "joint_median", "se3", "sim3", "sim3_ransac", "sim3_symmetric"
-    ] = "none"
+        "none", "scale", "lower_median_scale", "mean_norm", "joint_median",
+        "se3", "sim3", "sim3_ransac", "sim3_symmetric",
+    ] = "none"  # fmt: skip
     fitted_on: Literal["pixels", "cameras"] = "pixels"
     fitted_per: Literal["sample", "view"] = "sample"
     ransac: Ransac = Ransac()
     truth: Literal["cloud", "pixels"] = "cloud"
-    window_px: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    max_depth_m: Metres | None = None
+    crop: Crop | None = None
     at_most_pixels: Annotated[int, msgspec.Meta(ge=4)] | None = None
+    window_px: Annotated[int, msgspec.Meta(ge=2)] | None = None
     fusion: Fusion | None = None
     consistency: Consistency | None = None
     at_most_points: Annotated[int, msgspec.Meta(ge=2)] | None = None
@@ -171,8 +180,7 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning: a camera's distances in a world, thresholds of one name."""
-        about_camera = self.alignment in ("scale", "mean_norm", "joint_median")
-        if about_camera and self.frame == "world":
+        if self.alignment in _ABOUT_CAMERA and self.frame == "world":
             raise ValueError(
                 f"expected alignment {self.alignment} in the frame first_camera, got world"
             )
@@ -188,13 +196,14 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
         if self.fitted_on == "cameras" and self.fitted_per == "view":
             raise ValueError("expected more than the one camera of a view to fit on")
-        by_pixel = self.fitted_per == "view" or self.window_px or self.at_most_pixels
+        some_pixels = self.window_px is not None or self._chooses_pixels
+        by_pixel = self.fitted_per == "view" or some_pixels
         merges = self.fusion is not None or self.consistency is not None
         if merges and (by_pixel or self.truth == "pixels"):
             raise ValueError("expected no pixels to be named where fusion merges them")
         if self.fusion is not None and self.consistency is not None:
             raise ValueError("expected one way of merging depth maps, got fusion and consistency")
-        if (self.window_px or self.at_most_pixels) and self.truth != "pixels":
+        if some_pixels and self.truth != "pixels":
             raise ValueError("expected truth pixels where only some pixels count, got cloud")
         if self.region != "everywhere" and (self.frame, self.truth) != ("world", "cloud"):
             raise ValueError(
@@ -210,7 +219,8 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         parts += self._name("fitted_on", "on_cameras") + self._name("fitted_per", "per_view")
         parts += self._name("truth", "pixels")
         parts += self._sizes("tsdf", "fusion") + self._sizes("agree", "consistency")
-        parts += self._numbers("window", "window_px") + self._numbers("atmost", "at_most_pixels")
+        parts += self._numbers("to", "max_depth_m") + self._name("crop")
+        parts += self._numbers("atmost", "at_most_pixels") + self._numbers("window", "window_px")
         parts += self._numbers("cap", "at_most_points")
         parts += [_sizes("scaled_icp", step) for step in self.scaled_icp]
         parts += self._numbers("icp", "icp_m") + self._name("frame")
@@ -254,8 +264,31 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def needs_pixels(self) -> bool:
         """Whether corresponding pixels are fitted on or compared with."""
-        fits_pixels = self.alignment not in ("none", "scale") and self.fitted_on == "pixels"
+        by_distances = self.alignment in ("none", "scale", "lower_median_scale")
+        fits_pixels = not by_distances and self.fitted_on == "pixels"
         return fits_pixels or self.truth == "pixels"
+
+    @property
+    def _chooses_pixels(self) -> bool:
+        return (self.max_depth_m, self.crop, self.at_most_pixels) != (None, None, None)
+
+    def lifted_where(self, true_depth: NDArray[Any]) -> NDArray[Any]:
+        """Give a view's true depth, (H, W), with NaN at pixels that are not lifted.
+
+        Raises:
+            ValueError: The crop is of another size.
+        """
+        if not self._chooses_pixels:
+            return true_depth
+        far = np.inf if self.max_depth_m is None else self.max_depth_m
+        mask = valid_mask(true_depth, 0.0, far, self.crop)
+        if self.at_most_pixels is not None:
+            mask &= thinned(mask, self.at_most_pixels)
+        return np.where(mask, true_depth, np.nan)
+
+    def _lifts_points_of(self, true_depths: Sequence[NDArray[Any]]) -> bool:
+        lifted = (np.isfinite(self.lifted_where(depth)).sum() for depth in true_depths)
+        return not self._chooses_pixels or sum(map(int, lifted)) >= 2
 
     @property
     def needs_depth(self) -> bool:
@@ -289,6 +322,7 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         needed = {
             "true cloud": not of_cloud or len(_points(target)) >= 2,
             "true cloud with digits for its threshold": not of_cloud or self._resolves(target),
+            "two pixels of true depth that count": self._lifts_points_of(target.depth_m or ()),
             "true depth and cameras to fit se3 or sim3 on": not self.needs_pixels or pixels,
             "three true cameras off one line to fit on": (
                 self.fitted_on == "pixels" or _span_a_plane(poses)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from g2vlm_bench.protocols.clouds_gathering import Clouds
 
 Array = NDArray[np.float64]
+_BY_SCALE = ("scale", "lower_median_scale", "mean_norm")
 UNMOVED = Similarity(1.0, np.eye(3), np.zeros(3))
 
 
@@ -34,7 +35,7 @@ def align(protocol: CloudProtocol, both: Clouds) -> tuple[Array, dict[str, Any]]
         moved, fits = cloud_alignment.align_segments(of_view, both.predicted, corresponding, labels)
         return moved, {"views": [fitted.record() for fitted in fits.values()]}
     fitted = both.fitted or UNMOVED
-    scaled_already = both.depth_scale is not None and protocol.alignment in ("scale", "mean_norm")
+    scaled_already = both.depth_scale is not None and protocol.alignment in _BY_SCALE
     if protocol.fitted_on == "pixels" and not scaled_already:
         target = corresponding
         if target is None:
@@ -57,6 +58,8 @@ def fit(protocol: CloudProtocol, source: Array, target: Array) -> Similarity:
             return UNMOVED
         case "scale":
             return alignment.median_norm_scale(source, target)
+        case "lower_median_scale":
+            return cloud_alignment.lower_median_scale(source, target)
         case "mean_norm":
             return cloud_alignment.mean_norm_scale(source, target)
         case "joint_median":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +170,9 @@ def _views(protocol: CloudProtocol, target: Target, prediction: Prediction) -> l
             f"got {counts[0]}, {counts[1]} and {counts[2]}"
         )
     from_world = np.eye(4) if protocol.frame == "world" else cameras.invert_pose(poses[0])
-    truths = target.depth_m or (None,) * expected
+    truths: Sequence[NDArray[Any] | None] = (None,) * expected
+    if target.depth_m:
+        truths = [protocol.lifted_where(depth) for depth in target.depth_m]
     true_intrinsics = target.intrinsics or (None,) * expected
     return [
         lifting.lift(depths[i], cams.intrinsics[i], from_world @ poses[i], truths[i], matrix)

@@ -92,8 +92,9 @@ def measure(
     assert true_points is not None
     if protocol.truth == "pixels":
         pairs = _pairs(predicted, true_points, both.views)
-        counted = _counted_pixels(protocol, both.views)
-        predicted, true_points = predicted[counted], true_points[counted]
+        if protocol.window_px is not None:
+            inside = lifting.central_window(both.views, protocol.window_px)
+            predicted, true_points = predicted[inside], true_points[inside]
     # A cloud that other protocols compare with, too, has its index already.
     shared = both.true if protocol.truth == "cloud" else None
     mine, other, fits = _nearer(protocol, predicted, true_points, shared, target.crop)
@@ -155,15 +156,6 @@ def _distances(
     if observed is not None:
         return point_metrics.observed_distances(predicted, true, observed)
     return point_metrics.cloud_distances(predicted, true)
-
-
-def _counted_pixels(protocol: CloudProtocol, views: tuple[View, ...]) -> NDArray[np.bool_]:
-    counted = np.ones(sum(len(view.predicted) for view in views), bool)
-    if protocol.window_px is not None:
-        counted &= lifting.central_window(views, protocol.window_px)
-    if protocol.at_most_pixels is not None:
-        counted &= lifting.at_most_pixels(views, protocol.at_most_pixels)
-    return counted
 
 
 def _pairs(

@@ -1,12 +1,11 @@
-"""Packages whose metrics take arrays: MapAnything, UniDepth, and parts of DA3 and SpatialBench."""
+"""Packages whose metrics take arrays: MapAnything, UniDepth, UniK3D, parts of DA3, SpatialBench."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from scipy.spatial import cKDTree
 from cloud_peers.cases import Array, Case, Values, aligned_clouds, first_view, ours
 from g2vlm_bench.geometry import cameras, cloud_alignment, cloud_regions, clouds
 from g2vlm_bench.metrics import points as metrics
-from peer_code import load, on_path
+from peer_code import load, on_path, stand_in
 
 
 def mapanything(peers: Path, case: Case) -> tuple[Values, Values]:
@@ -48,8 +47,45 @@ def mapanything(peers: Path, case: Case) -> tuple[Values, Values]:
     return theirs, ours(case, "mapanything", list(theirs))
 
 
-def unidepth(peers: Path, case: Case) -> tuple[Values, Values]:
-    """`eval_3d` on the first view, its neighbours (a CUDA extension) by scipy."""
+def eval_3d(repository: str, package: str) -> Callable[[Path, Case], tuple[Values, Values]]:
+    """`eval_3d` of UniDepth or UniK3D on the first view, as for iBims-1.
+
+    Their neighbours, a CUDA extension, are found by scipy.
+    """
+
+    def run(peers: Path, case: Case) -> tuple[Values, Values]:
+        import torch
+
+        with on_path(peers / repository):
+            module = _evaluation(peers / repository / package, package)
+            poses = case.true_poses, case.poses
+            both = [
+                torch.from_numpy(np.moveaxis(
+                    cameras.transform(points[0], cameras.invert_pose(p[0])), -1, 0
+                )[None])
+                for points, p in zip(
+                    (np.nan_to_num(case.true_points), case.points), poses, strict=True
+                )
+            ]  # fmt: skip
+            near, far = np.log(0.005), np.log(25 / 20)
+            thresholds = torch.linspace(near, far, 100, dtype=torch.float64).exp()
+            mask = torch.from_numpy(case.mask[:1, None].copy())
+            found = module.eval_3d(*both, mask, thresholds=thresholds)
+        values = {name: float(value.mean()) for name, value in found.items()}
+        one = first_view(case)
+        theirs = {"chamfer_mean_l2": values["chamfer"], "fscore_curve": values["F1"]}
+        mine = ours(one, package, list(theirs), "ibims")
+        if "F1_si" in values:
+            theirs["fscore_curve, si"] = values["F1_si"]
+            scaled = ours(one, package, ["fscore_curve"], "ibims_si")
+            mine["fscore_curve, si"] = scaled["fscore_curve"]
+        return theirs, mine
+
+    return run
+
+
+def _evaluation(folder: Path, package: str) -> Any:
+    """Import `evaluation_depth`, which all its package would come with."""
     import torch
 
     def knn_points(x: Any, y: Any, **options: Any) -> Any:
@@ -57,31 +93,13 @@ def unidepth(peers: Path, case: Case) -> tuple[Values, Values]:
         squares = torch.from_numpy(distances**2)[None, :, None]
         return types.SimpleNamespace(dists=squares, idx=torch.zeros_like(squares, dtype=torch.long))
 
-    with on_path(peers / "UniDepth"):
-        for name in ("unidepth", "unidepth.utils", "unidepth.ops", "unidepth.ops.knn"):
-            package = types.ModuleType(name)
-            package.__dict__.update(__path__=[], knn_points=knn_points)
-            sys.modules[name] = package
-        folder = peers / "UniDepth/unidepth/utils"
-        load(folder / "chamfer_distance.py", "unidepth.utils.chamfer_distance")
-        module = load(folder / "evaluation_depth.py", "unidepth.utils.evaluation_depth")
-        poses = case.true_poses, case.poses
-        both = [
-            torch.from_numpy(
-                np.moveaxis(cameras.transform(points[0], cameras.invert_pose(p[0])), -1, 0)[None]
-            )
-            for points, p in zip((np.nan_to_num(case.true_points), case.points), poses, strict=True)
-        ]
-        thresholds = torch.linspace(np.log(0.005), np.log(0.5), 100, dtype=torch.float64).exp()
-        mask = torch.from_numpy(case.mask[:1, None].copy())
-        found = module.eval_3d(*both, mask, thresholds=thresholds)
-    one = first_view(case)
-    mine = ours(one, "unidepth", ["chamfer_mean_l2", "fscore_curve"], "nyu")
-    theirs = {
-        "chamfer_mean_l2": float(found["chamfer"].mean()),
-        "fscore_curve": float(found["F1"].mean()),
-    }
-    return theirs, mine
+    for name in ("", ".utils", ".ops", ".ops.knn"):
+        stand_in(f"{package}{name}", knn_points=knn_points)
+    stand_in(f"{package}.utils.constants", DEPTH_BINS=None)
+    for name in ("", ".transforms", ".transforms.v2", ".transforms.v2.functional"):
+        stand_in(f"torchvision{name}", functional=None)
+    load(folder / "utils/chamfer_distance.py", f"{package}.utils.chamfer_distance")
+    return load(folder / "utils/evaluation_depth.py", f"{package}.utils.evaluation_depth")
 
 
 def da3(peers: Path, case: Case) -> tuple[Values, Values]:

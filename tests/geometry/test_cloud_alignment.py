@@ -11,6 +11,7 @@ from g2vlm_bench.geometry.cloud_alignment import (
     align_segments,
     icp_with_scale,
     joint_median,
+    lower_median_scale,
     mean_norm_scale,
     symmetric_similarity,
     umeyama_ransac,
@@ -118,7 +119,15 @@ def test_mean_norm_scale_by_hand() -> None:
         mean_norm_scale(np.zeros((2, 3)), source)
 
 
-@pytest.mark.parametrize("fit", [joint_median, mean_norm_scale])
+def test_lower_median_scale_by_hand() -> None:
+    source = np.array([[1.0, 0, 0], [0, 3, 0], [0, 0, 5], [0, 7, 0]])
+    # The lower of 3 and 5, and 6.
+    assert lower_median_scale(source, np.array([[0.0, 0, 6]])).scale == pytest.approx(2)
+    with pytest.raises(ValueError, match="median distances above 0"):
+        lower_median_scale(np.zeros((2, 3)), source)
+
+
+@pytest.mark.parametrize("fit", [joint_median, lower_median_scale, mean_norm_scale])
 @pytest.mark.parametrize("bad", [np.empty((0, 3)), np.full((4, 3), np.nan), np.zeros((4, 2))])
 def test_clouds_that_are_none_are_refused(fit, bad) -> None:
     good = np.random.default_rng(0).normal(size=(4, 3))

@@ -49,8 +49,9 @@ def test_the_label_of_every_protocol_names_every_departure_from_the_default(load
     family = load_family("chamfer", ["chamfer_mean_l2", "fscore"], full)
     published = {  # those of test_chamfer_profiles.py
         "profile", "metrics", "fitted_on", "fitted_per", "truth", "window_px", "at_most_pixels",
-        "fusion", "curve", "inlier_ratio", "voxel_grid", "thin_m", "drop_beyond_m", "seed", "ransac",
-        "consistency", "at_most_points", "scaled_icp", "region", "unit",
+        "fusion", "curve", "inlier_ratio", "voxel_grid", "thin_m", "drop_beyond_m", "seed",
+        "ransac", "max_depth_m", "crop", "consistency", "at_most_points", "scaled_icp", "region",
+        "unit",
     }  # fmt: skip
     assert set(full) == set(type(family.protocols[0]).__struct_fields__) - published
     label = "sim3+icp0.1+world+predicted_camera+voxel0.02+crop0.5"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from scipy.spatial.transform import Rotation
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import invert_pose, pose_matrix, transform, unproject
 from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
+from g2vlm_bench.metrics.depth import crop_mask
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.sample import Ambiguity, Prediction, Target, Want
-from g2vlm_bench.task import load_profile
+from g2vlm_bench.task import NoTruthError, load_profile
 
 CAMERA = np.array([[30.0, 0, 16], [0, 30.0, 12], [0, 0, 1]])
 PIXELS = {"camera": "predicted", "truth": "pixels"}
@@ -95,6 +97,7 @@ def test_every_new_field_is_in_the_label_and_two_never_share_one(load_family) ->
     options = [
         {}, {"alignment": "sim3_ransac"}, {"alignment": "sim3_symmetric"}, {"fitted_per": "view"},
         {"alignment": "mean_norm"}, {"alignment": "joint_median"}, {"fitted_on": "cameras"},
+        {"alignment": "lower_median_scale"}, {"max_depth_m": 9}, {"crop": "eigen"},
         {"window_px": 224}, {"at_most_pixels": 500}, {"thin_m": 0.2}, {"drop_beyond_m": 20},
         {"voxel_m": 0.1}, {"voxel_m": 0.1, "voxel_grid": "world"}, {"inlier_ratio": 1.25},
         {"seed": 3}, {"curve": {"steps": 50}}, {"curve": {"squared": True}},
@@ -119,6 +122,9 @@ def test_every_new_field_is_in_the_label_and_two_never_share_one(load_family) ->
         ({"fusion": FUSION, "truth": "pixels"}, "fusion merges"),
         ({"window_px": 224}, "truth pixels"),
         ({"at_most_pixels": 224}, "truth pixels"),
+        ({"max_depth_m": 9}, "truth pixels"),
+        ({"crop": "garg"}, "truth pixels"),
+        ({"alignment": "lower_median_scale", "frame": "world"}, "first_camera"),
         ({"curve": {"from_m": 1.0, "to_m": 0.5}}, "upwards"),
         ({"curve": {"step": 1}}, "step"),
     ],
@@ -166,6 +172,8 @@ def fields_of(name: str) -> list[dict]:
 def families_of(load_family, name):
     """Two protocols of a profile, the others differ by numbers alone; small, and for a room."""
     for fields in fields_of(name)[:2]:
+        # A crop is of frames that are larger than the room's.
+        fields = {key: value for key, value in fields.items() if key != "crop"}
         # A million points tell no more of the code than some thousands do.
         if "fusion" in fields:
             fields = fields | {"fusion": FUSION, "voxel_m": 0.15, "thresholds_m": [0.3]}
@@ -275,6 +283,34 @@ def test_fusion_needs_a_surface(load_family, score) -> None:
     assert "expected a surface" in line.error.message
 
 
+def test_pixels_that_do_not_count_are_points_of_neither_fit_nor_distance(
+    load_family, score
+) -> None:
+    """The truth without them gives the same number, the truth with all of them another."""
+    truth = room(1)
+    answer = predicted(truth, 1.7, 0.05, 3)
+    (depth,) = truth.depth_m
+    inside = crop_mask(*depth.shape, "garg") & (depth < 2)
+    bare = replace(truth, depth_m=(np.where(inside, depth, np.nan),))
+    base = {**PIXELS, "alignment": "lower_median_scale"}
+    cut = {**base, "max_depth_m": 2, "crop": "garg"}
+
+    def value(truth: Target, protocol: dict[str, Any], answer: Prediction = answer) -> float:
+        line = score(load_family("chamfer", ["chamfer_mean_l2"], protocol), truth, answer)
+        (found,) = line.values.values()
+        return found
+
+    assert value(truth, cut) == value(bare, base) != value(truth, base)
+    half = {"at_most_pixels": int(inside.sum()) // 2}
+    assert value(truth, cut | half) == value(bare, base | half) != value(truth, cut)
+    # What is not lifted need not be predicted, and where all is cut there is no truth.
+    holed = replace(answer, depth=(np.where(inside, answer.depth[0], np.nan),))
+    assert value(truth, cut, holed) == value(truth, cut)
+    family = load_family("chamfer", ["chamfer_mean_l2"], {**base, "max_depth_m": 0.01})
+    with pytest.raises(NoTruthError, match="two pixels of true depth that count"):
+        family.weights(truth)
+
+
 def test_clouds_are_compared_in_the_first_cameras_frame(load_family, score) -> None:
     truth = room(2)
     far = np.eye(4)
@@ -332,29 +368,23 @@ def test_the_peers_number_on_the_same_prediction(load_family, score, profile, pr
     }
 
 
-def test_unidepths_number_on_the_same_prediction(load_family, score) -> None:
-    # lpiccinelli-eth/UniDepth@8d8cfe4, `eval_3d` on the first view with the thresholds of NYUv2.
-    (fields,) = load_profile(Plugins.find().path("profile", "unidepth")).expand(
-        "chamfer", "nyu", "a test"
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        # lpiccinelli-eth/UniK3D@29f7862, `eval_3d` on the first view, thresholds as for iBims-1
+        ("unik3d.ibims", {"chamfer_mean_l2": 0.999634099, "fscore_curve": 0.041976694}),
+        ("unik3d.ibims_si", {"fscore_curve": 0.952852011}),
+        # lpiccinelli-eth/UniDepth@8d8cfe4, likewise
+        ("unidepth.ibims", {"chamfer_mean_l2": 0.999634099, "fscore_curve": 0.041976694}),
+    ],
+)
+def test_eval_3ds_number_on_the_same_prediction(load_family, score, label, expected) -> None:
+    profile, _, name = label.partition(".")
+    (fields,) = load_profile(Plugins.find().path("profile", profile)).expand(
+        "chamfer", name, "a test"
     )
-    family = load_family("chamfer", ["chamfer_mean_l2", "fscore_curve"], fields)
-    truth, answer = room(), predicted(room(), 1.7, 0.05, 3)
-    first = {
-        "depth": answer.depth[:1],
-        "intrinsics": answer.intrinsics[:1],
-        "world_from_camera": answer.world_from_camera[:1],
-    }
-    line = score(
-        family,
-        replace(
-            truth,
-            depth_m=truth.depth_m[:1],
-            intrinsics=truth.intrinsics[:1],
-            world_from_camera=truth.world_from_camera[:1],
-        ),
-        replace(answer, **first),
-    )
+    family = load_family("chamfer", list(expected), fields)
+    line = score(family, room(1), predicted(room(1), 1.7, 0.05, 3))
     assert line.values == {
-        "chamfer_mean_l2@unidepth.nyu": pytest.approx(0.999634099, rel=1e-6),
-        "fscore_curve@unidepth.nyu": pytest.approx(0.00190714002, rel=1e-6),
+        f"{metric}@{label}": pytest.approx(value, rel=1e-6) for metric, value in expected.items()
     }
