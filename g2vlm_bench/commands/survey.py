@@ -53,7 +53,10 @@ def protocols(
     mesh_points: Annotated[
         int | None, typer.Option(min=0, help="Points drawn from a mesh; 0 takes its vertices.")
     ] = None,
-    metrics: Annotated[str | None, typer.Option(help="Metrics of the family, by comma.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Metrics of the family, by comma; a profile gives those of its code."),
+    ] = None,
     tasks_dir: TasksDirs = None,
     json: Json = False,
 ) -> None:
