@@ -19,10 +19,11 @@ from tests.tasks.published import published_labels
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
-# yyfz/Pi3@97ce97b relpose/metric.py
+# yyfz/Pi3@97ce97b relpose/metric.py, and rbler1234/G2VLM@ba4836a eval_code/recons/relpose/metric.py
 PI3 = {"rta_3": 8 / 45, "rra_15": 0.4, "rta_15": 42 / 45, "auc_15": 0.10962962962962962,
        "auc_30": 22 / 45}  # fmt: skip
-# facebookresearch/map-anything@f7ebafb mapanything/utils/metrics.py
+# facebookresearch/map-anything@f7ebafb mapanything/utils/metrics.py, and facebookresearch/vggt,
+# branch evaluation@4b8be14, evaluation/test_co3d.py: W_i inv(W_j) there, inv(C_i) C_j here
 MAPANYTHING = {"rta_3": 1 / 45, "rra_15": 0.4, "rta_15": 37 / 45, "auc_15": 5 / 45,
                "auc_30": 0.46444444444444444}  # fmt: skip
 # ByteDance-Seed/Depth-Anything-3@2c21ea8 bench/utils.py
@@ -34,11 +35,9 @@ SIMILAR = {"ate": 0.12494031165870288, "rpe_translation": 0.4032122308113071,
            "rpe_rotation": 15.297199619078073}  # fmt: skip
 PEERS: dict[str, dict[str, float]] = {
     "pi3.angular": PI3,
-    # It names Pi3's evaluation as its own.
     "g2vlm": PI3,
     # evaluate_ate for the mean, with np.linalg.linalg restored
     "mapanything": MAPANYTHING | {"ate_mean": 4.865636955448556},
-    # The same relative poses: W_i inv(W_j) there, inv(C_i) C_j in MapAnything.
     "vggt": MAPANYTHING,
     # cameras_evaluation_c2w of Ropedia/SpatialBench@7f06a37 is MapAnything's formula, too.
     "spatialbench.world_from_camera": MAPANYTHING,
@@ -59,15 +58,27 @@ PEERS: dict[str, dict[str, float]] = {
     "pi3.distance": SIMILAR,
 }
 POOLS_PAIRS = {"pi3.angular", "g2vlm"}
+# The same functions on several sequences, of a seed and a number of views each: G2VLM's
+# eval_angle.py pools all pairs, VGGT's main those of a category.
+POOLED = {
+    ("pi3.angular", ((4, 10), (7, 6))): {"rra_15": 23 / 60, "rta_15": 0.85, "auc_30": 163 / 360},
+    ("g2vlm", ((4, 10), (7, 6))): {"rra_15": 23 / 60, "rta_15": 0.85, "auc_30": 163 / 360},
+    ("vggt", ((7, 10), (2, 10))): {"auc_15": 0.3148148148148148, "auc_30": 0.5651851851851852},
+}
+
+
+def noisy(seed: int, count: int = 10) -> tuple[Target, Prediction]:
+    """The random cameras of the conformance script."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        predicted, true = importlib.import_module("pose_peers.cases").noisy_cameras(seed, count)
+    return Target(world_from_camera=tuple(true)), Prediction(world_from_camera=tuple(predicted))
 
 
 @pytest.fixture(scope="module")
 def cameras() -> tuple[Target, Prediction]:
     """What the peers were asked about."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        predicted, true = importlib.import_module("pose_peers.cases").noisy_cameras(4)
-    return Target(world_from_camera=tuple(true)), Prediction(world_from_camera=tuple(predicted))
+    return noisy(4)
 
 
 def family_of(load_family, label: str, metrics: list[str]) -> Family:
@@ -86,6 +97,17 @@ def test_a_profile_gives_the_number_of_its_code(load_family, cameras, label) -> 
     values = family.score(*cameras, Ambiguity.METRIC).values
     expected = {f"{metric}@{label}": value for metric, value in PEERS[label].items()}
     assert values == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("label", "sequences"), POOLED)
+def test_sequences_give_the_number_of_the_code_together(
+    load_family, score, result, label, sequences
+) -> None:
+    expected = POOLED[label, sequences]
+    family = family_of(load_family, label, list(expected))
+    lines = [score(family, *noisy(*one), id=str(one)) for one in sequences]
+    found = {name: result(family, lines, f"{name}@{label}").value for name in expected}
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_unaligned_evo_compares_positions_as_they_are(load_family, cameras) -> None:
