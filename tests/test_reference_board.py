@@ -52,6 +52,11 @@ def rows(**changes: Any) -> Any:
         own[f"spatial_qa/world_{task}", QA, "chance"] = result(0.09)
     for task, value in zip(board.CLOUDS, (0.20, 0.15, 0.12, 0.10), strict=True):
         own[task, CHAMFER, "g2vlm"] = result(value)
+    for task, value in zip(board.DEPTHS[1:], (0.04, 0.03, 0.02), strict=True):
+        own[task, "abs_rel@median_scale", "g2vlm"] = result(value)
+    own["depth/world_rooms_sparse", "abs_rel@median_scale", "g2vlm"] = result(0.03, 0.02, 0.049)
+    for task, value in ((board.POSES[0], 0.5), (board.POSES[2], 0.7)):
+        own[task, "auc_30@metric", "g2vlm"] = result(value)
     own[board.CLOUDS[0], CHAMFER, "plane"] = result(0.4)
     own[board.CLOUDS[0], CHAMFER, "constant_depth"] = result(0.9)
     own |= changes.get("with_", {})
@@ -76,7 +81,16 @@ def test_figures_that_just_reach_every_target() -> None:
 @pytest.mark.parametrize(
     ("key", "changed", "target"),
     [
-        (("depth/world_rooms", "abs_rel@median_scale", "g2vlm"), result(0.051), "abs_rel"),
+        (("depth/world_rooms", "abs_rel@median_scale", "g2vlm"), result(0.051), "<= 0.05"),
+        (
+            ("depth/world_rooms_sparse", "abs_rel@median_scale", "g2vlm"),
+            result(0.03, 0.02, 0.05), "well below",
+        ),
+        (
+            ("depth/world_rooms_4_views", "abs_rel@median_scale", "g2vlm"),
+            result(0.04), "depth abs_rel@median_scale falls",
+        ),
+        (("camera_pose/world_rooms_8_views", "auc_30@metric", "g2vlm"), result(0.6), "rises with"),
         (("depth/world_rooms", "delta1@median_scale", "g2vlm"), result(0.969), "delta1"),
         (("chamfer/world_rooms", CHAMFER, "plane"), result(0.39), "half of the best"),
         (("chamfer/world_rooms_4_views", CHAMFER, "g2vlm"), result(0.15), "falls with"),
@@ -95,6 +109,8 @@ def test_figures_that_just_reach_every_target() -> None:
             result(0.74), "occlusion accuracy",
         ),
         (("spatial_qa/world_support", QA, "g2vlm"), result(0.5, 0.09, 0.9), "support above"),
+        (("spatial_qa/world_support", QA, "blind:g2vlm"), result(0.1), "support above"),
+        (("spatial_qa/world_support", QA, "shuffled:g2vlm"), result(0.11), "support above"),
         (("spatial_qa/world", QA, "blind:g2vlm"), result(0.3, 0.2, 0.4), "blind:g2vlm at"),
         (("spatial_qa/world", QA, "shuffled:g2vlm"), result(0.3, 0.021, 0.4), "shuffled:g2vlm"),
         (("spatial_qa/world", QA, "misheard:g2vlm"), result(0.3, 0.021, 0.4), "misheard:g2vlm"),
