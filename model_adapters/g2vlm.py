@@ -42,7 +42,8 @@ class G2vlm(Adapter):
     Where a task hands over nothing but a prompt, question and options are read out of it. A model
     asked about no picture (`blind:g2vlm`) sees a grey one.
 
-    A prediction depends on its batch by rounding alone: some 1e-5 of a depth in float32.
+    A prediction depends on its batch by rounding alone: some 1e-5 of a depth in float32, some 1e-2
+    in bfloat16, where now and then an answer is another.
 
     Args:
         weights: `nano`, which is shipped, or a folder that `train` wrote.
