@@ -30,7 +30,8 @@ def unidepth(
         arrays = [torch.tensor(a)[None, None] for a in (case.true, case.predicted)]
         if crop == "garg":
             arrays = unidepth_benchmark_crop(peers, repository, package, arrays)
-        mask = arrays[0] > 0
+        # As their `AnnotationMask` does before: truth at the cap would count in `eval_depth` alone.
+        mask = (arrays[0] > 0) & (arrays[0] < max_depth)
         if crop is not None:
             mask = unidepth_mask(peers, repository, package, mask, crop)
         found = module.eval_depth(*arrays, mask, max_depth=max_depth)

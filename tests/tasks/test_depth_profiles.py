@@ -339,6 +339,24 @@ def test_two_images_that_are_resized_and_averaged(load_family, score, result, pr
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("label", "counts"),
+    [
+        ("unidepth.ibims_metric", False),
+        ("unik3d.ibims_metric", False),
+        ("spatialbench.metric_20m", True),
+    ],
+)
+def test_truth_at_the_cap_counts_as_in_the_masks_of_the_code(load_family, label, counts) -> None:
+    """`AnnotationMask` of UniDepth and UniK3D is false there; SpatialBench's readers keep it."""
+    (fields,) = fields_of(label)
+    cap = fields["max_depth_m"]
+    target = Target(depth_m=(np.array([[cap, cap / 2, 2 * cap]], np.float32),))
+    prediction = Prediction(depth=(np.array([[2 * cap, cap / 2, cap]], np.float32),))
+    found = load_family("depth", ["abs_rel"], fields).score(target, prediction, Ambiguity.METRIC)
+    assert found.values == {f"abs_rel@{label}": 0.5 if counts else 0}
+
+
 def test_spatialbench_leaves_out_what_is_not_predicted(load_family) -> None:
     """A third of it 0 and a sixth below; the values are `compute_depth_metrics`'s, of seed 0."""
     predicted, true = depth_pair()
