@@ -152,7 +152,8 @@ def eval_3d(repository: str, package: str) -> Callable[[Path, Case, Any], Values
             torch.tensor(np.where(case.mask[..., None], a, 1).astype(dtype)).permute(2, 0, 1)[None]
             for a in (case.true, case.predicted)
         ]
-        mask = torch.tensor(case.mask)[None, None]
+        # As their `AnnotationMask` does for iBims-1.
+        mask = torch.tensor(case.mask & (case.depth < 25))[None, None]
         found = module.eval_3d(*maps, mask, thresholds=torch.tensor([0.1]))
         return {ours: float(found[theirs]) for ours, theirs in names.items()}
 
@@ -187,8 +188,8 @@ PEERS: list[tuple[str, str | None, str, Callable[[Path, Case, Any], Values]]] = 
     ("moge", "scale", "MoGe", moge("points_scale_invariant")),
     ("moge", "affine", "MoGe", moge("points_affine_invariant")),
     ("moge", "local", "MoGe", moge("points_affine_invariant", "local_points", "local")),
-    ("unidepth", None, "UniDepth", eval_3d("UniDepth", "unidepth")),
-    ("unik3d", None, "UniK3D", eval_3d("UniK3D", "unik3d")),
+    ("unidepth", "ibims", "UniDepth", eval_3d("UniDepth", "unidepth")),
+    ("unik3d", "ibims", "UniK3D", eval_3d("UniK3D", "unik3d")),
     ("mapanything", None, "map-anything", mapanything),
 ]
 

@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+import real_frames
 from g2vlm_bench.files import load_depth
 from g2vlm_bench.geometry import cameras, cloud_alignment
-from g2vlm_bench.plugins import Plugins, load_class
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import Family, TaskDefinition, load_profile
+from our_scores import family_of, unlabelled
 
 Array = NDArray[np.float64]
 Values = dict[str, float]
-STRIDE = 6  # of the pixels of real frames
+STRIDE = 6  # of the pixels of real frames whose prediction is made
+STEP = 8  # of those that nano predicts
+NANO = {"7-Scenes nano": "depth/real_7scenes_video", "Redwood nano": real_frames.REDWOOD}
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,27 @@ def case_of(
         moved = world @ pose @ cameras.pose_matrix(turn, 0.01 * noise * rng.normal(size=3))
         moved[:3, 3] *= scale
         placed.append(moved)
-    lift = [
-        cameras.transform(cameras.unproject(d, matrix), p)
-        for d, p in zip(depths, poses, strict=True)
-    ]
-    lifted = [
-        cameras.transform(cameras.unproject(d, matrix), p)
-        for d, p in zip(guessed, placed, strict=True)
-    ]
+    return predicted_case(depths, guessed, matrix, poses, placed)
+
+
+def predicted_case(
+    depths: list[Array],
+    guessed: list[Array],
+    matrix: Array,
+    poses: list[Array],
+    placed: list[Array],
+) -> Case:
+    """A case of true and predicted depth and poses, seen by one camera."""
+    truth, lifted = (
+        np.stack(
+            [
+                cameras.transform(cameras.unproject(depth, matrix), pose)
+                for depth, pose in zip(maps, where, strict=True)
+            ]
+        )
+        for maps, where in ((depths, poses), (guessed, placed))
+    )
     matrices = (matrix,) * len(depths)
-    truth = np.stack(lift)
     target = Target(
         depth_m=tuple(depth.astype(np.float32) for depth in depths),
         points_world=truth[np.isfinite(truth).all(axis=-1)],
@@ -85,7 +98,7 @@ def case_of(
         intrinsics=matrices,
         world_from_camera=tuple(placed),
     )
-    return Case(target, prediction, truth, np.stack(lifted), np.isfinite(np.stack(depths)))
+    return Case(target, prediction, truth, lifted, np.isfinite(np.stack(depths)))
 
 
 def random_case(seed: int, views: int = 4) -> Case:
@@ -97,7 +110,7 @@ def random_case(seed: int, views: int = 4) -> Case:
     for i in range(views):
         waves = np.sin(columns / rng.uniform(10, 30)) + np.cos(rows / rng.uniform(10, 30))
         depth = (2 + 0.3 * waves).astype(np.float32).astype(np.float64)
-        depth[rng.random(depth.shape) < 0.3] = np.nan
+        depth[rng.random(depth.shape) < 0.8] = np.nan
         depths.append(depth)
         turn = Rotation.from_rotvec(0.1 * i * rng.normal(size=3)).as_matrix()
         poses.append(cameras.pose_matrix(turn, 0.3 * rng.normal(size=3)))
@@ -117,7 +130,26 @@ def flat_case(case: Case) -> Case:
     return case_of(depths, matrix, list(case.true_poses), 0, noise=0.02)
 
 
-def real_case(realdata: Path) -> Case:
+def real_cases(realdata: Path) -> dict[str, Case]:
+    """Real frames with predictions that are made of them, and with the reference model's."""
+    found = {"7-Scenes noisy": noisy_case(realdata)}
+    return found | {name: nano_case(realdata, task) for name, task in NANO.items()}
+
+
+def nano_case(realdata: Path, task: str) -> Case:
+    """Five frames of a video with nano's depth and poses; the focal length is the true one."""
+    scene = real_frames.scenes(realdata, task, "nano")[0]
+    matrix = real_frames.thinned((scene.target.intrinsics or ())[0], STEP)
+    true, guessed = (
+        [depth[::STEP, ::STEP].astype(np.float64) for depth in depths or ()]
+        for depths in (scene.target.depth_m, scene.prediction.depth)
+    )
+    poses = list(scene.target.world_from_camera or ())
+    placed = [np.asarray(pose, np.float64) for pose in scene.prediction.world_from_camera or ()]
+    return predicted_case(true, guessed, matrix, poses, placed)
+
+
+def noisy_case(realdata: Path) -> Case:
     """Read five frames of 7-Scenes' red kitchen, thinned; the prediction is made of them."""
     folder = realdata / "sequences" / "7scenes_redkitchen_tsdf"
     matrix = np.loadtxt(folder / "camera-intrinsics.txt")
@@ -156,17 +188,5 @@ def aligned_clouds(case: Case) -> tuple[Array, Array]:
 
 def ours(case: Case, profile: str, names: list[str], protocol: str | None = None) -> Values:
     """Score a case by the family under a shipped profile, less its label."""
-    plugins = Plugins.find()
-    fields = load_profile(plugins.path("profile", profile)).expand("chamfer", protocol, "a script")
-    definition = TaskDefinition(
-        name="chamfer/conformance",
-        version=1,
-        family="chamfer",
-        data={},
-        metrics=names,
-        headline="",
-        protocols=fields[:1],
-    )
-    family = load_class(plugins.path("family", "chamfer"), Family)(definition)
-    found = family.score(case.target, case.prediction, Ambiguity.METRIC).values
-    return {name.partition("@")[0]: value for name, value in found.items()}
+    family = family_of("chamfer", profile, protocol or "", tuple(names))
+    return unlabelled(family.score(case.target, case.prediction, Ambiguity.METRIC).values)

@@ -19,13 +19,20 @@ RECONSTRUCTION = [
 ]  # fmt: skip
 
 
-def pi3(peers: Path, case: Case) -> tuple[Values, Values]:
-    """Umeyama and distances by mv_recon/utils.py, in the order of mv_recon/eval.py."""
-    module = load(peers / "Pi3/mv_recon/utils.py", "pi3_utils")
+def pi3(profile: str, folder: str, peers: Path, case: Case) -> tuple[Values, Values]:
+    """Umeyama and distances by mv_recon/utils.py, in the order of mv_recon/eval.py.
+
+    Args:
+        profile: `pi3`, or `g2vlm`, which has a copy.
+        folder: Of mv_recon in the peers.
+        peers: The peers' folder.
+        case: What is scored.
+    """
+    module = load(peers / folder / "mv_recon/utils.py", f"{profile}_utils")
     true, points = case.true_points[case.mask], case.points[case.mask]
     scale, rotation, shift = module.umeyama(points.T, true.T)
     moved = scale * np.einsum("nj,ij->ni", points, rotation) + shift.T
-    return by_open3d(module, moved, true), ours(case, "pi3", RECONSTRUCTION)
+    return by_open3d(module, moved, true), ours(case, profile, RECONSTRUCTION)
 
 
 def cut3r(peers: Path, case: Case) -> tuple[Values, Values]:
