@@ -100,6 +100,15 @@ def test_a_metric_stands_under_each_protocol_that_defines_it(load) -> None:
     assert set(found.values) == {spec.name for spec in family.specs}
 
 
+def test_a_protocol_that_is_written_out_may_name_its_metrics_too(load) -> None:
+    family = load("{alignment: median_scale, metrics: [rmse]}, {}", "metric", "", "[delta1, rmse]")
+    assert [spec.name for spec in family.specs] == [
+        "rmse@median_scale", "delta1@metric", "rmse@metric",
+    ]  # fmt: skip
+    with pytest.raises(BenchError, match=r"metrics of median_scale: .* Did you mean 'rmse'"):
+        load("{alignment: median_scale, metrics: [rmsee]}", "median_scale", "", "[rmse]")
+
+
 @pytest.mark.parametrize(
     ("protocols", "metrics", "says"),
     [
