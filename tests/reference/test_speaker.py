@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2vlm_bench.reference import speech
 from g2vlm_bench.reference.checkpoint import load_reference
 from g2vlm_bench.reference.inference import Inference, Pictures, Seen
 from g2vlm_bench.reference.speaker import Question, Speaker
@@ -51,6 +52,21 @@ def test_an_option_is_as_likely_as_its_words(speaker: Speaker) -> None:
     np.testing.assert_allclose(both[1], alone, rtol=1e-4)
     assert not np.allclose(both[0], both[1], rtol=1e-4)
     assert speaker.answer([(second, CHOICE)]) == [CHOICE.options[int(np.argmax(alone))]]
+
+
+def test_an_option_is_said_to_its_end(speaker: Speaker) -> None:
+    """Else one that another begins with would be likelier than that one, whatever is shown."""
+    (seen,) = look(speaker, 0)
+    question = Question("which is nearer?", "choice", ("the red", "the red ball"))
+    (found,) = speaker.log_likelihoods([(seen, question)])
+    prompt, expected = speaker.prompt(question), []
+    for option in question.options:
+        said = [*speaker.words.encode(option), speaker.words.end]
+        tokens, _ = speech.say(speaker.model, seen.group.memory, [0], [[*prompt, *said]])
+        chances = speaker.model.decoder.spoken(tokens)[0].detach().double().log_softmax(-1)
+        each = [float(chances[len(prompt) - 1 + i, word]) for i, word in enumerate(said)]
+        expected.append(sum(each))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_questions_of_all_kinds_keep_their_order(speaker: Speaker) -> None:

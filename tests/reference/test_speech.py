@@ -87,3 +87,22 @@ def test_nothing_is_said_beyond_the_last_place(make_model, batch) -> None:
     _, memory = speech.look(model, batch)
     (said,) = speech.generate(model, memory, [0], [[1] * 9], end=-1, most=99)
     assert len(said) == model.config.longest_text - 9
+
+
+def test_more_texts_than_pass_at_once_keep_their_scenes(make_model, batch, monkeypatch) -> None:
+    """Two at a time, of five: each as it is said alone."""
+    monkeypatch.setattr(speech, "_AT_ONCE", 2)
+    model = make_model()
+    _, memory = speech.look(model, batch)
+    scenes, prompts = [1, 0, 0, 1, 1], [[1, 2], [1, 2, 3], [5, 6], [1, 2], [5, 6]]
+    answers = [[7, END], [9, END], [7, 8, END], [9, END], [7, END]]
+
+    def likelihoods(those: slice) -> list[float]:
+        given = (each[those] for each in (scenes, prompts, answers))
+        return speech.log_likelihoods(model, memory, *given)
+
+    alone = [likelihoods(slice(i, i + 1))[0] for i in range(5)]
+    assert likelihoods(slice(None)) == pytest.approx(alone, rel=1e-4)
+    said = speech.generate(model, memory, scenes, prompts, END, 4)
+    for scene, prompt, words in zip(scenes, prompts, said, strict=True):
+        assert speech.generate(model, memory, [scene], [prompt], END, 4) == [words]

@@ -248,6 +248,33 @@ def test_a_step_clips_its_gradient_and_computes_as_precisely_as_asked_for(tmp_pa
     assert rough["loss"] == pytest.approx(said["loss"], rel=0.05)
 
 
+def test_each_step_learns_at_its_own_rate(tmp_path: Path) -> None:
+    run = Run(
+        CONFIG, PLAN, Learner(CONFIG, None), Feeder(CONFIG, Words.learn(TEXTS), 5), tmp_path, print
+    )
+    rates: list[set[float]] = []
+    run.optimizer.register_step_pre_hook(
+        lambda *_: rates.append({group["lr"] for group in run.optimizer.param_groups})
+    )
+    run.go()
+    assert rates == [{learning_rate(step, STEPS, CONFIG.training)} for step in range(STEPS)]
+    assert len(set.union(*rates)) == STEPS - 1  # the warm-up of two steps ends at the highest
+
+
+def test_losses_count_as_the_stage_of_their_step_says(tmp_path: Path) -> None:
+    first, second = CONFIG.training.stages
+    config = _with_stages(first, structs.replace(second, views=(2,), poses=5.0))
+    source = Feeder(config, Words.learn(TEXTS), 5)
+    run = Run(config, PLAN, Learner(config, None), source, tmp_path, print)
+    plain = msgspec.to_builtins(config.training.losses)
+    for step, weights in ((0, plain), (2, plain | {"rotation": 1.0, "translation": 5.0})):
+        run.step = step
+        said = run.take(next(source.batches(step)))
+        parts = [weight * said[name] for name, weight in weights.items() if name in said]
+        assert said["loss"] == pytest.approx(sum(parts), rel=1e-5)
+        assert (said["translation"] > 0) is (step == 2)
+
+
 @pytest.mark.parametrize("refinements", [0, 2])
 def test_a_step_refines_as_often_as_was_drawn(tmp_path: Path, refinements: int) -> None:
     learner, source = Learner(CONFIG, None), Feeder(CONFIG, Words.learn(TEXTS), 5)
