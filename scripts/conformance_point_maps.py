@@ -36,7 +36,7 @@ from peer_code import commit, load, stand_in
 Values = dict[str, float]
 SIZE = (24, 32)
 LARGE = (300, 400)
-STEP = 16  # of the pixels of real frames; MoGe's solvers compare all pixels with all
+STEP = 32  # of the pixels of real frames; MoGe's solvers compare all pixels with all
 # Real frames: of a task so many, and the predictions of it.
 REAL = (
     ("depth/real_nyu", 3, "nano"),
@@ -319,11 +319,12 @@ def main() -> None:
     parser.add_argument("--realdata", type=Path, help="real frames, as more cases")
     parser.add_argument("--seeds", type=int, default=6, help="random cases")
     parser.add_argument("--values", action="store_true", help="print the peers' values")
-    parser.add_argument("--only", nargs="*", help="profiles, instead of all and the fits")
+    parser.add_argument("--only", nargs="*", help="profiles, instead of all")
     parser.add_argument("--write", action="store_true", help="put the rows on docs/CONFORMANCE.md")
     arguments = parser.parse_args()
     print(HEAD, end="")
-    for row in chain(profile_rows(arguments), () if arguments.only else fit_rows(arguments)):
+    fits_too = not arguments.only or "moge" in arguments.only
+    for row in chain(profile_rows(arguments), fit_rows(arguments) if fits_too else ()):
         print(row.line, flush=True)
         if arguments.write:
             write("point maps", [row])
