@@ -166,9 +166,10 @@ def thinned(valid: Mask, limit: int) -> Mask:
 
 
 def _nearest(edge: int, small: int) -> NDArray[np.int64]:
-    indices: NDArray[np.int64] = ((np.arange(small) + 0.5) * (edge / max(small, 1))).astype(
-        np.int64
-    )
+    # In single precision, as torch has it: where a centre falls between two pixels, it decides.
+    step = np.float32(edge) / np.float32(max(small, 1))
+    places = np.floor((np.arange(small, dtype=np.float32) + np.float32(0.5)) * step)
+    indices: NDArray[np.int64] = np.minimum(places.astype(np.int64), edge - 1)
     return indices
 
 

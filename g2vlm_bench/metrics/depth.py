@@ -62,14 +62,21 @@ def crop_mask(height: int, width: int, crop: Crop) -> Mask:
     if fractions is None:
         raise ValueError(f"crop: expected {', '.join(get_args(Crop))}, got {crop!r}")
     # A view of the mask: what is set there is set in the whole.
-    frame = mask[_kitti_benchmark(height, width, crop)] if crop.endswith("_kb") else mask
+    frame = mask[crop_frame(height, width, crop)]
     rows, columns = frame.shape
     top, bottom, left, right = fractions
     frame[int(top * rows) : int(bottom * rows), int(left * columns) : int(right * columns)] = True
     return mask
 
 
-def _kitti_benchmark(height: int, width: int, crop: str) -> tuple[slice, slice]:
+def crop_frame(height: int, width: int, crop: Crop) -> tuple[slice, slice]:
+    """Return the rows and columns that a crop is taken of: all, or KITTI's benchmark crop.
+
+    Raises:
+        ValueError: for a benchmark crop of a smaller image.
+    """
+    if not crop.endswith("_kb"):
+        return slice(0, height), slice(0, width)
     rows, columns = KITTI_BENCHMARK
     if height < rows or width < columns:
         raise ValueError(

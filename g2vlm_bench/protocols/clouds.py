@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.clouds import resolution
-from g2vlm_bench.geometry.lifting import thinned
-from g2vlm_bench.metrics.depth import Crop, valid_mask
+from g2vlm_bench.metrics.depth import Crop
+from g2vlm_bench.protocols.pixels import counted_pixels
 from g2vlm_bench.sample import Ambiguity, Target
 from g2vlm_bench.task import Protocol, label_number
 
@@ -280,11 +280,10 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         """
         if not self._chooses_pixels:
             return true_depth
-        far = np.inf if self.max_depth_m is None else self.max_depth_m
-        mask = valid_mask(true_depth, 0.0, far, self.crop)
-        if self.at_most_pixels is not None:
-            mask &= thinned(mask, self.at_most_pixels)
-        return np.where(mask, true_depth, np.nan)
+        lifted = counted_pixels(
+            true_depth, max_depth_m=self.max_depth_m, crop=self.crop, at_most=self.at_most_pixels
+        )
+        return np.where(lifted, true_depth, np.nan)
 
     def _lifts_points_of(self, true_depths: Sequence[NDArray[Any]]) -> bool:
         lifted = (np.isfinite(self.lifted_where(depth)).sum() for depth in true_depths)

@@ -48,10 +48,10 @@ class Counted:
     """Which pixels count; protocols that agree in it share their masks."""
 
     min_depth_m: float
-    max_depth_m: float
+    max_depth_m: float | None
     max_over_near: float | None
     crop: Crop | None
-    at_most_pixels: int | None
+    at_most: int | None
 
 
 class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,9 +143,9 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def counted(self) -> Counted:
         """Which pixels count."""
-        far = np.inf if self.max_depth_m is None else self.max_depth_m
-        near, over_near = self.min_depth_m, self.max_over_near
-        return Counted(near, far, over_near, self.crop, self.at_most_pixels)
+        return Counted(
+            self.min_depth_m, self.max_depth_m, self.max_over_near, self.crop, self.at_most_pixels
+        )
 
     @property
     def weighs(self) -> bool:

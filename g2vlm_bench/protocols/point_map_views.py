@@ -6,18 +6,16 @@ What several protocols need of one sample (lifted maps, masks, places to fit on)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry import lifting
 from g2vlm_bench.geometry import point_alignment as fits
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.geometry.resampling import nearest_valid_grid
-from g2vlm_bench.metrics.depth import near_enough, valid_mask
 from g2vlm_bench.metrics.point_maps import (
     LOCAL_METRICS,
     POINT_METRICS,
@@ -27,6 +25,7 @@ from g2vlm_bench.metrics.point_maps import (
     extent_of,
     norms_of,
 )
+from g2vlm_bench.protocols.pixels import counted_pixels
 from g2vlm_bench.protocols.point_map import Counted, PointMapProtocol
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.task import NoTruthError
@@ -104,7 +103,7 @@ class Truth:
         return False
 
     def _masks(self, counted: Counted) -> tuple[Mask, ...]:
-        return tuple(_mask(depth, counted) for depth in self.depths)
+        return tuple(counted_pixels(depth, **asdict(counted)) for depth in self.depths)
 
 
 class Pairing:
@@ -202,15 +201,6 @@ def lifted(depths: Sequence[Map], intrinsics: Sequence[Array]) -> tuple[Map, ...
     """
     pairs = zip(depths, intrinsics, strict=True)
     return tuple(unproject(depth, camera, np.float32) for depth, camera in pairs)
-
-
-def _mask(depth: Map, counted: Counted) -> Mask:
-    mask = valid_mask(depth, counted.min_depth_m, counted.max_depth_m, counted.crop)
-    if counted.max_over_near is not None:
-        mask = near_enough(depth, mask, counted.max_over_near)
-    if counted.at_most_pixels is not None:
-        mask &= lifting.thinned(mask, counted.at_most_pixels)
-    return mask
 
 
 def _points(points: Map, mask: Mask) -> Array:

@@ -69,6 +69,18 @@ def test_fewer_pixels_are_torchs_nearest_exact(limit, left) -> None:
     assert sorted(small.flatten().int().tolist()) == np.flatnonzero(kept).tolist()
 
 
+def test_centres_between_two_pixels_fall_as_torchs_do() -> None:
+    """In single precision: of 480 in 276 the 35th is centred on the edge of the 61st."""
+    torch = pytest.importorskip("torch")
+    for edge, small in ((480, 276), (480, 344), (640, 353), (1216, 1156)):
+        # As many valid pixels as make the ratio of the edges.
+        valid = np.ones((edge, edge), bool)
+        kept = lifting.thinned(valid, int(np.ceil((small / edge) ** 2 * edge**2)))
+        line = torch.arange(float(edge))[None, None]
+        found = torch.nn.functional.interpolate(line, size=small, mode="nearest-exact")
+        assert np.flatnonzero(kept.any(axis=0)).tolist() == found.flatten().int().tolist()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, -1.0])
 def test_what_cannot_be_lifted_is_refused(bad) -> None:
     depth = np.full((4, 4), 3.0)

@@ -123,6 +123,38 @@ def test_one_map_under_every_profile() -> None:
     assert set(others) == {"refused: affine predictions"}
 
 
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        # lpiccinelli-eth/UniDepth@8d8cfe4: KittiCrop, eval_mask and eval_3d
+        ("unidepth", {"point_error": 18.714147567749023}),
+        # lpiccinelli-eth/UniK3D@29f7862: the same
+        (
+            "unik3d",
+            {
+                "point_error": 18.698095321655273,
+                "point_abs_rel": 0.416032999753952,
+                "point_inlier_1.25": 0.30128154158592224,
+            },
+        ),
+    ],
+)
+def test_kittis_frames_are_cut_and_thinned_before_points_are_compared(
+    load_family, profile, expected
+) -> None:
+    """185,429 pixels count, of which some 75,000 are left; seed 0, float32."""
+    rng = np.random.default_rng(0)
+    depth = rng.uniform(1, 100, (375, 1242)).astype(np.float32)
+    camera = np.array([[700.0, 0, 620], [0, 700, 190], [0, 0, 1]])
+    guess = (unproject(depth, camera) * rng.uniform(0.5, 2, (375, 1242, 1))).astype(np.float32)
+    fields = load_profile(Plugins.find().path("profile", profile)).expand("point_map", "kitti", "")
+    family = load_family("point_map", list(expected), *fields)
+    target = Target(depth_m=(depth,), intrinsics=(camera,))
+    found = family.score(target, Prediction(point_maps=(guess,)), Ambiguity.METRIC).values
+    labelled = {f"{metric}@{profile}.kitti": value for metric, value in expected.items()}
+    assert found == pytest.approx(labelled, rel=1e-6)
+
+
 def test_thinned_maps_are_those_of_unidepth(load_family) -> None:
     # More than 75,000 valid pixels of 300 x 400: sqrt(75000 / 120000) of 300 and 400 are 237.17 and
     # 316.2, rounded down; each pixel of the small map is the nearest of the large one.
