@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -156,6 +157,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     describes: _Share = 0.1
     refinements: _Whole = 1
     poses: _Weight = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse lengths of which one has no questions of its own."""
+        if any(after <= before for before, after in pairwise(self.lengths)):
+            raise ValueError(f"expected lengths that rise, got {list(self.lengths)}")
 
     @property
     def view_counts(self) -> tuple[int, ...]:

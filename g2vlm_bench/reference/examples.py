@@ -5,18 +5,19 @@ What a block of scenes holds follows from its number and the stage of training a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.geometry.cameras import invert_pose, transform
 from g2vlm_bench.reference.config import Stage
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.world.descriptions import describe
 from g2vlm_bench.world.layout import Recipe, make_scene
-from g2vlm_bench.world.queries import captions, queries
+from g2vlm_bench.world.queries import QUERY_KINDS, captions, queries
 from g2vlm_bench.world.questions import FAMILIES, Question, ask
 from g2vlm_bench.world.renderer import Views, look, render
 from g2vlm_bench.world.scene import COLORS, PLACES, Scene
@@ -94,6 +95,24 @@ class Example:
         return len(self.images)
 
 
+def check_stages(stages: Sequence[Stage]) -> None:
+    """See that the world knows what stages name, before hours are spent on those in front.
+
+    Raises:
+        BenchError: It knows no such family of question or kind of phrase.
+    """
+    for number, stage in enumerate(stages, start=1):
+        for key, named, known in (
+            ("families", stage.families, FAMILIES), ("finds", stage.finds, QUERY_KINDS),
+        ):  # fmt: skip
+            unknown = next((name for name in named if name not in known), None)
+            if unknown is not None:
+                raise BenchError(
+                    f"training.stages, {key} of number {number}", expected="known ones",
+                    got=f"'{unknown}'", fix=nearest(unknown, known),
+                )  # fmt: skip
+
+
 def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Example]:
     """Render the scenes of a block, which have as many views, and ask about all of these.
 
@@ -153,23 +172,23 @@ def _short(texts: list[Text], stage: Stage) -> tuple[Text, ...]:
     return tuple(text for text in texts if len(text.words) <= stage.longest)
 
 
-def training_texts(scenes: int) -> Iterator[str]:
+def training_texts(blocks: int) -> Iterator[list[str]]:
     """Every text that is told or asked of the first scenes of the training split, two views each.
 
     Args:
-        scenes: How many.
+        blocks: How many of `BLOCK` scenes; the texts of each are one list.
     """
     stage = Stage(steps=1, side=8, scenes=1)
-    for start in range(0, scenes, BLOCK):
+    for start in range(0, blocks * BLOCK, BLOCK):
         made = [_scene(seed, stage, 2, "train") for seed in range(start, start + BLOCK)]
         sights = look(made, 2)
+        texts: list[str] = []
         for scene, sight, asked in zip(made, sights, ask(made, sights, 2 * QUESTIONS), strict=True):
             for question in asked:
-                yield question.text
-                yield from (*question.choices, str(question.answer))
-            yield from (query.text for query in queries(scene, sight, 2 * PHRASES))
-            yield describe(scene, sight, seed=start).text
-        yield from (told for told in captions(made, sights, seed=start) if told)
+                texts += (question.text, *question.choices, str(question.answer))
+            texts += (query.text for query in queries(scene, sight, 2 * PHRASES))
+            texts.append(describe(scene, sight, seed=start).text)
+        yield [*texts, *(told for told in captions(made, sights, seed=start) if told)]
 
 
 def _scene(seed: int, stage: Stage, views: int, split: str) -> Scene:

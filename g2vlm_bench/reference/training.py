@@ -14,6 +14,7 @@ import msgspec
 import torch
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.progress import progress
 from g2vlm_bench.reference.checkpoint import (
     TOKENIZER,
     WEIGHTS,
@@ -24,12 +25,12 @@ from g2vlm_bench.reference.checkpoint import (
     save_reference,
 )
 from g2vlm_bench.reference.config import Config
-from g2vlm_bench.reference.examples import training_texts
+from g2vlm_bench.reference.examples import check_stages, training_texts
 from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.running import LOG, STATE, Learner, Plan, Run, Source
 from g2vlm_bench.reference.tokenizer import Words
 
-_TEXTS_OF = 512  # scenes whose texts the tokenizer is learnt from
+_TEXTS_OF = 32  # blocks of scenes whose texts the tokenizer is learnt from
 
 
 def make_plan(device: str, precision: str, **others: Any) -> Plan:
@@ -75,10 +76,12 @@ def train(
         start: Folder of a trained model whose weights are the first ones, and whose words are used.
 
     Raises:
-        BenchError: The folder holds another training, or a model without its state, or cannot be
-            written to; the model to start from has other sizes or a visual encoder of its own; or
-            the loss is no number any more.
+        BenchError: A stage names what the world does not know; the folder holds another training,
+            or a model without its state, or cannot be written to; the model has no room for its
+            words; that to start from has other sizes or a visual encoder of its own; or the loss is
+            no number any more.
     """
+    check_stages(config.training.stages)
     _prepare(out)
     trained = None
     if start is not None:
@@ -157,7 +160,7 @@ def _words(config: Config, out: Path) -> Words:
     if there is not None and (out / STATE).is_file():
         words = there
     else:
-        words = Words.learn(training_texts(_TEXTS_OF))
+        words = _learn_words(config.model.vocabulary)
     if there is not None and there.vocabulary != words.vocabulary:
         raise BenchError(
             path, expected="the words of the world, or no file", got="other words",
@@ -169,6 +172,27 @@ def _words(config: Config, out: Path) -> Words:
         )
     words.save(path)
     return words
+
+
+def _learn_words(room: int) -> Words:
+    """Words of the training split's texts, whose scenes take a while to make.
+
+    Raises:
+        BenchError: There are more than the model has room for.
+    """
+    texts: list[str] = []
+    met: set[str] = set()
+    with progress("read texts", _TEXTS_OF) as advance:
+        for block in training_texts(_TEXTS_OF):
+            texts += block
+            met |= Words.learn(block).vocabulary.keys()
+            if len(met) > room:
+                raise BenchError(
+                    "model.vocabulary", expected=f"at least {len(met)}, and more for more scenes",
+                    got=room, fix="640, as in the shipped configurations, is enough.",
+                )  # fmt: skip
+            advance(1)
+    return Words.learn(texts)
 
 
 def _hash(content: object) -> str:

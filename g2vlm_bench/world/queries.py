@@ -21,6 +21,7 @@ _QUERIES_STREAM, _CAPTIONS_STREAM = 3, 4
 _SUPERLATIVE_RATIO = 1.25
 # A caption of a single fact would be a riddle, though it fits no other scene.
 _FEWEST_SENTENCES = 3
+QUERY_KINDS = ("name", "trait", "relation", "superlative", "hider")
 _RELATIONS = ("left of", "right of", "in front of", "behind", "on", "in")
 
 
@@ -29,7 +30,7 @@ class Query:
     """An expression that one body of a scene fits.
 
     Attributes:
-        kind: What it goes by: `name`, `trait`, `relation`, `superlative` or `hider`.
+        kind: What it goes by: one of `QUERY_KINDS`.
         text: A noun phrase, such as `the object left of the blue box`, in a request.
         body: Id of the body meant.
         view: The view that it is told from.

@@ -37,7 +37,7 @@ TEXTS = ["is the red box left of the ball", "yes", "no"]
 
 @pytest.fixture(autouse=True)
 def few_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "training_texts", lambda scenes: TEXTS)
+    monkeypatch.setattr(training, "training_texts", lambda blocks: [TEXTS])
     monkeypatch.setattr(running, "_LOGGED_EVERY", 1)
 
 
@@ -102,6 +102,27 @@ def test_a_stage_may_show_as_many_views_as_the_world_has() -> None:
     assert msgspec.convert(stage, Stage).views == MAX_CAMERAS
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(stage | {"views": MAX_CAMERAS + 1}, Stage)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"families": ("depth", "directoin")}, "families of number 2: expected known ones, "
+         "got 'directoin'. Did you mean 'direction'?"),
+        ({"finds": ("nmae",)}, "finds of number 2: expected known ones, got 'nmae'. "
+         "Did you mean 'name'?"),
+    ],
+)  # fmt: skip
+def test_a_name_of_a_later_stage_is_known_before_the_first(
+    tmp_path: Path, names: dict[str, tuple[str, ...]], said: str
+) -> None:
+    (stage,) = CONFIG.training.stages
+    stages = (stage, structs.replace(stage, **names))
+    config = structs.replace(CONFIG, training=structs.replace(CONFIG.training, stages=stages))
+    with pytest.raises(BenchError) as raised:
+        train(config, tmp_path / "out", PLAN)
+    assert said in one_line(raised)
+    assert not (tmp_path / "out").exists()
 
 
 # --------------------------------------------------------------------------- folders of a training

@@ -10,6 +10,7 @@ import torch
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.reference.config import Config, config_from, known_configs, load_config
+from g2vlm_bench.reference.examples import check_stages
 from g2vlm_bench.reference.model import G2Vlm
 
 SHIPPED = {
@@ -34,9 +35,17 @@ def test_sizes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
+def test_stages_name_what_the_world_knows(name: str) -> None:
+    check_stages(load_config(name).training.stages)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_written_and_read_again(name: str) -> None:
     config = load_config(name)
     assert msgspec.json.decode(msgspec.json.encode(config), type=Config) == config
+
+
+STAGE = {"steps": 1, "side": 32, "scenes": 1}
 
 
 def _plain() -> dict:
@@ -44,7 +53,7 @@ def _plain() -> dict:
         "width": 32, "heads": 4, "visual_layers": 1, "language_layers": 1, "trunk_layers": 2,
         "decoder_layers": 1, "vocabulary": 9,
     }  # fmt: skip
-    return {"model": model, "training": {"stages": [{"steps": 1, "side": 32, "scenes": 1}]}}
+    return {"model": model, "training": {"stages": [STAGE]}}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,8 @@ def _plain() -> dict:
         ("training", "given", 2, "given"),
         ("training", "stages", [{"steps": 0, "side": 8, "scenes": 1}], "steps"),
         ("training", "stages", [], "length >= 1"),
+        ("training", "stages", [STAGE | {"lengths": [48, 22]}], "lengths that rise, got"),
+        ("training", "stages", [STAGE | {"lengths": [22, 22]}], "lengths that rise, got"),
     ],
 )
 def test_what_fits_nothing_is_refused(part: str, key: str, value: object, said: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def small_blocks() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def words(small_blocks: None) -> Words:
-    return Words.learn(training_texts(16))
+    return Words.learn(chain.from_iterable(training_texts(8)))
 
 
 @pytest.fixture

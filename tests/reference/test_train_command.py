@@ -28,7 +28,7 @@ MINE = {
 def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(examples, "BLOCK", 2)
     monkeypatch.setattr(feed, "_VALIDATION_BLOCKS", 1)
-    monkeypatch.setattr(training, "_TEXTS_OF", 8)
+    monkeypatch.setattr(training, "_TEXTS_OF", 4)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_bytes(msgspec.yaml.encode(MINE))
     arguments = ["train", "--config", "mine.yaml", "--device", "cpu", "--half"]
@@ -51,7 +51,7 @@ def test_stopped_before_anything_is_logged_it_is_of_use(
 ) -> None:
     """Such a training, and the same called again with nothing left to do, end well."""
     Image.new("RGB", (20, 20), (200, 40, 90)).save(tmp_path / "a.png")
-    monkeypatch.setattr(training, "training_texts", lambda scenes: ["the red box"])
+    monkeypatch.setattr(training, "training_texts", lambda blocks: [["the red box"]])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_bytes(msgspec.yaml.encode(MINE))
     arguments = ["train", "--config", "mine.yaml", "--device", "cpu", "--self-supervised", "."]

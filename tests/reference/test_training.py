@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -53,14 +54,14 @@ CONFIG = Config(
     ),
 )
 PLAN = Plan(validate_every=2, save_every_s=0.0, seed=5)
-TEXTS = list(training_texts(16))
+(TEXTS,) = training_texts(1)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examples, "BLOCK", 2)
     monkeypatch.setattr(feed, "_VALIDATION_BLOCKS", 1)
-    monkeypatch.setattr(training, "training_texts", lambda scenes: TEXTS)
+    monkeypatch.setattr(training, "training_texts", lambda blocks: [TEXTS])
     monkeypatch.setattr(running, "_LOGGED_EVERY", 1)
 
 
@@ -141,7 +142,7 @@ def test_no_scene_of_the_test_split_is_ever_made(tmp_path: Path, monkeypatch) ->
 
     monkeypatch.setattr(examples, "make_scene", spy)
     monkeypatch.setattr(training, "training_texts", training_texts)
-    monkeypatch.setattr(training, "_TEXTS_OF", 2)
+    monkeypatch.setattr(training, "_TEXTS_OF", 1)
     train(CONFIG, tmp_path, PLAN)
     assert splits == {"train", "validation"}
 
@@ -403,8 +404,37 @@ def test_the_plan_of_this_machine() -> None:
 
 def test_a_vocabulary_that_is_too_small_is_said(tmp_path: Path) -> None:
     small = structs.replace(CONFIG, model=structs.replace(CONFIG.model, vocabulary=50))
-    with pytest.raises(BenchError, match=r"model\.vocabulary"):
+    with pytest.raises(BenchError, match=r"model\.vocabulary: expected at least [1-9]\d\d, and"):
         train(small, tmp_path, PLAN)
+
+
+def test_a_vocabulary_that_is_too_small_is_said_at_the_first_scenes(
+    tmp_path: Path, monkeypatch
+) -> None:
+    def texts(blocks: int) -> Iterator[list[str]]:
+        yield ["the red box"]
+        yield ["the red ball", "no"]
+        pytest.fail("scenes were made whose words have no room")
+
+    monkeypatch.setattr(training, "training_texts", texts)
+    # Seven marks, three words and two.
+    small = structs.replace(CONFIG, model=structs.replace(CONFIG.model, vocabulary=11))
+    with pytest.raises(BenchError, match=r"at least 12, and more for more scenes, got 11"):
+        train(small, tmp_path, PLAN)
+
+
+def test_reading_the_texts_shows_how_far_it_is(tmp_path: Path, monkeypatch) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def bar(title: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+        yield lambda steps: told.append((title, total, steps))
+
+    monkeypatch.setattr(training, "progress", bar)
+    monkeypatch.setattr(training, "_TEXTS_OF", 3)
+    monkeypatch.setattr(training, "training_texts", lambda blocks: [TEXTS] * blocks)
+    train(CONFIG, tmp_path, PLAN._replace(steps=1))
+    assert told == [("read texts", 3, 1)] * 3
 
 
 def test_a_training_starts_from_what_another_learnt(tmp_path: Path) -> None:

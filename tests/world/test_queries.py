@@ -8,7 +8,7 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.world.descriptions import parse_facts, scene_facts
 from g2vlm_bench.world.language.phrases import SYNONYMS
 from g2vlm_bench.world.layout import make_scene
-from g2vlm_bench.world.queries import Query, captions, queries
+from g2vlm_bench.world.queries import QUERY_KINDS, Query, captions, queries
 from g2vlm_bench.world.renderer import look
 from g2vlm_bench.world.scene import Body, Scene
 from g2vlm_bench.world.sight import Sight
@@ -64,7 +64,7 @@ def test_every_expression_fits_one_body(world: list[tuple[Scene, Sight]]) -> Non
             kinds.add(query.kind)
             if query.kind != "hider":
                 assert fitting(scene, query, sight) == [query.body], query
-    assert kinds == {"name", "trait", "relation", "superlative", "hider"}
+    assert kinds == set(QUERY_KINDS)
 
 
 def test_who_hides_whom_is_one(world: list[tuple[Scene, Sight]]) -> None:
