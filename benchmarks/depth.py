@@ -27,8 +27,9 @@ import peer_code  # noqa: E402
 from g2vlm_bench.geometry import l1_line as exact  # noqa: E402
 from g2vlm_bench.geometry.emulated_alignment import anchored_scale_shift  # noqa: E402
 from g2vlm_bench.plugins import Plugins  # noqa: E402
+from g2vlm_bench.profile import load_profile  # noqa: E402
 from g2vlm_bench.sample import Ambiguity, Prediction, Target  # noqa: E402
-from g2vlm_bench.task import Family, TaskDefinition, load_profile  # noqa: E402
+from g2vlm_bench.task import Family, TaskDefinition  # noqa: E402
 from races import Race, Sections  # noqa: E402
 
 Map = NDArray[np.float32]

@@ -26,8 +26,9 @@ import peer_code  # noqa: E402
 from g2vlm_bench.geometry import point_alignment as fits  # noqa: E402
 from g2vlm_bench.geometry.cameras import unproject  # noqa: E402
 from g2vlm_bench.plugins import Plugins  # noqa: E402
+from g2vlm_bench.profile import load_profile  # noqa: E402
 from g2vlm_bench.sample import Ambiguity, Prediction, Target  # noqa: E402
-from g2vlm_bench.task import Family, TaskDefinition, load_profile  # noqa: E402
+from g2vlm_bench.task import Family, TaskDefinition  # noqa: E402
 from races import Race, Sections  # noqa: E402
 
 Numbers = Callable[[], dict[str, float]]

@@ -13,7 +13,8 @@ from g2vlm_bench.data.pin import DataPins, split_pins
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.prompts import load_prompts
-from g2vlm_bench.task import TaskDefinition, convert, load_definition
+from g2vlm_bench.task import TaskDefinition, load_definition
+from g2vlm_bench.yaml_files import convert
 
 FORMAT = "qa_hub"
 

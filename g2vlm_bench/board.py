@@ -14,7 +14,7 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.published import PublishedNumber, beside, find_published, load_published
 from g2vlm_bench.store import MetricResult, RunRecord
 from g2vlm_bench.survival import Share
-from g2vlm_bench.task import convert, read_yaml
+from g2vlm_bench.yaml_files import convert, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd

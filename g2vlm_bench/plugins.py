@@ -21,9 +21,10 @@ import msgspec
 from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAdapter
 from g2vlm_bench.data.reader import Reader
 from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.prompts import load_prompts, pick
 from g2vlm_bench.sample import Ambiguity, Want
-from g2vlm_bench.task import Family, TaskDefinition, load_definition, load_profile
+from g2vlm_bench.task import Family, TaskDefinition, load_definition
 
 Kind = Literal["task", "family", "profile", "prompts", "adapter", "reader", "leaderboard"]
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class Plugins:
             return (docstring(path) or "").partition("\n")[0]
         if kind == "task":
             return load_definition(path).title
-        from g2vlm_bench.task import read_yaml
+        from g2vlm_bench.yaml_files import read_yaml
 
         return str(read_yaml(path).get("title", ""))
 

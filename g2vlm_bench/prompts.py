@@ -12,7 +12,7 @@ import msgspec
 from g2vlm_bench.data.layout import fill
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.sample import IMAGE_MARK, Inputs
-from g2vlm_bench.task import convert, read_yaml
+from g2vlm_bench.yaml_files import convert, read_yaml
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

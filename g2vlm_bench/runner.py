@@ -41,7 +41,8 @@ from g2vlm_bench.store import (
     identity_of,
 )
 from g2vlm_bench.talks import with_later_turns
-from g2vlm_bench.task import Family, TaskDefinition, convert
+from g2vlm_bench.task import Family, TaskDefinition
+from g2vlm_bench.yaml_files import convert
 
 # As a data root: whatever the Hub has is taken from there.
 HUB = Path("hub:")

@@ -13,11 +13,12 @@ from g2vlm_bench.aggregate import Aggregate, Column, aggregate
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.runner import stored_task
 from g2vlm_bench.scoring import score_sample
 from g2vlm_bench.statistics import confidence_interval
 from g2vlm_bench.store import MetricResult, RunFolder, RunRecord, SampleLine
-from g2vlm_bench.task import Family, TaskDefinition, load_profile
+from g2vlm_bench.task import Family, TaskDefinition
 
 # Which metrics tell scorers apart, where a task's family knows them.
 METRICS = ("accuracy", "unparsed", "circular_accuracy", "flip_accuracy", "means")

@@ -8,17 +8,10 @@ from dataclasses import dataclass
 
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.plugins import Plugins, load_class
+from g2vlm_bench.profile import Profile, Reported, load_profile
 from g2vlm_bench.progress import progress
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target
-from g2vlm_bench.task import (
-    Family,
-    Kept,
-    NoTruthError,
-    Profile,
-    Reported,
-    TaskDefinition,
-    load_profile,
-)
+from g2vlm_bench.task import Family, Kept, NoTruthError, TaskDefinition
 
 # What a reader compares first; a family's other metrics can be asked for by name. A profile whose
 # code gives none of them shows what it gives.

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
+from g2vlm_bench.yaml_files import convert, read_yaml
 
-# The C parser where PyYAML was built with it: listing reads every task file.
-_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-S = TypeVar("S", bound=msgspec.Struct)
 V = TypeVar("V")
 
 
@@ -27,7 +22,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         profile: `<profile>` or `<profile>.<name>` for a protocol that a profile file defines; a
-            task file cannot say it by itself (see `Profile`).
+            task file cannot say it by itself (see `profile.Profile`).
         metrics: Those that it defines; all of the family's if empty. They change no number, so that
             no label tells them.
     """
@@ -56,91 +51,6 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 P = TypeVar("P", bound=Protocol)
-
-
-class Reported(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What published code gives under a protocol.
-
-    Attributes:
-        metrics: By the family's names for them. A task that asks for others gets none under the
-            protocol: no published number is theirs.
-        file: Where the code of the profile's reference makes them.
-    """
-
-    metrics: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    file: str
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A published protocol by its name, `tasks/profiles/<name>.yaml`: parts, metrics and quirks.
-
-    A task names it as `{profile: moge}`, or one of its protocols as
-    `{profile: moge, name: affine}`; the fields are written into the definition, so a run knows what
-    the profile said when it ran.
-
-    Attributes:
-        name: The file's name; not a key in it.
-        title: One line for lists.
-        reference: Repository and commit of the code whose numbers it reproduces.
-        quirks: What that code does besides the formula, each with its file.
-        protocols: Family -> its protocols' fields, each with a `name` where there are several.
-        reports: `<family>` or `<family>.<name>`, which may hold `*` -> what is reported there; the
-            first that fits a protocol counts; where none does, it defines all metrics.
-    """
-
-    name: str
-    title: str
-    reference: str
-    quirks: list[str]
-    protocols: dict[str, list[dict[str, Any]]]
-    reports: dict[str, Reported] = {}
-
-    def __post_init__(self) -> None:
-        """Refuse a report on a protocol that there is not."""
-        labels = [
-            (family, str(fields.get("name", "")))
-            for family, protocols in self.protocols.items()
-            for fields in protocols
-        ]
-        met = {self._report(*label) for label in labels}
-        for pattern in self.reports:
-            if pattern not in met:
-                raise ValueError(f"expected reports on its protocols, got '{pattern}'")
-
-    def reported(self, family: str, name: str) -> Reported | None:
-        """What is reported under a protocol, `name` being empty for the only one of a family."""
-        pattern = self._report(family, name)
-        return None if pattern is None else self.reports[pattern]
-
-    def _report(self, family: str, name: str) -> str | None:
-        return next(
-            (p for p in self.reports if p == family or fnmatchcase(f"{family}.{name}", p)), None
-        )
-
-    def expand(self, family: str, wanted: str | None, where: str) -> list[dict[str, Any]]:
-        """Give the fields of this profile's protocols for a family, each with its label.
-
-        Raises:
-            BenchError: The profile says nothing of the family, or has no protocol of that name.
-        """
-        known = {str(fields.get("name", "")): fields for fields in self.protocols.get(family, [])}
-        if wanted is not None and wanted in known:
-            known = {wanted: known[wanted]}
-        elif wanted is not None or not known:
-            raise BenchError(
-                f"{where}, profile '{self.name}'",
-                expected=f"a protocol of the family '{family}'",
-                got=f"'{wanted}'" if wanted is not None else "none",
-                fix=nearest(wanted or family, known or self.protocols),
-            )
-        return [self._written_out(family, name, fields) for name, fields in known.items()]
-
-    def _written_out(self, family: str, name: str, fields: dict[str, Any]) -> dict[str, Any]:
-        written = {key: value for key, value in fields.items() if key != "name"}
-        written["profile"] = f"{self.name}.{name}" if name else self.name
-        if reported := self.reported(family, name):
-            written["metrics"] = list(reported.metrics)
-        return written
 
 
 class Kept:
@@ -402,60 +312,6 @@ def label_number(value: float) -> str:
     ('80', '0.05')
     """
     return f"{value:.6g}"
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping safely.
-
-    Raises:
-        BenchError: The file is missing, is no YAML, or is not a mapping.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)
-    except FileNotFoundError:
-        raise BenchError(path, expected="a YAML file", got="no file") from None
-    except OSError as error:
-        raise BenchError(path, expected="a YAML file", got=error.strerror) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BenchError(path, expected="YAML", got=str(error), fix="Mend the file.") from None
-    if not isinstance(content, dict):
-        raise BenchError(path, expected="keys and values", got=type(content).__name__)
-    return content
-
-
-def convert(content: Mapping[str, Any], kind: type[S], where: object) -> S:
-    """Check a mapping against a struct's fields and types.
-
-    Args:
-        content: Keys and values, as read.
-        kind: A `msgspec.Struct`.
-        where: File and key, for the error.
-
-    Raises:
-        BenchError: A key is unknown (the nearest known one is named), missing, or of another type.
-    """
-    known = [field.encode_name for field in msgspec.structs.fields(kind)]
-    for key in content:
-        if key not in known:
-            raise BenchError(
-                where,
-                expected=f"keys of {kind.__name__}",
-                got=f"unknown key '{key}'",
-                fix=nearest(str(key), known),
-            )
-    try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        raise BenchError(where, got=str(error), fix="Mend the key.") from None
-
-
-def load_profile(path: Path) -> Profile:
-    """Read a profile file; its name is the file's.
-
-    Raises:
-        BenchError: The file is broken or has an unknown key.
-    """
-    return convert({"name": path.stem, **read_yaml(path)}, Profile, path)
 
 
 def load_definition(path: Path) -> TaskDefinition:

@@ -14,9 +14,10 @@ import numpy as np
 import yaml
 
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.protocols.answers import QaProtocol
 from g2vlm_bench.sample import Prediction, Target
-from g2vlm_bench.task import convert, load_profile
+from g2vlm_bench.yaml_files import convert
 
 ANSWERS = Path(__file__).parent.parent / "tests" / "protocols" / "adversarial_answers.yaml"
 SCORES = ANSWERS.with_name("adversarial_scores.json")

@@ -26,9 +26,9 @@ from adversarial_answers import SCORES, SOURCES, ours, profiles, read_answers
 from answer_peers import lmms_eval, means, official, vlmevalkit
 from answer_peers.checkouts import Peers, Scorer
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.protocols.answers import QaProtocol, without_thoughts
 from g2vlm_bench.sample import Target
-from g2vlm_bench.task import load_profile
 
 PEERS = {"official": official, "lmms_eval": lmms_eval, "vlmevalkit": vlmevalkit}
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 
 from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.task import Family, TaskDefinition, load_profile
+from g2vlm_bench.profile import load_profile
+from g2vlm_bench.task import Family, TaskDefinition
 
 
 @cache

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from g2vlm_bench.plugins import Plugins, load_class
-from g2vlm_bench.task import Family, Protocol, TaskDefinition, load_profile
+from g2vlm_bench.profile import load_profile
+from g2vlm_bench.task import Family, Protocol, TaskDefinition
 
 PARTS = Path(__file__).parent.parent / "tests" / "tasks" / "profile_parts.txt"
 

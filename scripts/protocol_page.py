@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import Profile, load_profile
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.survey import survey
-from g2vlm_bench.task import Profile, load_profile
 
 PROJECT = Path(__file__).parent.parent
 DOCS = PROJECT / "docs"

@@ -14,7 +14,8 @@ from g2vlm_bench.lm_eval_bridge.finding import members
 from g2vlm_bench.lm_eval_bridge.harness import load, pseudo_values
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target
-from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert
+from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition
+from g2vlm_bench.yaml_files import convert
 
 # Best and worst of metrics that are no shares, by name; None has no bound. The first that fits.
 _BOUNDS: tuple[tuple[str, tuple[float, float | None]], ...] = (

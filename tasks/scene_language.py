@@ -16,8 +16,9 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import masks, scene_text
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, SampleScore, Target, Want
-from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition, convert
+from g2vlm_bench.task import Family, NoTruthError, Protocol, TaskDefinition
 from g2vlm_bench.world.descriptions import parse_facts
+from g2vlm_bench.yaml_files import convert
 
 # Name -> unit, higher is better, best, worst, description.
 _Rows = Mapping[str, tuple[str, bool, float, float | None, str]]

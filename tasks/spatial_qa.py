@@ -19,7 +19,8 @@ from g2vlm_bench.protocols.counted import LETTERS, Counted
 from g2vlm_bench.protocols.strict_rules import strict_number, true_change
 from g2vlm_bench.protocols.true_answers import true_answer
 from g2vlm_bench.sample import Ambiguity, AnswerType, Inputs, Prediction, SampleScore, Target, Want
-from g2vlm_bench.task import Family, NoTruthError, TaskDefinition, convert
+from g2vlm_bench.task import Family, NoTruthError, TaskDefinition
+from g2vlm_bench.yaml_files import convert
 
 # Kind of group -> metric that counts a group right when all its samples are.
 _TOGETHER = {

@@ -11,11 +11,12 @@ PROJECT = Path(__file__).parent.parent
 PACKAGE = PROJECT / "g2vlm_bench"
 
 # Room -> the rooms of the project that it may import; the leaves are for all.
-LEAVES = {"errors", "metric", "paths"}
+LEAVES = {"errors", "metric", "paths", "yaml_files"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "metric": set(),
     "paths": set(),
+    "yaml_files": set(),
     "mended_torchvision": set(),
     "checkpoints": {"data.known_hashes"},
     "__init__": {"api", "gate"},
@@ -27,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "colmap": {"files", "geometry"},
     "trajectory_files": {"files", "geometry", "colmap"},
     "task": {"sample"},
+    "profile": set(),
     "adapter": {"sample"},
     "environment": set(),
     "progress": set(),
@@ -39,8 +41,8 @@ ARROWS: dict[str, set[str]] = {
         "sample", "adapter", "plugins", "runner", "scoring", "store", "aggregate",
     },
     "data": {"sample", "geometry", "files", "colmap", "lm_eval_bridge.harness"},
-    "prompts": {"sample", "task", "data.layout"},
-    "plugins": {"sample", "task", "adapter", "data.reader", "prompts"},
+    "prompts": {"sample", "data.layout"},
+    "plugins": {"sample", "task", "profile", "adapter", "data.reader", "prompts"},
     "store": {"sample", "environment"},
     "aggregate": {"store", "statistics"},
     "shuffling": {"sample"},
@@ -57,16 +59,17 @@ ARROWS: dict[str, set[str]] = {
     "benchmarks": {"data", "plugins", "prompts", "task"},
     "acquire": {"data", "files", "plugins", "progress"},
     "published": {"plugins", "paths"},
-    "board": {"task", "store", "published", "survival"},
+    "board": {"store", "published", "survival"},
     "comparable": {"aggregate", "store"},
     "ranking": {"aggregate", "statistics", "store", "board", "comparable", "survival"},
     "gate": {"aggregate", "statistics", "store", "comparable"},
     "report": {"sample", "geometry", "aggregate", "store", "board", "published"},
     "scorers": {
-        "sample", "task", "plugins", "runner", "store", "scoring", "aggregate", "statistics",
+        "sample", "task", "profile", "plugins", "runner", "store", "scoring", "aggregate",
+        "statistics",
     },
     "validate": {"data", "plugins", "runner", "sample", "store"},
-    "survey": {"sample", "task", "plugins", "progress"},
+    "survey": {"sample", "task", "profile", "plugins", "progress"},
     "survey_files": {"sample", "files", "trajectory_files", "geometry", "survey_maps"},
     "survey_maps": {"files", "geometry", "data.views"},
     "survival": {"statistics"},

@@ -11,8 +11,9 @@ import pytest
 from g2vlm_bench.cli import app
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import TaskDefinition, load_profile
+from g2vlm_bench.task import TaskDefinition
 
 TASK = """
 version: 1

@@ -11,7 +11,8 @@ import yaml
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Task
-from g2vlm_bench.task import TaskDefinition, convert, label_number, load_definition, read_yaml
+from g2vlm_bench.task import TaskDefinition, label_number, load_definition
+from g2vlm_bench.yaml_files import convert, read_yaml
 
 GOOD = (Path(__file__).parent / "toys" / "tasks" / "toy" / "echo.yaml").read_text()
 

@@ -15,7 +15,7 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.protocols.answers import Mean
 from g2vlm_bench.store import SampleLine
-from g2vlm_bench.task import convert
+from g2vlm_bench.yaml_files import convert
 
 # A seed in; our mean and theirs out.
 Pair = Callable[[int], tuple[float, float]]

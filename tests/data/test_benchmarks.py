@@ -16,8 +16,9 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins, load_module
 from g2vlm_bench.runner import Task
 from g2vlm_bench.sample import IMAGE_MARK, Inputs
-from g2vlm_bench.task import TaskDefinition, convert
+from g2vlm_bench.task import TaskDefinition
 from g2vlm_bench.validate import validate_task
+from g2vlm_bench.yaml_files import convert
 
 files = load_module(Path(__file__).with_name("small_files.py"))
 standins = load_module(Path(__file__).with_name("standins.py"))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from g2vlm_bench.plugins import Plugins, load_module
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.protocols.answers import QaProtocol
 from g2vlm_bench.sample import Prediction
-from g2vlm_bench.task import load_profile
 
 adversarial = load_module(Path(__file__).parents[2] / "scripts" / "adversarial_answers.py")
 TARGETS, ANSWERS = adversarial.read_answers()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from g2vlm_bench.plugins import Plugins
-from g2vlm_bench.task import load_profile
+from g2vlm_bench.profile import load_profile
 
 
 def published_labels(family: str) -> set[str]:

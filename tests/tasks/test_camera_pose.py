@@ -15,8 +15,8 @@ from g2vlm_bench.geometry import trajectory
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.metrics import poses as pose_metrics
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Target
-from g2vlm_bench.task import load_profile
 
 SHARES = [f"{name}_{t}" for name in ("rra", "rta", "auc") for t in (3, 5, 10, 15, 30)]
 DISTANCES = [

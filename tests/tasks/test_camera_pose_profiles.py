@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import Family, load_profile
+from g2vlm_bench.task import Family
 from tests.tasks.published import published_labels
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

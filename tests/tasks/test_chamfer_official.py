@@ -13,8 +13,8 @@ from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
 from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Prediction, Target
-from g2vlm_bench.task import load_profile
 
 SHARES = ["precision", "recall", "fscore"]
 OVERALL = ["accuracy_mean", "completeness_mean", "chamfer_mean_l2"]

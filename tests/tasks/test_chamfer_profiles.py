@@ -15,8 +15,9 @@ from g2vlm_bench.geometry.cameras import invert_pose, pose_matrix, transform, un
 from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 from g2vlm_bench.metrics.depth import crop_mask
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity, Prediction, Target, Want
-from g2vlm_bench.task import NoTruthError, load_profile
+from g2vlm_bench.task import NoTruthError
 
 CAMERA = np.array([[30.0, 0, 16], [0, 30.0, 12], [0, 0, 1]])
 PIXELS = {"camera": "predicted", "truth": "pixels"}

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import load_profile
 from tests.tasks.depth_maps import depth_pair, poses
 
 PEERS: dict[str, dict[str, float]] = {

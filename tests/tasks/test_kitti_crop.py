@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.protocols.depth_truth import Truth
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import load_profile
 
 
 def family_of(load_family, protocol: str):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
-from g2vlm_bench.task import load_profile
 from tests.tasks.depth_maps import depth_pair, poses
 
 CAMERA = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])

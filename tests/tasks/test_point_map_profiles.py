@@ -12,9 +12,9 @@ import pytest
 
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
 from g2vlm_bench.survey import survey
-from g2vlm_bench.task import load_profile
 from tests.tasks.published import published_labels
 
 PEERS: dict[tuple[str, int], dict[str, float]] = {

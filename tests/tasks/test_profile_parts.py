@@ -6,7 +6,7 @@ from difflib import unified_diff
 from pathlib import Path
 
 from g2vlm_bench.plugins import Plugins, load_module
-from g2vlm_bench.task import load_profile
+from g2vlm_bench.profile import load_profile
 
 PROJECT = Path(__file__).parents[2]
 script = load_module(PROJECT / "scripts/profile_parts.py")

@@ -13,8 +13,9 @@ from g2vlm_bench.data.readers.moge_pack import MogePack
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_png16, png_text
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity
-from g2vlm_bench.task import TaskDefinition, load_profile
+from g2vlm_bench.task import TaskDefinition
 
 
 def write_depth(path, depth, **text) -> None:

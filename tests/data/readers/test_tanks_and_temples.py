@@ -14,8 +14,9 @@ from g2vlm_bench.data.readers.tanks_and_temples import TanksAndTemples
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.clouds import write_ply
 from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.profile import load_profile
 from g2vlm_bench.sample import Ambiguity
-from g2vlm_bench.task import TaskDefinition, load_profile
+from g2vlm_bench.task import TaskDefinition
 
 SCALE = 0.8
 
