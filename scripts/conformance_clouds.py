@@ -81,7 +81,11 @@ def main() -> None:
         row = Row(profile, at, REMARKS.get(profile, ""))
         try:
             for name, case in (made | real).items():
-                theirs, mine = run(arguments.peers, case)
+                try:
+                    theirs, mine = run(arguments.peers, case)
+                except ValueError as error:
+                    print(f"# {profile}, {name}, is no case: {error}")
+                    continue
                 row.add(largest_gap(mine, theirs), name, name in real)
                 if arguments.values:
                     print(f"# {profile}, {name}: {theirs}", flush=True)

@@ -101,6 +101,9 @@ def of_unidepth(profile: str, repository: str) -> Iterator[Compared]:
         "si": "inlier_1.03: single pixels at the threshold",
         "ssi": "a 2 x 2 inverse in single precision; single pixels at the threshold",
     }
+    if profile == "unik3d":
+        # Its `ssi` names float32, whatever it is given.
+        remarks["ssi"] += "; single precision in double, too"
     for name, (far, crop, kind) in data.items():
         for fit, remark in remarks.items():
             run = unidepth(repository, profile, fit, far, crop)
