@@ -1,0 +1,58 @@
+"""The shipped weights still mean what they meant: figures of one room, to a thousandth.
+
+After new weights, or where the world makes another room:
+
+    python -m tests.reference.shipped_figures
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+
+from tests.reference import shipped_figures
+from tests.reference.shipped_figures import COMMAND, FILE, Figures
+
+# Of pixels: eight of a view, which another CPU may round to the other side.
+_COUNTED = {"phrase_share": 0.002, "phrase_overlap": 0.01}
+
+
+def stored() -> Mapping[str, Figures]:
+    content = msgspec.json.decode(FILE.read_bytes())
+    figures = content.pop("figures")
+    if content != shipped_figures.identity():
+        pytest.fail(f"{FILE.name} is of other weights or another world: run {COMMAND}")
+    return figures
+
+
+@pytest.fixture(scope="module")
+def measured() -> Mapping[str, Figures]:
+    return shipped_figures.measure()
+
+
+def test_shipped_weights_answer_as_they_did(measured) -> None:
+    expected = stored()
+    assert measured.keys() == expected.keys()
+    for part, figures in expected.items():
+        assert measured[part].keys() == figures.keys()
+        for name, values in figures.items():
+            close = pytest.approx(values, rel=1e-3, abs=_COUNTED.get(name, 1e-4))
+            assert measured[part][name] == close, f"{part}: {name}"
+
+
+def test_the_room_is_understood(measured) -> None:
+    """So that figures of weights that have been broken are not written unseen."""
+    alone, told = measured["pictures"], measured["told"]
+    assert told["depth_abs_rel"] < alone["depth_abs_rel"] < [0.25]
+    for figures in (alone, told):
+        assert figures["normals_cosine"] > [0.7]
+        assert figures["phrase_overlap"] > [0.8]
+        assert figures["choice"][0] > max(figures["choice"][1:])
+
+
+def test_other_weights_name_the_command(monkeypatch) -> None:
+    monkeypatch.setattr(shipped_figures, "identity", dict)
+    with pytest.raises(pytest.fail.Exception, match=f"run {COMMAND}"):
+        stored()
