@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # What a 16-bit PNG of millimetres can hold.
 _FARTHEST_M = 65.535
+# Of lenses that draw a flat picture.
+_NARROWEST_DEG, _WIDEST_DEG = 1.0, 170.0
 # How clauses of questions begin, by what answers them; the first that begins so decides.
 _YES_NO = re.compile(
     r"(?:is|are|was|were|am|do|does|did|has|have|had|can|could|will|would|should|may|might|must)"
@@ -76,8 +78,8 @@ def ask(
         options: Where one of them is to be chosen.
         weights: `nano`, or a folder that `train` wrote.
         device: Where to compute.
-        refinements: How often geometry is fed back; the model's own where None.
-        field_of_view_deg: Of all cameras along the longer side, where known.
+        refinements: How often geometry is fed back, at most 16; the model's own where None.
+        field_of_view_deg: Of all cameras along the longer side, where known; 1 to 170.
         intrinsics: `(3, 3)` of all cameras in pixels, where known.
 
     Raises:
@@ -167,6 +169,11 @@ def _cameras(
 
     if field_of_view_deg is not None and intrinsics is not None:
         raise BenchError("camera", expected="a field of view or intrinsics", got="both")
+    if field_of_view_deg is not None and not _NARROWEST_DEG <= field_of_view_deg <= _WIDEST_DEG:
+        raise BenchError(
+            "field of view", expected=f"{_NARROWEST_DEG:g} to {_WIDEST_DEG:g} degrees",
+            got=f"{field_of_view_deg:g}",
+        )  # fmt: skip
     try:
         if intrinsics is not None:
             return (check_intrinsics(intrinsics),) * len(pictures)

@@ -97,10 +97,10 @@ def ask(
     weights: Annotated[str, typer.Option(help="nano, or a folder that `train` wrote.")] = "nano",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     refinements: Annotated[
-        int | None, typer.Option(min=0, help="How often geometry is fed back.")
+        int | None, typer.Option(help="How often geometry is fed back, 0 to 16.")
     ] = None,
     fov: Annotated[
-        float | None, typer.Option(help="Field of view along the longer side, degrees.")
+        float | None, typer.Option(help="Field of view along the longer side, 1 to 170 degrees.")
     ] = None,
     intrinsics: Annotated[
         str | None, typer.Option(help="FX,FY,CX,CY of all pictures, in pixels.")

@@ -20,6 +20,8 @@ from g2vlm_bench.reference.model import Batch, Output
 _PRECISIONS = ("auto", "float32", "bfloat16")
 # A cloud is read whole up to so many points.
 _MOST_POINTS = 4096
+# Each is kept for the words that will pass it; no training has gone beyond a few.
+_MOST_REFINEMENTS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -113,7 +115,8 @@ class Inference:
             training where None.
 
     Raises:
-        BenchError: The precision is unknown, or patches do not fit into the side.
+        BenchError: The precision is unknown, patches do not fit into the side, or there are more
+            refinements than 16.
     """
 
     def __init__(
@@ -125,8 +128,8 @@ class Inference:
     ) -> None:
         if precision not in _PRECISIONS:
             raise BenchError("precision", expected=" or ".join(_PRECISIONS), got=f"'{precision}'")
-        if refinements is not None and refinements < 0:
-            raise BenchError("refinements", expected="0 or more", got=refinements)
+        if refinements is not None and not 0 <= refinements <= _MOST_REFINEMENTS:
+            raise BenchError("refinements", expected=f"0 to {_MOST_REFINEMENTS}", got=refinements)
         self.model, self.words = reference.model, reference.words
         self.side = reference.config.training.stages[-1].side if side is None else side
         self.patch = reference.config.model.patch

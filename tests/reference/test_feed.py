@@ -300,11 +300,14 @@ def test_validation_scenes_are_others_and_always_the_same(config, words, monkeyp
         return made(seed, split, *args, **kwargs)
 
     monkeypatch.setattr(examples, "make_scene", spy)
+    training = structs.replace(config.training, prior=1.0)
+    config = structs.replace(config, training=training)
     first = Feeder(config, words, 3).validation(0)
     again = Feeder(config, words, 3).validation(5)
     assert set(splits) == {"validation"}
     assert all(_same(*pair) for pair in zip(first, again, strict=True))
-    assert all(batch.plain.all() for batch in first)
+    # With pictures alone, whatever is given in training.
+    assert all(batch.plain.all() and batch.inputs.cloud is None for batch in first)
 
 
 def test_the_test_split_is_refused(words) -> None:

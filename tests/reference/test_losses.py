@@ -213,8 +213,12 @@ def test_consistency_of_a_wall(shift: float, loss: float) -> None:
 
 
 def _room(view: int, shift: float) -> tuple[torch.Tensor, ...]:
-    """Three turned cameras that face the wall z = 2 of the first's frame; one says it elsewhere."""
-    intrinsics = torch.tensor([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]).expand(1, 3, 3, 3)
+    """Three turned cameras, each with its lens, that face the wall z = 2 of the first's frame.
+
+    One of them says that it is elsewhere.
+    """
+    intrinsics = torch.tensor([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]).repeat(1, 3, 1, 1)
+    intrinsics[0, :, [0, 1], [0, 1]] *= torch.tensor([[1.0], [1.1], [0.9]])
     poses = torch.eye(4).expand(1, 3, 4, 4).clone()
     turns = Rotation.from_rotvec([[0, 0.15, 0], [0.1, -0.1, 0.3]]).as_matrix()
     poses[0, 1:, :3, :3] = torch.from_numpy(turns)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from g2vlm_bench.reference import speech
 from g2vlm_bench.reference.decoder import rotation_from_six
 from g2vlm_bench.reference.model import Batch
 from g2vlm_bench.reference.trunk import Places, Tokens
@@ -60,6 +61,12 @@ def test_refinements_are_chosen_at_run_time(make_model, batch, refinements) -> N
     torch.testing.assert_close(out.steps[0].log_depth, first)
     if refinements:
         assert not torch.allclose(out.geometry.log_depth, first, atol=1e-4)
+
+
+def test_refinements_are_the_configurations_where_none_are_chosen(make_model, batch) -> None:
+    model = make_model(refinements=2)
+    assert len(model(batch).steps) == 3
+    assert len(speech.look(model, batch)[0].steps) == 3
 
 
 def test_a_refinement_goes_on_from_what_the_decoder_made(make_model, batch) -> None:

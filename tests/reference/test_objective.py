@@ -213,6 +213,37 @@ def test_scenes_given_depth_stay_out_of_the_contrast(make_model, readouts, drawn
     assert float(loss.detach()) == 0
 
 
+def test_the_contrast_is_of_the_scenes_that_were_given_nothing(make_model, readouts, drawn) -> None:
+    """Of three, the second of which was given depth: that of the first and the third."""
+    model = make_model()
+    torch.manual_seed(4)
+    unit = torch.nn.functional.normalize(torch.randn(3, TINY.embedding), dim=-1)
+    output = replace(model(drawn.inputs), embedding=unit)
+    captions, clouds = torch.randint(0, 50, (3, 6)), torch.randn(3, 20, 3)
+
+    def contrast(those: list[int], plain: list[bool]) -> Tensor:
+        mine = replace(
+            drawn, captions=captions[those], clouds=clouds[those], plain=torch.tensor(plain),
+            captions_known=torch.ones(len(those), 6, dtype=torch.bool),
+        )  # fmt: skip
+        said = replace(output, embedding=unit[those])
+        weights = structs.replace(NONE, contrastive=1.0)
+        return total_loss(model, readouts, said, mine, weights)[0]
+
+    found = contrast([0, 1, 2], [True, False, True])
+    torch.testing.assert_close(found, contrast([0, 2], [True, True]))
+    assert not torch.isclose(found, contrast([0, 1, 2], [True, True, True]), rtol=1e-3)
+
+
+def test_masks_are_told_by_the_last_word_of_their_text(make_model, readouts, drawn) -> None:
+    model = make_model()
+    output = model(drawn.inputs)
+    last = meaning_tokens(output.text, drawn.inputs.words_known)
+    logits = model.decoder.spoken_masks(last, output.geometry)
+    _, parts = total_loss(model, readouts, output, drawn, structs.replace(NONE, masks=1.0))
+    torch.testing.assert_close(parts["masks"], losses.masks_loss(logits, drawn.masks, drawn.means))
+
+
 def test_the_last_word_of_each_text_stands_for_its_thing(batch) -> None:
     text = torch.arange(2 * 2 * 9.0).view(2, 2, 9, 1)
     last = meaning_tokens(text, batch.words_known).squeeze(-1)

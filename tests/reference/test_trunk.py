@@ -93,6 +93,26 @@ def test_a_camera_has_no_place(tokens, known) -> None:
     assert not torch.allclose(near[:, :, 1:], far[:, :, 1:], atol=1e-3)
 
 
+def test_merged_tokens_have_places_of_their_own(tokens, known) -> None:
+    """Patches attend to them by these, and they to patches."""
+    whole = layer(across=False)
+    spots = Places(torch.randn(1, 2, PATCHES, 3), torch.randn(1, 2, MERGED, 3))
+    before = whole(tokens, spots, known)
+    after = whole(tokens, spots._replace(semantic=-spots.semantic), known)
+    assert changed(before, after) == {"geometric", "semantic"}
+
+
+def test_a_cloud_has_no_place(tokens, known) -> None:
+    """Its attention is the same wherever patches are; across views theirs is not."""
+    whole = layer()
+    with torch.no_grad():
+        whole.bias.strength.fill_(1.0)
+    spots = Places(torch.randn(1, 2, PATCHES, 3), torch.randn(1, 2, MERGED, 3))
+    before = whole(tokens, spots, known)
+    far = Places(3 * spots.geometric, 3 * spots.semantic)
+    assert changed(before, whole(tokens, far, known)) == {"geometric", "semantic"}
+
+
 def test_layers_look_within_views_and_across_them_in_turn(tokens, known) -> None:
     """By what another second view changes in the first, layer by layer."""
     trunk = Trunk(8, WIDTH, 2, 2.0, experts=True, depth_aware=True).eval()
