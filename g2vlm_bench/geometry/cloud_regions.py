@@ -183,6 +183,8 @@ def in_prism(
         ValueError: for non-finite points, fewer than three corners, or bounds in the wrong order.
 
     Source: the crop volumes of Tanks and Temples (Knapitsch et al. 2017), by the even-odd rule.
+    Points on its lower and left edges are out, on the others in, as Open3D has it (0.20.0,
+    `SelectionPolygonVolume.crop_point_cloud`), by which that benchmark crops.
     """
     cloud, corners = check_cloud(points, at_least=0), np.asarray(polygon, dtype=np.float64)
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3 or not low <= high:
@@ -195,7 +197,7 @@ def in_prism(
     for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         if y1 == y2:
             continue
-        crosses = (y1 > y) != (y2 > y)
-        inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+        crosses = (y1 >= y) != (y2 >= y)
+        inside ^= crosses & (x <= x1 + (y - y1) * (x2 - x1) / (y2 - y1))
     along = cloud[:, axis]
     return np.asarray(inside & (along >= low) & (along <= high))
