@@ -160,7 +160,7 @@ def attend_beside(own: Heads, shared_key: Tensor, shared_value: Tensor, mask: Te
         own: Of the texts, `(B, Q, L, heads, d)`.
         shared_key: `(B, M, heads, d)`.
         shared_value: `(B, M, heads, d)`.
-        mask: `(B, Q, L, L)` bool, True = may be looked at; what is shared always may.
+        mask: `(B or 1, Q or 1, L, L)` bool, True = may be looked at; what is shared always may.
 
     Returns:
         `(B, Q, L, heads, d)`.

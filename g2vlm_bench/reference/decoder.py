@@ -129,10 +129,10 @@ class UnifiedDecoder(nn.Module):
             self.camera_out.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0, 0, -0.15]))
         nn.init.zeros_(self.words.bias)
 
-    def forward(self, tokens: Tokens, places: Places | None, words_known: Tensor) -> Tokens:
+    def forward(self, tokens: Tokens, places: Places | None) -> Tokens:
         """Pass all tokens through the shared blocks."""
         for layer in self.layers:
-            tokens = layer(tokens, places, words_known)
+            tokens = layer(tokens, places)
         return tokens
 
     def geometry(self, geometric: Tensor, detail: Tensor, intrinsics: Tensor | None) -> Geometry:

@@ -39,7 +39,7 @@ class Batch:
         depth_prior: `(B, V, H, W)` metres, NaN = unknown.
         cloud: `(B, S, 3)` points in the first camera's frame, NaN = padding.
         words: `(B, Q, L)` word numbers.
-        words_known: `(B, Q, L)` bool, False for padding.
+        words_known: `(B, Q, L)` bool, False for padding, which stands behind the words.
         hide: `(B, V, N)` bool, patches whose content is hidden.
     """
 
@@ -121,13 +121,12 @@ class G2Vlm(nn.Module):
         """
         times = self.config.refinements if refinements is None else refinements
         seen, tokens = self._encode(batch)
-        known = self._words_known(batch, tokens)
-        tokens, early, pointed = self._climb(tokens, batch, known)
+        tokens, early, pointed = self._climb(tokens, batch)
         places: Places | None = None
         fed = tokens
         steps = []
         for step in range(times + 1):
-            decoded = self.decoder(fed, places, known)
+            decoded = self.decoder(fed, places)
             geometry = self.decoder.geometry(decoded.geometric, seen.detail, batch.intrinsics)
             steps.append(geometry)
             if step < times:
@@ -148,11 +147,9 @@ class G2Vlm(nn.Module):
             embedding=self._embedding(tokens),
         )
 
-    def _climb(
-        self, tokens: Tokens, batch: Batch, known: Tensor
-    ) -> tuple[Tokens, Tensor, Tensor | None]:
+    def _climb(self, tokens: Tokens, batch: Batch) -> tuple[Tokens, Tensor, Tensor | None]:
         """Through the trunk; with the early log depth, and what words point at half-way up."""
-        tokens, early = self.trunk.lower(tokens, known)
+        tokens, early = self.trunk.lower(tokens)
         places = self._early_places(early, batch)
         pointed = None
         if self.pointing is not None and tokens.text.shape[1]:
@@ -160,7 +157,7 @@ class G2Vlm(nn.Module):
                 tokens.text, tokens.geometric[:, :, 1:], places.geometric, early.detach()
             )
             tokens = tokens._replace(text=text)
-        return self.trunk.upper(tokens, places, known), early, pointed
+        return self.trunk.upper(tokens, places), early, pointed
 
     def _encode(self, batch: Batch) -> tuple[Seen, Tokens]:
         seen = self.visual(batch.images, batch.intrinsics, batch.hide)
@@ -190,12 +187,6 @@ class G2Vlm(nn.Module):
             return batch.images.new_zeros(scenes, 0, 1, self.config.width)
         return self.language(batch.words.flatten(0, 1)).unflatten(0, batch.words.shape[:2])
 
-    @staticmethod
-    def _words_known(batch: Batch, tokens: Tokens) -> Tensor:
-        if batch.words_known is not None:
-            return batch.words_known
-        return torch.ones(tokens.text.shape[:3], dtype=torch.bool, device=tokens.text.device)
-
     def _early_places(self, early: Tensor, batch: Batch) -> Places:
         """Places of patches in their own camera's frame, from the early estimate of depth."""
         height, width = batch.images.shape[-2:]
@@ -221,7 +212,7 @@ class G2Vlm(nn.Module):
         """`(B, V, 3, H, W)` pictures -> `(B, D)` unit vectors."""
         batch = Batch(images=images, intrinsics=intrinsics)
         _, tokens = self._encode(batch)
-        tokens, *_ = self._climb(tokens, batch, self._words_known(batch, tokens))
+        tokens, *_ = self._climb(tokens, batch)
         return self._embedding(tokens)
 
     def _embedding(self, tokens: Tokens) -> Tensor:

@@ -99,7 +99,7 @@ def say(
         if layer is half and model.pointing is not None:
             tokens, _ = model.pointing(tokens, *(part[which] for part in pointed_at))
         seen, points = (Heads(*(part[which] for part in heads)) for heads in (pictures, cloud))
-        tokens = layer.read(tokens, known[:, None], seen, points)
+        tokens = layer.read(tokens, seen, points)
     return tokens[:, 0], known
 
 

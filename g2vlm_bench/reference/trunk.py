@@ -64,14 +64,13 @@ class Layer(nn.Module):
         self.geometric = Expert(width, heads, hidden) if experts else self.semantic
         self.bias = SpatialBias(heads) if depth_aware else None
 
-    def forward(self, tokens: Tokens, places: Places | None, words_known: Tensor) -> Tokens:
+    def forward(self, tokens: Tokens, places: Places | None) -> Tokens:
         """Update all tokens.
 
         Args:
             tokens: What the layer before made.
             places: The current estimate of where patches are, in a frame that those which attend to
                 one another share; None where there is none yet.
-            words_known: `(B, Q, L)` bool, False for padding.
         """
         cameras_and_patches = tokens.geometric.shape[2]
         geometric = self.geometric.project(tokens.geometric)
@@ -94,7 +93,7 @@ class Layer(nn.Module):
             self.geometric.finish(tokens.geometric, new_geometric),
             self.semantic.finish(tokens.semantic, new_semantic),
             new_cloud,
-            self.read(tokens.text, words_known, seen, cloud),
+            self.read(tokens.text, seen, cloud),
         )
 
     def _carried(self, places: Places) -> tuple[Tensor, Tensor]:
@@ -134,12 +133,11 @@ class Layer(nn.Module):
         )
         return pictures.unflatten(1, views), of_cloud
 
-    def read(self, text: Tensor, known: Tensor, seen: Heads, cloud: Heads) -> Tensor:
+    def read(self, text: Tensor, seen: Heads, cloud: Heads) -> Tensor:
         """Words look at the words before them, at all pictures, and at the cloud.
 
         Args:
-            text: `(B, Q, L, C)`.
-            known: `(B, Q, L)` bool, False for padding.
+            text: `(B, Q, L, C)`; padding stands behind all words, so that none looks at it.
             seen: Heads of the pictures, `(B, V, 1 + N + M, heads, d)`.
             cloud: Heads of the cloud, `(B, S, heads, d)`.
 
@@ -155,8 +153,7 @@ class Layer(nn.Module):
             for pictures, points in ((seen.key, cloud.key), (seen.value, cloud.value))
         )
         before = torch.ones(length, length, dtype=torch.bool, device=text.device).tril()
-        mask = before & known[:, :, None]
-        return self.semantic.finish(text, attend_beside(own, keys, values, mask))
+        return self.semantic.finish(text, attend_beside(own, keys, values, before[None, None]))
 
 
 class Trunk(nn.Module):
@@ -188,17 +185,17 @@ class Trunk(nn.Module):
         nn.init.constant_(out.bias, 0.7)  # two metres
         self.early = nn.Sequential(nn.LayerNorm(width), out)
 
-    def lower(self, tokens: Tokens, words_known: Tensor) -> tuple[Tokens, Tensor]:
+    def lower(self, tokens: Tokens) -> tuple[Tokens, Tensor]:
         """The lower half, and the early log depth of the patches, `(B, V, N)`."""
         for layer in self.layers[: len(self.layers) // 2]:
-            tokens = layer(tokens, None, words_known)
+            tokens = layer(tokens, None)
         # Half floats would make steps of what is fed on as places.
         with torch.autocast(tokens.geometric.device.type, enabled=False):
             early = self.early(tokens.geometric[:, :, 1:].float())
         return tokens, early.squeeze(-1)
 
-    def upper(self, tokens: Tokens, places: Places | None, words_known: Tensor) -> Tokens:
+    def upper(self, tokens: Tokens, places: Places | None) -> Tokens:
         """The upper half, which knows where patches are."""
         for layer in self.layers[len(self.layers) // 2 :]:
-            tokens = layer(tokens, places, words_known)
+            tokens = layer(tokens, places)
         return tokens

@@ -89,9 +89,7 @@ def test_the_decoder_looks_across_views_and_within_them_in_turn(make_model, batc
     other = replace(batch, images=torch.cat([batch.images[:, :2], batch.images[:, :1]], 1))
     tokens = [model._encode(each)[1] for each in (batch, other)]
     reached = [
-        not torch.allclose(
-            *(layer(each, None, batch.words_known).geometric[:, 0] for each in tokens), atol=1e-6
-        )
+        not torch.allclose(*(layer(each, None).geometric[:, 0] for each in tokens), atol=1e-6)
         for layer in model.decoder.layers
     ]
     assert reached == 2 * [True, False]
@@ -106,7 +104,6 @@ def test_the_decoder_attends_by_places_where_it_is_depth_aware(make_model, batch
         model.decoder(
             tokens,
             Places(size * torch.randn(2, 3, patches, 3), size * torch.randn(2, 3, merged, 3)),
-            batch.words_known,
         ).geometric
         for size in (0.0, 1.0)
     )

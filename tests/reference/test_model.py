@@ -173,15 +173,14 @@ def test_within_views_one_view_is_the_first_of_many(make_model, batch) -> None:
     model = make_model()
     layer = next(layer for layer in model.trunk.layers if not layer.across)
     _, tokens = model._encode(batch)
-    known = batch.words_known
-    many = layer(tokens, None, known)
+    many = layer(tokens, None)
     alone = Tokens(tokens.geometric[:, :1], tokens.semantic[:, :1], tokens.cloud, tokens.text)
-    one = layer(alone, None, known)
+    one = layer(alone, None)
     torch.testing.assert_close(one.geometric[:, 0], many.geometric[:, 0], **CLOSE)
     torch.testing.assert_close(one.semantic[:, 0], many.semantic[:, 0], **CLOSE)
     across = next(layer for layer in model.trunk.layers if layer.across)
     assert not torch.allclose(
-        across(alone, None, known).geometric[:, 0], across(tokens, None, known).geometric[:, 0],
+        across(alone, None).geometric[:, 0], across(tokens, None).geometric[:, 0],
         atol=1e-3,
     )  # fmt: skip
 
@@ -212,9 +211,7 @@ def test_places_matter_where_attention_is_depth_aware(make_model, batch) -> None
         patches, merged = tokens.geometric.shape[2] - 1, tokens.semantic.shape[2]
         near = Places(torch.zeros(2, 3, patches, 3), torch.zeros(2, 3, merged, 3))
         far = Places(torch.randn(2, 3, patches, 3), torch.randn(2, 3, merged, 3))
-        results = [
-            model.trunk.upper(tokens, places, batch.words_known).geometric for places in (near, far)
-        ]
+        results = [model.trunk.upper(tokens, places).geometric for places in (near, far)]
         assert torch.allclose(*results, atol=1e-5) is not aware
 
 
