@@ -70,7 +70,8 @@ class Reconstruction:
     Attributes:
         depth_m: `(H, W)` float32 per view.
         confidence: `(H, W)` float32 per view, larger = surer.
-        intrinsics: `(3, 3)` per view: those given, else those predicted.
+        intrinsics: `(3, 3)` per view: those given, else those predicted, of one lens as the model
+            sees the picture: where that is stretched, the two focal lengths are as well.
         first_from_camera: `(4, 4)` per view.
         points: `(N, 3)` of all views in the first camera's frame, one for each pixel that the model
             itself has, which knows no more than these.
