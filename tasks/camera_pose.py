@@ -51,7 +51,8 @@ class CameraPoseProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fie
         zero_baseline: Whether pairs whose true cameras coincide have a direction; see
             `poses.translation_angles_deg`.
         auc: Its convention; see `poses.auc`.
-        pooling: Mean over sequences alike, or over all pairs of all sequences.
+        pooling: Of what pairs say: mean over sequences alike, over all pairs of all sequences, or
+            of sequences within each `category` by their tags, and then over categories.
         rpe_delta: Frames between the two poses of a motion.
         rpe_overlap: Whether a motion starts at every frame, or where the last one ended.
     """
@@ -63,7 +64,7 @@ class CameraPoseProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fie
     direction: pose_metrics.Direction = "signed"
     zero_baseline: pose_metrics.ZeroBaseline = "excluded"
     auc: pose_metrics.AucConvention = "area"
-    pooling: Literal["sequence", "pair"] = "sequence"
+    pooling: Literal["sequence", "pair", "category"] = "sequence"
     rpe_delta: Annotated[int, msgspec.Meta(ge=1)] = 1
     rpe_overlap: bool = True
 
@@ -84,7 +85,7 @@ class CameraPoseProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fie
             self.direction: self.direction == "sign_free",
             "zero_as_computed": self.zero_baseline == "as_computed",
             f"{self.auc}_auc": self.auc != "area",
-            "pair_mean": self.pooling == "pair",
+            f"{self.pooling}_mean": self.pooling != "sequence",
             f"delta{self.rpe_delta}": self.rpe_delta != 1,
             "end_to_end": not self.rpe_overlap,
         }
@@ -262,6 +263,7 @@ def _spec(metric: str, protocol: CameraPoseProtocol) -> MetricSpec:
         best=1.0,
         worst=0.0,
         weight=weight,
+        by="category" if protocol.pooling == "category" else None,
         description=_PAIRS[metric.rpartition("_")[0]],
     )
 

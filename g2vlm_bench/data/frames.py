@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -125,6 +125,7 @@ class Scene:
         shared: Files that every sample of the scene depends on.
         load_points: Opens a scan, `(N, 3)` metres in the world of the poses.
         complete: Adds to a sample's target what is known of the scene besides.
+        tags: Of every sample of the scene.
     """
 
     name: str
@@ -132,11 +133,13 @@ class Scene:
     shared: tuple[Path, ...] = ()
     load_points: Callable[[], Array] | None = None
     complete: Callable[[Target], Target] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def sample(self, frames: Sequence[Frame], given: Sequence[str]) -> Sample:
         """Make a sample of some of the frames."""
         views = [frame.view for frame in frames]
         sample = sample_of_views(views, self.name, given, self.load_points)
+        sample = replace(sample, tags=dict(self.tags))
         if self.complete is None:
             return sample
         return replace(sample, load_target=partial(_completed, sample.load_target, self.complete))

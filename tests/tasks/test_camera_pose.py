@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from msgspec import structs
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.aggregate import aggregate
@@ -30,7 +31,7 @@ PROTOCOLS = [
     for alignment, direction, pooling, auc, more in product(
         ["none", "se3", "sim3"],
         ["signed", "sign_free"],
-        ["sequence", "pair"],
+        ["sequence", "pair", "category"],
         ["area", "histogram", "histc", "trapezoid", "mean_min"],
         [
             {},
@@ -236,6 +237,23 @@ def test_pooling(load_family, score, result, pooling, expected) -> None:
     # A failure keeps the weight of its pairs.
     lines[1] = score(family, target(wrong), RuntimeError("boom"), id="b")
     assert result(family, lines, family.specs[0].name).value == pytest.approx(expected)
+
+
+def test_categories_count_alike_whatever_their_sequences(load_family, score, result) -> None:
+    """Three right sequences of one category, a wrong one of another."""
+    family = load_family("camera_pose", ["rra_5"], {"pooling": "category"})
+    right, wrong, spoilt = cameras(0, 3), cameras(1, 6), cameras(2, 6)
+    lines = [score(family, target(right), predicted(right), id=name) for name in "abc"]
+    lines.append(score(family, target(wrong), predicted(spoilt), id="d"))
+    tagged = [
+        structs.replace(line, tags={"category": "bench" if line.id == "d" else "apple"})
+        for line in lines
+    ]
+    (spec,) = family.specs
+    assert spec.name == "rra_5@metric+category_mean"
+    assert result(family, tagged, spec.name).value == pytest.approx(0.5)
+    # Without tags all are of one category.
+    assert result(family, lines, spec.name).value == pytest.approx(0.75)
 
 
 # ---------------------------------------------------------------------------------- ambiguities

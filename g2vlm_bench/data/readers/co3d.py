@@ -43,6 +43,8 @@ class Co3d(FrameReader):
     normalised device coordinates (`ndc_norm_image_bounds`, or `ndc_isotropic`), made pixels with
     the image's size; the borders of the image are at +-1, so that pixel centres are at +0.5.
 
+    Samples are tagged with their `category`, for means over categories.
+
     Split: the annotations given are `test`. Peers (VGGT, Pi3, G2VLM): sequences of at least 50
     frames none of which has T_x + T_y + T_z above 1e5, 10 random frames: `{random: 10, seed: 42,
     least: 50, views: 0}`; Pi3's list has 2506 sequences of 51 categories, 112,770 pairs. Licence:
@@ -82,7 +84,8 @@ class Co3d(FrameReader):
                     continue
                 where = f"{files[category]}, sequence '{name}'"
                 made = [_frame(root, name, frame, where) for frame in frames]
-                found.append(Scene(name=name, frames=made, shared=(files[category],)))
+                shared, tags = (files[category],), {"category": category}
+                found.append(Scene(name=name, frames=made, shared=shared, tags=tags))
         self.take(root, found, sampling, given)
 
 

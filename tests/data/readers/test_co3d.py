@@ -66,6 +66,7 @@ def root(tmp_path, shots, request):
 def test_depth_cameras_and_poses_agree(root, shots, agrees) -> None:
     (sample,) = Co3d(root, sampling=Sampling(views=0)).samples("test")
     assert sample.cluster == "110_13051_23361"
+    assert sample.tags == {"category": "apple"}
     agrees(sample.load_target(), shots, within_m=0.01)  # float16 has 11 bits
 
 
