@@ -114,7 +114,7 @@ class LmEval(Family):
             data={"format": "lm_eval", "task": name},
             protocols=protocols,
             metrics=metrics,
-            headline=_name(metrics[0], LmEvalProtocol(filter=protocols[0]["filter"])),
+            headline=_name(metrics[0], LmEvalProtocol(filter=protocols[0].get("filter", "none"))),
         )
 
     @classmethod
