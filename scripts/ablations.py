@@ -60,6 +60,7 @@ COLUMNS = {
     "depth abs_rel": ("depth/world_rooms", "abs_rel@median_scale"),
     "with sparse depth": ("depth/world_rooms_sparse", "abs_rel@median_scale"),
     "Chamfer, 2 views, m": ("chamfer/world_rooms_2_views", "chamfer_mean_l2@scale"),
+    "normals, 2 views": ("chamfer/world_rooms_2_views", "normal_consistency@scale"),
     "poses AUC@30": ("camera_pose/world_rooms", "auc_30@metric"),
     "QA accuracy": ("spatial_qa/world", "accuracy@strict"),
     "text to scene recall@5": ("scene_language/world_text_to_scene", "recall_5@strict"),

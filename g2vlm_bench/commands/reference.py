@@ -53,6 +53,8 @@ def train(
     Never looks at the test split. Writes model.safetensors, config.json, tokenizer.json, log.jsonl
     and log.png.
     """
+    from itertools import accumulate
+
     from g2vlm_bench.reference import training
     from g2vlm_bench.reference.checkpoint import find_reference
     from g2vlm_bench.reference.config import load_config
@@ -65,17 +67,20 @@ def train(
         validate_every=validate_every, half=half,
     )  # fmt: skip
 
+    curriculum = load_config(config)
+    borders = list(accumulate(stage.steps for stage in curriculum.training.stages))
+
     def plot() -> None:
         log = folder / LOG
         if log.stat().st_size:  # nothing is logged of the very first steps
-            plot_training(log, folder / "log.png")
+            plot_training(log, folder / "log.png", borders)
 
     def said(line: str) -> None:
         typer.echo(line, err=True)
         plot()
 
     start = None if start_from is None else find_reference(start_from)
-    training.train(load_config(config), folder, plan, public_vit, self_supervised, said, start)
+    training.train(curriculum, folder, plan, public_vit, self_supervised, said, start)
     plot()
     typer.echo(f"model: {folder}")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, cycle
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate, cycle, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +31,14 @@ _KEPT = 0.8
 Curves = dict[str, list[tuple[int, float]]]
 
 
-def plot_training(log: Path, out: Path) -> None:
+def plot_training(log: Path, out: Path, borders: Sequence[int] = ()) -> None:
     """Draw the curves of a log: losses as running means, then what was measured, by its unit.
 
     Args:
         log: JSON lines that the training wrote.
         out: The picture, a PNG.
+        borders: Last steps of the stages, rising. Validation scenes are those of a stage, so that
+            what is measured has a curve a stage.
 
     Raises:
         BenchError: The log cannot be read, or has no step.
@@ -49,32 +53,39 @@ def plot_training(log: Path, out: Path) -> None:
     grid = figure.add_gridspec(rows, _COLUMNS)
     for place, title in enumerate(small):
         axes = figure.add_subplot(grid[divmod(place, _COLUMNS)])
-        _draw(axes, title, panels[title])
+        _draw(axes, title, panels[title], borders)
         axes.legend(fontsize=7, ncols=2 if len(panels[title]) > 4 else 1, framealpha=0.6)
     if _ANSWERS in panels:
         axes = figure.add_subplot(grid[rows - 1, : _COLUMNS - 1])
-        _draw(axes, _ANSWERS, panels[_ANSWERS])
+        _draw(axes, _ANSWERS, panels[_ANSWERS], borders)
         legend = figure.add_subplot(grid[rows - 1, _COLUMNS - 1])
         legend.set_axis_off()
         legend.legend(*axes.get_legend_handles_labels(), fontsize=8, ncols=2, loc="center left")
     figure.savefig(out, dpi=110)
 
 
-def _draw(axes: Axes, title: str, curves: Curves) -> None:
+def _draw(axes: Axes, title: str, curves: Curves, borders: Sequence[int]) -> None:
     from matplotlib import colormaps
 
     colors = colormaps["tab20" if len(curves) > 10 else "tab10"].colors  # type: ignore[attr-defined]
     for (name, points), color in zip(curves.items(), cycle(colors), strict=False):
-        steps, values = zip(*points, strict=True)
         if "loss" in title:
+            steps, values = zip(*points, strict=True)
             axes.plot(steps, values, color=color, linewidth=0.5, alpha=0.25)
             values = tuple(accumulate(values, lambda old, new: _KEPT * old + (1 - _KEPT) * new))
             axes.plot(steps, values, color=color, linewidth=1.3, label=name)
-        elif name == "answers":
-            axes.plot(steps, values, "k-o", linewidth=2, markersize=3, label="all", zorder=9)
-        else:
-            label = name.removeprefix("answers/")
-            axes.plot(steps, values, "-o", color=color, linewidth=1, markersize=2.5, label=label)
+            continue
+        style: dict[str, Any] = {"color": color, "linewidth": 1, "markersize": 2.5}
+        if name == "answers":
+            style = {"color": "black", "linewidth": 2, "markersize": 3, "zorder": 9}
+        label: str | None = "all" if name == "answers" else name.removeprefix("answers/")
+        for _, stage in groupby(points, lambda point: bisect_left(borders, point[0])):
+            axes.plot(*zip(*stage, strict=True), "-o", label=label, **style)
+            label = None
+    first, last = axes.get_xlim()
+    for border in borders:
+        if first < border < last:
+            axes.axvline(border, color="gray", linewidth=0.8, linestyle=":")
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("step", fontsize=8)
     axes.tick_params(labelsize=8)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.report.training_plot import plot_training, read_panels
+from g2vlm_bench.report.training_plot import _draw, plot_training, read_panels
 
 LOG = """\
 {"step":20,"skipped":0,"loss":3.5,"depth":0.5,"language":1.5,"rotation":0.0,"rate":0.001}
@@ -44,6 +45,16 @@ def test_curves(tmp_path: Path) -> None:
     assert inked[:9] == [True] * 7 + [False] * 2
     assert any(inked[9:11]), "the wide panel"
     assert inked[11], "its legend"
+
+
+def test_what_is_measured_has_a_curve_a_stage(tmp_path: Path) -> None:
+    curves = {"rotation_deg": [(10, 9.0), (20, 8.0), (30, 40.0), (40, 30.0)]}
+    axes = Figure().add_subplot()
+    _draw(axes, "poses, degrees", curves, [20, 40])
+    drawn = [list(line.get_xdata()) for line in axes.lines]
+    # The second border is where the last curve ends.
+    assert drawn == [[10, 20], [30, 40], [20, 20], [40, 40]]
+    assert axes.get_legend_handles_labels()[1] == ["rotation_deg"]
 
 
 @pytest.mark.parametrize("content", ["", "{", None])
