@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -21,7 +22,8 @@ _QUERIES_STREAM, _CAPTIONS_STREAM = 3, 4
 _SUPERLATIVE_RATIO = 1.25
 # A caption of a single fact would be a riddle, though it fits no other scene.
 _FEWEST_SENTENCES = 3
-QUERY_KINDS = ("name", "trait", "relation", "superlative", "hider")
+QueryKind = Literal["name", "trait", "relation", "superlative", "hider"]
+QUERY_KINDS: tuple[QueryKind, ...] = get_args(QueryKind)
 _RELATIONS = ("left of", "right of", "in front of", "behind", "on", "in")
 
 
@@ -30,7 +32,7 @@ class Query:
     """An expression that one body of a scene fits.
 
     Attributes:
-        kind: What it goes by: one of `QUERY_KINDS`.
+        kind: What it goes by.
         text: A noun phrase, such as `the object left of the blue box`, in a request.
         body: Id of the body meant.
         view: The view that it is told from.
@@ -39,7 +41,7 @@ class Query:
         held_out: Whether it is worded as only the test split's queries are.
     """
 
-    kind: str
+    kind: QueryKind
     text: str
     body: int
     view: int
@@ -52,7 +54,7 @@ class Query:
 class _Expression:
     """Words around other bodies that one body fits: a template and what fills it."""
 
-    kind: str
+    kind: QueryKind
     body: Body
     template: str
     words: dict[str, Body | Phrase]
@@ -86,7 +88,7 @@ def queries(
     seen = Seen(scene, sight, view, rng, aspect)
     found = list(_expressions(seen))
     # Kinds in turn, so that the frequent relations do not crowd out the rest.
-    by_kind: dict[str, list[_Expression]] = {}
+    by_kind: dict[QueryKind, list[_Expression]] = {}
     for i in rng.permutation(len(found)):
         by_kind.setdefault(found[i].kind, []).append(found[i])
     chosen: list[_Expression] = []
