@@ -5,6 +5,7 @@ What a block of scenes holds follows from its number and the stage of training a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,11 +17,12 @@ from g2vlm_bench.geometry.cameras import invert_pose, transform
 from g2vlm_bench.reference.config import Stage
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.world.descriptions import describe
+from g2vlm_bench.world.language.phrases import SYNONYMS
 from g2vlm_bench.world.layout import Recipe, make_scene
 from g2vlm_bench.world.queries import QUERY_KINDS, captions, queries
 from g2vlm_bench.world.questions import FAMILIES, Question, ask
 from g2vlm_bench.world.renderer import Views, look, render
-from g2vlm_bench.world.scene import COLORS, PLACES, Scene
+from g2vlm_bench.world.scene import COLORS, PLACES, Body, Scene
 from g2vlm_bench.world.shapes import KINDS
 
 BLOCK = 16
@@ -41,7 +43,8 @@ class Text:
     Attributes:
         words: Numbers of its words, prompt and answer.
         answer: Where the answer begins; the length of the text where none is to be said.
-        bodies: Id of the body that each word ends the name of, 0 for all other words.
+        bodies: Id of the body that each word ends the name of, in what is told that it belongs to
+            the name of; 0 for all other words.
         body: Id of the body that the text as a whole means, 0 for none.
         family: Of a question, empty for all other texts.
         scored: Whether the answer is right or wrong, as no length is to the last digit.
@@ -152,7 +155,7 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
             for query in queries(scene, sight, PHRASES)
             if not stage.finds or query.kind in stage.finds
         ]
-        text = describe(scene, sight, seed=number).text
+        text = describe(scene, sight, seed=number, from_left=True).text
         examples.append(
             Example(
                 **_pictures(views, mine, first_from_world),
@@ -161,7 +164,7 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
                 middles=np.concatenate([np.full((1, 3), np.nan), middles]).astype(np.float32),
                 questions=_short([_question(q, words) for q in asked[index]], stage),
                 phrases=tuple(phrases),
-                description=_description(text, words),
+                description=_description(text, still.bodies, words),
                 caption=tuple(words.encode(told[index] or text)),
             )
         )
@@ -249,8 +252,21 @@ def _phrase(text: str, body: int, words: Words) -> Text:
     return Text(numbers, len(numbers), (*[0] * (len(numbers) - 1), body), body)
 
 
-def _description(text: str, words: Words) -> Text:
-    return _finished([words.scene], words.encode(text), [], words)
+def _description(text: str, bodies: Sequence[Body], words: Words) -> Text:
+    """A description, in which all words of a name point at what it means, its article among them.
+
+    Who reads knows what a name means at its end; who tells has to choose before it begins.
+    """
+    numbers, spans = words.encode_with_places(text)
+    meant = [0] * len(numbers)
+    for body in bodies:
+        nouns = "|".join((body.noun, *SYNONYMS.get(body.noun, ())))
+        for found in re.finditer(rf"\b(an?|the) {body.color} ({nouns})\b", text, re.IGNORECASE):
+            for index, (start, end) in enumerate(spans):
+                if found.start() < end and start < found.end():
+                    meant[index] = body.id
+    # In front of what is told: the mark of the scene, and that of the answer.
+    return _finished([words.scene], numbers, [0, 0, *meant], words)
 
 
 def _finished(prompt: list[int], answer: list[int], bodies: list[int], words: Words) -> Text:

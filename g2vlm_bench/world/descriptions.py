@@ -20,7 +20,7 @@ from g2vlm_bench.world.language.facts import (
 )
 from g2vlm_bench.world.language.phrases import NUMBERS, SYNONYMS, a, listed
 from g2vlm_bench.world.language.seen import Seen
-from g2vlm_bench.world.scene import SPLITS, WORLD_VERSION, Scene
+from g2vlm_bench.world.scene import SPLITS, WORLD_VERSION, Body, Scene
 from g2vlm_bench.world.shapes import KINDS, spoken
 from g2vlm_bench.world.sight import Sight
 
@@ -89,7 +89,9 @@ class Description:
     facts: frozenset[Fact]
 
 
-def describe(scene: Scene, sight: Sight, seed: int, aspect: float = 1.0) -> Description:
+def describe(
+    scene: Scene, sight: Sight, seed: int, aspect: float = 1.0, from_left: bool = False
+) -> Description:
     """Describe what is plain to see of a scene in a handful of sentences.
 
     It names every clear thing, says how many there are of a kind, what some of them are like and
@@ -100,13 +102,19 @@ def describe(scene: Scene, sight: Sight, seed: int, aspect: float = 1.0) -> Desc
         sight: What its views show.
         seed: Any number from 0; another one gives another text about the same scene.
         aspect: Width over height of the pictures.
+        from_left: Whether things are told of in the order in which the first camera sees them from
+            the left: then who learns to tell can know what comes next.
     """
     key = (WORLD_VERSION, SPLITS.index(scene.split), _DESCRIPTIONS_STREAM, scene.seed)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
     seen = Seen(scene, sight, 0, rng, aspect)
-    told = [_opening(seen, rng), *_numbers(seen, rng)]
-    rest = [*_traits(seen, rng), *_supports(seen, rng), *_relations(seen, rng)]
-    told += [rest[i] for i in rng.permutation(len(rest))]
+    bodies = sorted(seen.clear_any, key=seen.bearing_deg) if from_left else seen.clear_any
+    told = [_opening(bodies, rng), *_numbers(seen, rng)]
+    rest = [
+        *_traits(seen, bodies, rng), *_supports(seen, bodies, rng),
+        *_relations(seen, [body.name for body in bodies] if from_left else None, rng),
+    ]  # fmt: skip
+    told += rest if from_left else [rest[i] for i in rng.permutation(len(rest))]
     texts, facts = zip(*told, strict=True)
     return Description(" ".join(filter(None, texts)), frozenset().union(*facts))
 
@@ -123,13 +131,13 @@ def recount(facts: Collection[Fact]) -> str:
 Told = tuple[str, set[Fact]]
 
 
-def _opening(seen: Seen, rng: np.random.Generator) -> Told:
+def _opening(bodies: Sequence[Body], rng: np.random.Generator) -> Told:
     """What is there."""
-    if not seen.clear_any:
+    if not bodies:
         return "", set()
-    names = listed([a(body.name) for body in seen.clear_any])
+    names = listed([a(body.name) for body in bodies])
     text = _one_of(_WORDINGS["there"], rng).format(names=names)
-    return text, {there(body.name) for body in seen.clear_any}
+    return text, {there(body.name) for body in bodies}
 
 
 def _numbers(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
@@ -138,24 +146,28 @@ def _numbers(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
             yield sentence(fact, rng)
 
 
-def _traits(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
-    for body in seen.clear_any[:_MOST_TRAITS]:
+def _traits(seen: Seen, bodies: Sequence[Body], rng: np.random.Generator) -> Iterator[Told]:
+    for body in bodies[:_MOST_TRAITS]:
         traits = plain_traits(seen, body)[: int(rng.integers(1, 3))]
         text = _one_of(_WORDINGS["trait"], rng).format(A=f"The {body.name}", word=listed(traits))
         yield text, {there(body.name), *((body.name, "is", trait) for trait in traits)}
 
 
-def _supports(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
-    for body in seen.clear_any:
+def _supports(seen: Seen, bodies: Sequence[Body], rng: np.random.Generator) -> Iterator[Told]:
+    for body in bodies:
         for fact in support_facts(seen, body):
             if fact[2] != FLOOR or rng.random() < 0.4:
                 yield sentence(fact, rng, seen.ground)
 
 
-def _relations(seen: Seen, rng: np.random.Generator) -> Iterator[Told]:
+def _relations(seen: Seen, order: Sequence[str] | None, rng: np.random.Generator) -> Iterator[Told]:
+    """How some things stand to one another; by the order of their names where one is given."""
     facts = sorted(pair_facts(seen))
-    for i in rng.permutation(len(facts))[:_MOST_RELATIONS]:
-        yield sentence(facts[i], rng)
+    chosen = [facts[i] for i in rng.permutation(len(facts))[:_MOST_RELATIONS]]
+    if order is not None:
+        chosen.sort(key=lambda fact: (order.index(fact[0]), order.index(fact[2])))
+    for fact in chosen:
+        yield sentence(fact, rng)
 
 
 def sentence(fact: Fact, rng: np.random.Generator | None, ground: str = "the floor") -> Told:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -16,14 +18,14 @@ from g2vlm_bench.reference import examples, feed
 from g2vlm_bench.reference.batches import Drawn, draw, rarities
 from g2vlm_bench.reference.config import Config, LossWeights, Stage, TrainingConfig
 from g2vlm_bench.reference.encoders import pixel_rays
-from g2vlm_bench.reference.examples import make_block, training_texts
+from g2vlm_bench.reference.examples import COLOR_NUMBERS, make_block, training_texts
 from g2vlm_bench.reference.feed import Feeder
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.world.descriptions import describe
 from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.queries import queries
 from g2vlm_bench.world.questions import ask
-from g2vlm_bench.world.scene import Scene
+from g2vlm_bench.world.scene import COLORS, Scene
 from g2vlm_bench.world.sight import Sight
 from tests.reference.conftest import TINY
 
@@ -389,6 +391,31 @@ def test_questions_are_no_longer_than_asked_for(words) -> None:
     ]
     assert max(len(text.words) for text in both[0]) <= 20
     assert {text.words for text in both[0]} == {t.words for t in both[1] if len(t.words) <= 20}
+
+
+def test_a_description_points_at_what_it_names_from_the_article_on(words) -> None:
+    """From the left in the picture; all else points at nothing, the marks around it, too."""
+    stage = Stage(steps=1, side=64, scenes=16)
+    named = 0
+    for example in chain(*(make_block(number, stage, "train", words) for number in range(8))):
+        told = example.description
+        assert len(told.bodies) == len(told.words)
+        assert told.bodies[: told.answer] == (0,) * told.answer
+        assert told.bodies[-1] == 0
+        said = [words.decode([number]) for number in told.words]
+        for body, group in groupby(zip(told.bodies, said, strict=True), key=itemgetter(0)):
+            name = [word for _, word in group]
+            assert body or not set(COLORS) & set(name) or "objects" in name
+            if body:
+                article, color, _ = name
+                assert article in ("a", "an", "the")
+                assert COLOR_NUMBERS[color] == example.colors[body]
+                named += 1
+        opening = said.index(".") if "." in said else 0
+        first = list(dict.fromkeys(body for body in told.bodies[:opening] if body))
+        bearings = [math.atan2(*example.middles[body][[0, 2]]) for body in first]
+        assert bearings == sorted(bearings)
+    assert named > 100
 
 
 def test_every_word_of_other_training_scenes_is_known(words) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -49,6 +50,25 @@ def test_descriptions_vary_with_the_seed_alone(world: list[tuple[Scene, Sight]])
     texts = [describe(scene, sight, seed).text for seed in range(8)]
     assert len(set(texts)) == 8
     assert describe(scene, sight, 3).text == texts[3]
+
+
+def test_from_the_left_things_come_in_the_order_of_the_picture(
+    world: list[tuple[Scene, Sight]],
+) -> None:
+    """Against the record's coordinates; what is stated is true and can be read, as without."""
+    for scene, sight in world:
+        told = describe(scene, sight, 1, from_left=True)
+        assert parse_facts(told.text) == told.facts <= scene_facts(scene, sight)
+        still, camera = scene.shot(0)
+        centers = camera.in_camera(np.array([body.center_m for body in still.bodies]))
+        opening = told.text.partition(".")[0]
+        named = [
+            (opening.index(body.name), math.atan2(center[0], center[2]))
+            for body, center in zip(still.bodies, centers, strict=True)
+            if body.name in opening
+        ]
+        bearings = [bearing for _, bearing in sorted(named)]
+        assert bearings == sorted(bearings), told.text
 
 
 def test_facts_hold_by_the_record(world: list[tuple[Scene, Sight]]) -> None:
