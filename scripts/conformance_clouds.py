@@ -20,19 +20,22 @@ from functools import partial
 from pathlib import Path
 
 from cloud_peers import dtu, functions, reconstruction, scans
-from cloud_peers.cases import Case, Values, random_case, real_cases
+from cloud_peers.cases import Case, Values, large_cases, random_case, real_cases
 from conformance_page import HEAD, Row, largest_gap, write
+from depth_peers.unidepth import DATA
 from peer_code import commit
 
-SEEDS = range(3)
 PEERS: dict[str, tuple[str, Callable[[Path, Case], tuple[Values, Values]]]] = {
     "pi3": ("Pi3", partial(reconstruction.pi3, "pi3", "Pi3")),
     "g2vlm": ("G2VLM", partial(reconstruction.pi3, "g2vlm", "G2VLM/eval_code/recons")),
     "cut3r": ("CUT3R", reconstruction.cut3r),
     "spann3r": ("spann3r", reconstruction.spann3r),
     "mapanything": ("map-anything", functions.mapanything),
-    "unidepth": ("UniDepth", functions.eval_3d("UniDepth", "unidepth")),
-    "unik3d": ("UniK3D", functions.eval_3d("UniK3D", "unik3d")),
+    **{
+        f"{package}.{data}": (repository, functions.eval_3d(repository, package, data))
+        for package, repository in (("unidepth", "UniDepth"), ("unik3d", "UniK3D"))
+        for data in DATA
+    },
     "da3 (parts)": ("Depth-Anything-3", functions.da3),
     "spatialbench (parts)": ("SpatialBench", functions.spatialbench),
     "da3.dtu_unposed": ("Depth-Anything-3", partial(dtu.da3_dtu, "unposed")),
@@ -64,29 +67,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--peers", type=Path, required=True)
     parser.add_argument("--realdata", type=Path, help="real frames, as more cases")
-    parser.add_argument("--only", nargs="*", help="profiles, instead of all")
+    parser.add_argument("--seeds", type=int, default=3, help="random cases")
+    parser.add_argument("--only", nargs="*", help="profiles or protocols of them, not all")
     parser.add_argument("--values", action="store_true", help="print the peers' numbers")
     parser.add_argument("--write", action="store_true", help="put the rows on docs/CONFORMANCE.md")
     arguments = parser.parse_args()
-    made = {f"seed {seed}": random_case(seed) for seed in SEEDS}
+    made = {f"seed {seed}": random_case(seed) for seed in range(arguments.seeds)}
     real = real_cases(arguments.realdata) if arguments.realdata else {}
     print(HEAD, end="")
     for profile, (folder, run) in PEERS.items():
-        if arguments.only and profile.partition(" ")[0] not in arguments.only:
+        names = {profile.partition(" ")[0], profile.partition(".")[0]}
+        if arguments.only and not names & {*arguments.only}:
             continue
         if not (arguments.peers / folder).is_dir():
             print(f"# {profile}: {folder} is not there")
             continue
         at = f"{folder} {commit(arguments.peers / folder)}"
         row = Row(profile, at, REMARKS.get(profile, ""))
+        data = profile.partition(".")[2]
+        cases = made | real
+        if data in DATA and DATA[data].crop:
+            cases = dict(large_cases(arguments.realdata, data, arguments.seeds))
         try:
-            for name, case in (made | real).items():
+            for name, case in cases.items():
                 try:
                     theirs, mine = run(arguments.peers, case)
                 except ValueError as error:
                     print(f"# {profile}, {name}, is no case: {error}")
                     continue
-                row.add(largest_gap(mine, theirs), name, name in real)
+                row.add(largest_gap(mine, theirs), name, not name.startswith("seed"))
                 if arguments.values:
                     print(f"# {profile}, {name}: {theirs}", flush=True)
         except ImportError as error:

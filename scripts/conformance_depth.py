@@ -38,7 +38,7 @@ from depth_peers.cases import (
 from depth_peers.lineage import lineage, options_of
 from depth_peers.marigold import marigold
 from depth_peers.spatialbench import spatialbench
-from depth_peers.unidepth import unidepth
+from depth_peers.unidepth import DATA, unidepth
 from g2vlm_bench.sample import Ambiguity
 from peer_code import commit
 
@@ -92,10 +92,6 @@ def of_lineage(profile: str, repository: str, scaled: bool, *protocols: str) -> 
 
 def of_unidepth(profile: str, repository: str) -> Iterator[Compared]:
     """Every protocol of UniDepth's or UniK3D's profile."""
-    data = {
-        "nyu": (10, "nyu", "nyu"), "kitti": (80, "garg", "kitti"), "eth3d": (50, None, "map"),
-        "diode_indoor": (25, None, "map"), "ibims": (25, None, "map"),
-    }  # fmt: skip
     remarks = {
         "metric": "",
         "si": "inlier_1.03: single pixels at the threshold",
@@ -104,12 +100,12 @@ def of_unidepth(profile: str, repository: str) -> Iterator[Compared]:
     if profile == "unik3d":
         # Its `ssi` names float32, whatever it is given.
         remarks["ssi"] += "; single precision in double, too"
-    for name, (far, crop, kind) in data.items():
+    for name, data in DATA.items():
         for fit, remark in remarks.items():
-            run = unidepth(repository, profile, fit, far, crop)
+            run = unidepth(repository, profile, fit, data.far_m, data.crop)
             yield Compared(
-                profile, f"{name}_{fit}", repository, run, kind,
-                positional=crop is not None, remark=remark,
+                profile, f"{name}_{fit}", repository, run, name if data.crop else "map",
+                positional=data.crop is not None, remark=remark,
             )  # fmt: skip
 
 
@@ -267,12 +263,13 @@ def main() -> None:
     parser.add_argument("--realdata", type=Path, help="real frames, as more cases")
     parser.add_argument("--seeds", type=int, default=6, help="random cases")
     parser.add_argument("--values", action="store_true", help="print the peers' values")
-    parser.add_argument("--only", nargs="*", help="profiles, instead of all")
+    parser.add_argument("--only", nargs="*", help="profiles or protocols of them, not all")
     parser.add_argument("--write", action="store_true", help="put the rows on docs/CONFORMANCE.md")
     arguments = parser.parse_args()
     print(HEAD, end="")
     for compared in ALL:
-        if arguments.only and compared.profile not in arguments.only:
+        label = f"{compared.profile}.{compared.protocol}"
+        if arguments.only and not {compared.profile, label} & {*arguments.only}:
             continue
         try:
             row = measured(compared, arguments)

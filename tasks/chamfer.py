@@ -12,7 +12,7 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry import fusion
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.metrics import points as point_metrics
-from g2vlm_bench.protocols.clouds import CloudProtocol
+from g2vlm_bench.protocols.clouds import SCALE_METRIC, CloudProtocol
 from g2vlm_bench.protocols.clouds_gathering import TrueCloud
 from g2vlm_bench.protocols.clouds_measuring import Measured, measure
 from g2vlm_bench.protocols.serving import served_specs
@@ -48,7 +48,9 @@ _CURVE = {"fscore_curve": "mean F-score over the curve's thresholds"}
 _PAIRS = {
     "point_abs_rel": "mean |p - g| / |g| over corresponding pixels, mean over views",
     "point_inliers": "share of pixels whose distances' ratio is below the protocol's, over views",
+    SCALE_METRIC: "|m_p - m_g| / m_g of the mean distances from the first camera, before the fit",
 }
+_PAIR_ERRORS = ("point_abs_rel", SCALE_METRIC)
 
 
 class Chamfer(Family):
@@ -69,8 +71,12 @@ class Chamfer(Family):
         )
 
     def servable(self, ambiguity: Ambiguity | None) -> tuple[MetricSpec, ...]:
-        """The metrics under protocols that forgive what the prediction leaves open."""
-        return served_specs(self.specs, self.protocols, ambiguity)
+        """The metrics under protocols that forgive what the prediction leaves open.
+
+        Of one without metres its scale is no error, whatever the protocol forgives.
+        """
+        served = served_specs(self.specs, self.protocols, ambiguity)
+        return tuple(spec for spec in served if _tells(spec.name.partition("@")[0], ambiguity))
 
     def truth(self, target: Target) -> Prediction:
         """The true cloud, and the depth it was lifted from where there is one."""
@@ -112,6 +118,8 @@ class Chamfer(Family):
             details["alignment"][protocol.label] = measured.alignment
             details["points"][protocol.label] = [len(measured.predicted), len(measured.true)]
             for metric in self.metrics_under(protocol):
+                if not _tells(metric, ambiguity):
+                    continue
                 names = _threshold_names(metric, protocol)
                 shares = dict(zip(names, sized.thresholds_m, strict=True))
                 values |= _values(metric, sized, measured, shares, undefined)
@@ -125,6 +133,11 @@ class Chamfer(Family):
         if target.points_world is None or len(target.points_world) < 2:
             return None
         return TrueCloud.of(target, self.protocols[0].frame)
+
+
+def _tells(metric: str, ambiguity: Ambiguity | None) -> bool:
+    """Whether a metric says anything of a prediction that is known up to so much."""
+    return metric != SCALE_METRIC or ambiguity is Ambiguity.METRIC
 
 
 def _wants(protocols: tuple[CloudProtocol, ...]) -> tuple[frozenset[Want], ...]:
@@ -161,8 +174,8 @@ def _check_together(definition: TaskDefinition, protocols: tuple[CloudProtocol, 
 
 
 def _specs(metric: str, protocol: CloudProtocol) -> list[MetricSpec]:
-    if metric in _DISTANCES or metric == "point_abs_rel":
-        unit, description = (_DISTANCES | {"point_abs_rel": ("1", _PAIRS["point_abs_rel"])})[metric]
+    if metric in _DISTANCES or metric in _PAIR_ERRORS:
+        unit, description = _DISTANCES.get(metric) or ("1", _PAIRS[metric])
         return [
             MetricSpec(
                 name=f"{metric}@{protocol.label}",
@@ -211,6 +224,8 @@ def _measure(
     metric: str, protocol: CloudProtocol, measured: Measured, shares: Mapping[str, float]
 ) -> dict[str, float]:
     distances = measured.distances
+    if metric == SCALE_METRIC:
+        return {metric: point_metrics.scale_error(*measured.unaligned)}
     if metric in _PAIRS:
         return {metric: float(np.mean([_pair_metric(metric, protocol, p) for p in measured.pairs]))}
     if metric in _NORMALS:

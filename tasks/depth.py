@@ -32,6 +32,7 @@ _METRICS: dict[str, tuple[str, bool, float, float | None, str]] = {
     "si_log": ("1", False, 0.0, None, "standard deviation of ln d - ln g (not times 100)"),
     "si_log_half": ("1", False, 0.0, None, "root of mean e^2 - (mean e)^2 / 2, e = ln d - ln g"),
     "si_log_sample": ("1", False, 0.0, None, "si_log with the divisor N - 1 (not times 100)"),
+    "median_log": ("1", False, 0.0, None, "|median of ln d - ln g| (UniDepth; not times 100)"),
     "i_rmse": ("1/m", False, 0.0, None, "root of the mean (1/d - 1/g)^2, image by image"),
     "delta1": ("1", True, 1.0, 0.0, "share of pixels with max(d/g, g/d) < 1.25"),
     "delta2": ("1", True, 1.0, 0.0, "share of pixels with max(d/g, g/d) < 1.25^2"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
+from g2vlm_bench.metrics.point_maps import RAY_METRICS
 from g2vlm_bench.protocols.point_map import PointMapProtocol
 from g2vlm_bench.protocols.point_map_views import Pairing, Truth, lifted
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
@@ -27,6 +28,7 @@ _METRICS: dict[str, tuple[str, bool, float, float | None, str]] = {
     "ray_auc_15": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 15 deg"),
     "ray_auc_20": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 20 deg"),
     "ray_auc_30": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 30 deg"),
+    "ray_error": ("deg", False, 0.0, 180.0, "mean angle between rays of every pixel (MapAnything)"),
 }
 
 
@@ -112,13 +114,22 @@ class PointMap(Family):
         for protocol in self.protocols:
             if not ambiguity.can_serve(protocol.needs):
                 continue
+            wanted = self.metrics_under(protocol)
+            of_rays = [metric for metric in wanted if metric in RAY_METRICS]
             try:
-                found, record = pairing.measure(protocol, self.metrics_under(protocol))
+                found, record = pairing.measure(
+                    protocol, [metric for metric in wanted if metric not in RAY_METRICS]
+                )
             except ValueError as error:
                 # What one protocol cannot use is no failure under the others.
                 undefined.append(f"{protocol.label}: {error}")
                 continue
             details["alignment"][protocol.label] = record
+            for metric in of_rays:
+                try:
+                    found[metric] = pairing.of_rays(metric, protocol)
+                except ValueError as error:
+                    undefined.append(f"{metric}@{protocol.label}: {error}")
             values |= {f"{metric}@{protocol.label}": value for metric, value in found.items()}
         if undefined and not values:
             raise ValueError(undefined[0])

@@ -210,9 +210,12 @@ def test_every_published_profile_of_geometry_says_which_metrics_its_code_reports
         ("camera_pose", "mapanything", "auc_5 ate_mean"),
         # eval_depth, lpiccinelli-eth/UniDepth@8d8cfe4: all of the prediction as it is, and three
         # of an aligned one
-        ("depth", "unidepth.nyu_metric", "abs_rel sq_rel rmse rmse_log log10 si_log_sample delta1 "
-         "delta2 delta3 inlier_1.03 delta_auc"),
+        ("depth", "unidepth.nyu_metric", "abs_rel sq_rel rmse rmse_log log10 si_log_sample "
+         "median_log delta1 delta2 delta3 inlier_1.03 delta_auc"),
         ("depth", "unidepth.nyu_ssi", "abs_rel delta1 inlier_1.03"),
+        # all eight of dense_n_view's, but those of poses and depth, facebookresearch/map-anything
+        ("chamfer", "mapanything", "point_abs_rel point_inliers metric_scale_abs_rel"),
+        ("point_map", "mapanything", "point_abs_rel point_inlier_1.03 ray_error"),
         # compute_metrics, microsoft/MoGe@0744441
         ("depth", "moge.affine_disparity", "abs_rel delta1"),
         ("point_map", "moge.local", "local_abs_rel local_delta1"),

@@ -295,6 +295,19 @@ def si_log_sample_std(
     return float(_log_errors(prediction, target, mask, at_least=2).std(ddof=1))
 
 
+def median_log(prediction: NDArray[Any], target: NDArray[Any], mask: Mask | None = None) -> float:
+    """Return |median (ln d - ln g)|, the lower of two middle errors, not multiplied by 100.
+
+    How far the whole map is out of scale: what is wrong in single pixels moves it little.
+
+    Source: UniDepth (8d8cfe4, unidepth/utils/evaluation_depth.py, `medianlog`) and UniK3D
+    (29f7862), which multiply by 100.
+    """
+    errors = _log_errors(prediction, target, mask)
+    middle = (errors.size - 1) // 2
+    return float(abs(np.partition(errors, middle)[middle]))
+
+
 def ratio_within(
     prediction: NDArray[Any],
     target: NDArray[Any],
@@ -378,6 +391,7 @@ DEPTH_METRICS: Mapping[str, DepthMetric] = MappingProxyType(
         "si_log": si_log,
         "si_log_half": partial(si_log, mean_weight=0.5),
         "si_log_sample": si_log_sample_std,
+        "median_log": median_log,
         "i_rmse": i_rmse,
         "delta1": partial(ratio_within, threshold=1.25),
         "delta2": partial(ratio_within, threshold=1.25**2),
@@ -388,7 +402,11 @@ DEPTH_METRICS: Mapping[str, DepthMetric] = MappingProxyType(
         "delta_auc": delta_auc,
     }
 )
-LOG_METRICS = frozenset({"rmse_log", "log10", "si_log", "si_log_half", "si_log_sample"})
+LOG_METRICS = frozenset(
+    {"rmse_log", "log10", "si_log", "si_log_half", "si_log_sample", "median_log"}
+)
+# Of how far a map is out of scale: a constant is perfect where a median was fitted.
+SCALE_METRICS = frozenset({"median_log"})
 
 
 def depth_metrics(

@@ -17,6 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from g2vlm_bench.metrics.depth import SCALE_METRICS
+
 Alignment = Literal[
     "none", "median_scale", "least_squares_scale", "least_squares_scale_shift", "l1_scale"
 ]
@@ -79,12 +81,19 @@ def evaluate_depth_batch(
         them, without a fit, or where the metric is undefined.
 
     Raises:
-        ValueError: for other shapes or dtypes, or an unknown name; never for what the maps hold.
+        ValueError: for other shapes or dtypes, an unknown name, or `median_log` of what was
+            aligned; never for what the maps hold.
     """
     unknown = [name for name in metrics if name not in _METRICS]
     if unknown or alignment not in _FITS:
         got = unknown[0] if unknown else alignment
         raise ValueError(f"depth batch: expected {', '.join([*_METRICS, *_FITS])}; got {got!r}")
+    of_scale = SCALE_METRICS.intersection(metrics)
+    if of_scale and alignment != "none":
+        raise ValueError(
+            f"depth batch: expected alignment none for {min(of_scale)}, which tells how far a map "
+            f"is out of scale; got {alignment}"
+        )
     if prediction.ndim != 3 or prediction.shape != target.shape:
         raise ValueError(
             "depth batch: expected prediction and target (B, H, W) of one shape, "
@@ -190,6 +199,15 @@ def _si_log(pixels: _Pixels, mean_weight: float = 1.0, ddof: int = 0) -> Tensor:
     return (enough + (1 - mean_weight) * mean**2).sqrt()
 
 
+def _median_log(pixels: _Pixels) -> Tensor:
+    """The lower of two middle errors, by its size."""
+    # NaN is sorted behind infinity: it would be no middle one.
+    errors = torch.where(pixels.valid & pixels.positive, pixels.log_errors, torch.inf)
+    middle = ((pixels.count - 1) // 2).clamp_min(0)[:, None]
+    found = errors.sort(dim=1).values.gather(1, middle)
+    return torch.where(pixels.positive, found, torch.nan)[:, 0].abs()
+
+
 def _within(pixels: _Pixels, threshold: float) -> Tensor:
     return pixels.mean((pixels.ratios < threshold).to(torch.float64))
 
@@ -218,6 +236,7 @@ _METRICS: dict[str, Callable[[_Pixels], Tensor]] = {
     "si_log": _si_log,
     "si_log_half": partial(_si_log, mean_weight=0.5),
     "si_log_sample": partial(_si_log, ddof=1),
+    "median_log": _median_log,
     "i_rmse": _i_rmse,
     "delta1": partial(_within, threshold=1.25),
     "delta2": partial(_within, threshold=1.25**2),

@@ -145,15 +145,36 @@ def ray_auc(pairs: PointPairs, limit_deg: float) -> float:
     """
     if not limit_deg > _FIRST_ANGLE_DEG:
         raise ValueError(f"ray AUC: expected a limit above 0.5 degrees, got {limit_deg}")
+    angles = _ray_angles_deg(pairs)
+    limits = np.linspace(_FIRST_ANGLE_DEG, limit_deg, 100)
+    shares = np.searchsorted(np.sort(angles), limits, side="right") / len(angles)
+    return float(np.trapezoid(shares, limits) / (limit_deg - _FIRST_ANGLE_DEG))
+
+
+def ray_error(pairs: PointPairs) -> float:
+    """Return the mean angle between predicted and true rays, in degrees, 0 to 180.
+
+    Only directions are compared. A point at the camera itself has no ray and is wrong by 180.
+
+    Args:
+        pairs: a point on each pixel's ray; a camera tells rays where no depth is known, too.
+
+    Source: MapAnything (f7ebafb, benchmarking/dense_n_view/benchmark.py, `ray_dirs_err_deg`, by
+    mapanything/utils/metrics.py, `l2_distance_of_unit_ray_directions_to_angular_error`), which
+    counts every pixel.
+    """
+    return float(np.mean(_ray_angles_deg(pairs)))
+
+
+def _ray_angles_deg(pairs: PointPairs) -> Array:
+    """The angle between either ray of each pixel, (N,)."""
     points, truth = pairs.prediction, pairs.target
     # Exact at small angles, where the arc cosine has lost half of its digits.
     across = norms_of(np.cross(points, truth))
     along = np.einsum("ni,ni->n", points, truth)
-    angles = np.degrees(np.arctan2(across, along))
+    angles: Array = np.degrees(np.arctan2(across, along))
     angles[pairs.prediction_norms == 0] = 180.0
-    limits = np.linspace(_FIRST_ANGLE_DEG, limit_deg, 100)
-    shares = np.searchsorted(np.sort(angles), limits, side="right") / len(angles)
-    return float(np.trapezoid(shares, limits) / (limit_deg - _FIRST_ANGLE_DEG))
+    return angles
 
 
 def local_abs_rel(pairs: PointPairs, diameter_m: float) -> float:
@@ -210,6 +231,8 @@ POINT_METRICS: Mapping[str, PointMetric] = MappingProxyType(
         "ray_auc_30": partial(ray_auc, limit_deg=30.0),
     }
 )
+# Of the rays of all pixels, and not only of those whose true point is known.
+RAY_METRICS: Mapping[str, PointMetric] = MappingProxyType({"ray_error": ray_error})
 LOCAL_METRICS: Mapping[str, Callable[[PointPairs, float], float]] = MappingProxyType(
     {"local_abs_rel": local_abs_rel, "local_delta1": local_delta1}
 )

@@ -312,6 +312,28 @@ def norm_ratio_inliers(prediction: NDArray[Any], target: NDArray[Any], ratio: fl
     return float(((predicted < ratio * true) & (true < ratio * predicted)).mean())
 
 
+def scale_error(prediction: NDArray[Any], target: NDArray[Any]) -> float:
+    """Return |m(p) - m(g)| / m(g), m being the mean distance from the origin: how wrong metres are.
+
+    Args:
+        prediction: (N, 3) metres, not aligned, origin at the first camera.
+        target: (M, 3) metres, likewise.
+
+    Raises:
+        ValueError: for an empty cloud, non-finite points, or true points all at the origin.
+
+    Source: MapAnything (f7ebafb), benchmarking/dense_n_view/benchmark.py, `metric_scale_abs_rel`,
+    of the factors of `normalize_multiple_pointclouds`.
+    """
+    means = [
+        float(np.linalg.norm(check_cloud(points, name), axis=1).mean())
+        for points, name in ((prediction, "prediction"), (target, "target"))
+    ]
+    if not means[1] > 0:
+        raise ValueError("scale error: expected true points off the origin, got none")
+    return abs(means[0] - means[1]) / means[1]
+
+
 def _pairs_off_origin(prediction: NDArray[Any], target: NDArray[Any]) -> tuple[Array, Array]:
     predicted, true = check_cloud(prediction, "prediction"), check_cloud(target, "target")
     if len(predicted) != len(true):

@@ -17,6 +17,8 @@ from g2vlm_bench.task import Protocol, label_number
 
 Metres = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+# Of the prediction as it came, whatever the alignment forgives.
+SCALE_METRIC = "metric_scale_abs_rel"
 # Fitted about the camera, without correspondences or with.
 _ABOUT_CAMERA = ("scale", "lower_median_scale", "mean_norm", "joint_median")
 
@@ -239,9 +241,11 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         return "+".join(parts)
 
     def defines(self, metric: str) -> bool:
-        """Whether a metric has a meaning where the protocol says which points count."""
+        """Whether a metric has a meaning where the protocol says which points count, and where."""
         of_shares = metric in ("precision", "recall", "fscore")
         in_region = {"beams": of_shares, "observed": not metric.startswith("normal_")}
+        if metric == SCALE_METRIC and not self.keeps_metres:
+            return False
         return super().defines(metric) and in_region.get(self.region, True)
 
     def _name(self, field: str, name: str = "") -> list[str]:
@@ -301,6 +305,12 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Whether depth is scaled before given cameras lift it."""
         undoes_scale = self.alignment not in ("none", "se3")
         return self.camera == "given" and undoes_scale and self.fitted_on == "pixels"
+
+    @property
+    def keeps_metres(self) -> bool:
+        """Whether points stand where they were predicted, from the first camera, until the fit."""
+        scaled_before = self.camera == "given" and self.alignment not in ("none", "se3")
+        return self.frame == "first_camera" and not scaled_before
 
     @property
     def truth_falls_short(self) -> str:

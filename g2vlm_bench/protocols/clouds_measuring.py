@@ -36,6 +36,7 @@ class Measured:
         true: The index of the true ones.
         distances: Of the points that count.
         pairs: Prediction and truth of each view's pixels, where those are compared.
+        unaligned: Prediction and truth of all of these, before anything was fitted.
         beams: What a scanner's beams say of the predicted points, where they judge.
         alignment: What was fitted.
         given_normals: Of both clouds, where they came with the points.
@@ -45,6 +46,7 @@ class Measured:
     true: NeighbourIndex
     distances: CloudDistances
     pairs: tuple[tuple[Array, Array], ...]
+    unaligned: tuple[Array, Array]
     beams: BeamEvidence | None
     alignment: Mapping[str, Any]
     given_normals: tuple[Array, Array] | None
@@ -90,6 +92,7 @@ def measure(
     pairs: tuple[tuple[Array, Array], ...] = ()
     true_points = both.true.points if both.true is not None else both.corresponding
     assert true_points is not None
+    unaligned = both.predicted, true_points
     if protocol.truth == "pixels":
         pairs = _pairs(predicted, true_points, both.views)
         if protocol.window_px is not None:
@@ -118,6 +121,7 @@ def measure(
             mine, other, target.observed if protocol.region == "observed" else None
         ),
         pairs=pairs,
+        unaligned=unaligned,
         beams=laser.beam_evidence(mine.points, target.scans)
         if protocol.region == "beams"
         else None,

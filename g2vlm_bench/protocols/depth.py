@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from g2vlm_bench.metrics.depth import Crop
+from g2vlm_bench.metrics.depth import SCALE_METRICS, Crop
 from g2vlm_bench.sample import Ambiguity
 from g2vlm_bench.task import Protocol, label_number
 
@@ -174,6 +174,11 @@ class DepthProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         }
         named = [f"{name}{label_number(n)}" for name, n in numbers.items() if n is not None]
         return named + [name for name, said in flags.items() if said]
+
+    def defines(self, metric: str) -> bool:
+        """Whether a metric is a number: how far a map is out of scale is none of a fitted one."""
+        fitted = metric in SCALE_METRICS and self.alignment != "none"
+        return super().defines(metric) and not fitted
 
     @property
     def needs(self) -> Ambiguity:

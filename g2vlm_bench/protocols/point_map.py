@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from g2vlm_bench.metrics.depth import Crop
+from g2vlm_bench.metrics.point_maps import RAY_METRICS
 from g2vlm_bench.sample import Ambiguity
 from g2vlm_bench.task import Protocol, label_number
 
@@ -131,9 +132,13 @@ class PointMapProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_field
         return "+".join([_ALIGNMENTS[self.alignment][1], *named, *said])
 
     def defines(self, metric: str) -> bool:
-        """Whether a metric is of segments where they are fitted, and of all pixels elsewhere."""
+        """Whether a metric is of segments where they are fitted, and of all pixels elsewhere.
+
+        A shift would turn every ray, so that the error of rays is none of an alignment with one.
+        """
         of_segments = metric.startswith("local_")
-        return super().defines(metric) and of_segments == (self.scope == "segment")
+        turned = metric in RAY_METRICS and self.alignment.endswith("shift")
+        return super().defines(metric) and of_segments == (self.scope == "segment") and not turned
 
     @property
     def needs(self) -> Ambiguity:

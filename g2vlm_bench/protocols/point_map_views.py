@@ -19,6 +19,7 @@ from g2vlm_bench.geometry.resampling import nearest_valid_grid
 from g2vlm_bench.metrics.point_maps import (
     LOCAL_METRICS,
     POINT_METRICS,
+    RAY_METRICS,
     PointPairs,
     abs_rel,
     compare,
@@ -85,6 +86,11 @@ class Truth:
         """A point map per view, NaN where there is no truth; rounded as a prediction is."""
         return lifted(self.depths, self.intrinsics)
 
+    @cached_property
+    def rays(self) -> Sequence[Array]:
+        """The ray of every pixel of each view, (H, W, 3), 1 along z."""
+        return _rays([depth.shape for depth in self.depths], self.intrinsics)
+
     def check(self, protocol: PointMapProtocol) -> None:
         """Raise `NoTruthError` where fewer pixels count than the protocol's fit has freedom."""
         found = sum(int(np.count_nonzero(mask)) for mask in self.masks(protocol.counted))
@@ -145,6 +151,33 @@ class Pairing:
         records = [fit.record() for fit in fitted]
         return values, records[0] if len(records) == 1 else records
 
+    def of_rays(self, metric: str, protocol: PointMapProtocol) -> float:
+        """Return a metric of the rays of every pixel, whether its truth counts or not.
+
+        Raises:
+            ValueError: The prediction has another size, or no ray somewhere.
+        """
+        pairs = zip(self._predicted_rays(), self.truth.rays, strict=True)
+        compared = [compare(mine.reshape(-1, 3), true.reshape(-1, 3)) for mine, true in pairs]
+        by_pixels = [len(one.errors) for one in compared] if protocol.pool == "pixels" else None
+        values = [RAY_METRICS[metric](one) for one in compared]
+        return float(np.average(values, weights=by_pixels))
+
+    def _predicted_rays(self) -> Sequence[NDArray[Any]]:
+        """A point on the ray of every pixel, (H, W, 3) each: by the camera, or of a point map."""
+        maps = self._maps("predicted")
+        if self.prediction.point_maps is None:
+            # Depth need not be known for a ray.
+            return _rays([one.shape[:2] for one in maps], self.prediction.intrinsics or ())
+        for one in maps:
+            lost = int((~np.isfinite(one).all(axis=-1)).sum())
+            if lost:
+                raise ValueError(
+                    "expected a finite point at every pixel, since rays are compared where there "
+                    f"is no truth, too; got {lost} others of {one.shape[0] * one.shape[1]}"
+                )
+        return maps
+
     def _valid_views(self, counted: Counted, camera: str, grid: int | None) -> list[View]:
         """The views that have valid pixels."""
         masks, maps = self.truth.masks(counted), self._maps(camera)
@@ -201,6 +234,11 @@ def lifted(depths: Sequence[Map], intrinsics: Sequence[Array]) -> tuple[Map, ...
     """
     pairs = zip(depths, intrinsics, strict=True)
     return tuple(unproject(depth, camera, np.float32) for depth, camera in pairs)
+
+
+def _rays(sizes: Sequence[tuple[int, ...]], intrinsics: Sequence[Array]) -> list[Array]:
+    pairs = zip(sizes, intrinsics, strict=True)
+    return [unproject(np.ones(size), camera) for size, camera in pairs]
 
 
 def _points(points: Map, mask: Mask) -> Array:

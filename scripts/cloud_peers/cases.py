@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 import real_frames
+from depth_peers import cases as depth_cases
+from depth_peers.unidepth import DATA
 from g2vlm_bench.files import load_depth
 from g2vlm_bench.geometry import cameras, cloud_alignment
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
@@ -115,6 +118,28 @@ def random_case(seed: int, views: int = 4) -> Case:
         turn = Rotation.from_rotvec(0.1 * i * rng.normal(size=3)).as_matrix()
         poses.append(cameras.pose_matrix(turn, 0.3 * rng.normal(size=3)))
     return case_of(depths, matrix, poses, seed)
+
+
+def large_case(seed: int, size: tuple[int, int], times: float) -> Case:
+    """One view of a bumpy surface, of a data set's size, from 1.4 to 9 times so many metres."""
+    rng = np.random.default_rng(200 + seed)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    waves = np.sin(columns / rng.uniform(10, 30)) + np.cos(rows / rng.uniform(10, 30))
+    depth = times * (2 + 0.3 * waves + 7 * rng.uniform(0, 0.95) * (columns > size[1] // 2))
+    depth[rng.random(depth.shape) < 0.1] = np.nan
+    width = float(size[1])
+    matrix = np.array([[width, 0, width / 2], [0, width, size[0] / 2], [0, 0, 1]])
+    return case_of([depth.astype(np.float32).astype(np.float64)], matrix, [np.eye(4)], seed)
+
+
+def large_cases(realdata: Path | None, data: str, seeds: int) -> Iterator[tuple[str, Case]]:
+    """Views of the size of a data set that UniDepth and UniK3D crop, made and real, by name."""
+    for seed in range(seeds):
+        yield f"seed {seed}", large_case(seed, depth_cases.SIZES[data], DATA[data].far_m / 8)
+    for one in depth_cases.real_cases(realdata, data) if realdata else ():
+        true, guessed = (maps.astype(np.float64) for maps in (one.true, one.predicted))
+        depths = [np.where(true > 0, true, np.nan)], [guessed]
+        yield one.name, predicted_case(*depths, one.intrinsics, [np.eye(4)], [np.eye(4)])
 
 
 def flat_case(case: Case) -> Case:

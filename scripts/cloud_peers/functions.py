@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from cloud_peers.cases import Array, Case, Values, aligned_clouds, first_view, ours
+from depth_peers.unidepth import DATA, cropped
 from g2vlm_bench.geometry import cameras, cloud_alignment, cloud_regions, clouds
 from g2vlm_bench.metrics import points as metrics
 from peer_code import load, on_path, stand_in
@@ -25,7 +26,7 @@ def mapanything(peers: Path, case: Case) -> tuple[Values, Values]:
     with on_path(peers / "map-anything"):
         geometry = load(peers / "map-anything/mapanything/utils/geometry.py", "map_geometry")
         module = load(peers / "map-anything/mapanything/utils/metrics.py", "map_metrics")
-        both = []
+        both, norms = [], []
         for points, poses in (
             (case.points, case.poses),
             (np.nan_to_num(case.true_points), case.true_poses),
@@ -33,8 +34,11 @@ def mapanything(peers: Path, case: Case) -> tuple[Values, Values]:
             local = cameras.transform(points, cameras.invert_pose(poses[0]))
             views = [torch.from_numpy(view[None].copy()) for view in local]
             masks = [torch.from_numpy(mask[None].copy()) for mask in case.mask]
-            normed = geometry.normalize_multiple_pointclouds(views, masks, "avg_dis")
+            *normed, norm = geometry.normalize_multiple_pointclouds(
+                views, masks, "avg_dis", ret_factor=True
+            )
             both.append([view[0].numpy() for view in normed])
+            norms.append(norm.item())
     given = [
         (true, predicted, mask) for predicted, true, mask in zip(*both, case.mask, strict=True)
     ]
@@ -43,15 +47,19 @@ def mapanything(peers: Path, case: Case) -> tuple[Values, Values]:
         "point_inliers": float(
             np.mean([module.thresh_inliers(t, p, 1.03, mask=m) for t, p, m in given])
         ),
+        "metric_scale_abs_rel": abs(norms[0] - norms[1]) / norms[1],
     }
     return theirs, ours(case, "mapanything", list(theirs))
 
 
-def eval_3d(repository: str, package: str) -> Callable[[Path, Case], tuple[Values, Values]]:
-    """`eval_3d` of UniDepth or UniK3D on the first view, as for iBims-1.
+def eval_3d(
+    repository: str, package: str, data: str
+) -> Callable[[Path, Case], tuple[Values, Values]]:
+    """`eval_3d` of UniDepth or UniK3D on the first view, with a data set's cap, crop, thresholds.
 
     Their neighbours, a CUDA extension, are found by scipy.
     """
+    known = DATA[data]
 
     def run(peers: Path, case: Case) -> tuple[Values, Values]:
         import torch
@@ -67,17 +75,18 @@ def eval_3d(repository: str, package: str) -> Callable[[Path, Case], tuple[Value
                     (np.nan_to_num(case.true_points), case.points), poses, strict=True
                 )
             ]  # fmt: skip
-            near, far = np.log(0.005), np.log(25 / 20)
-            thresholds = torch.linspace(near, far, 100, dtype=torch.float64).exp()
-            mask = torch.from_numpy(case.mask[:1, None].copy())
-            found = module.eval_3d(*both, mask, thresholds=thresholds)
+            # As their `AnnotationMask` does before.
+            near = np.nan_to_num((case.target.depth_m or ())[0]) < known.far_m
+            mask = torch.from_numpy((case.mask[0] & near)[None, None])
+            both, mask = cropped(peers, repository, package, known.crop, both, mask)
+            found = module.eval_3d(*both, mask, thresholds=known.thresholds())
         values = {name: float(value.mean()) for name, value in found.items()}
         one = first_view(case)
         theirs = {"chamfer_mean_l2": values["chamfer"], "fscore_curve": values["F1"]}
-        mine = ours(one, package, list(theirs), "ibims")
+        mine = ours(one, package, list(theirs), data)
         if "F1_si" in values:
             theirs["fscore_curve, si"] = values["F1_si"]
-            scaled = ours(one, package, ["fscore_curve"], "ibims_si")
+            scaled = ours(one, package, ["fscore_curve"], f"{data}_si")
             mine["fscore_curve, si"] = scaled["fscore_curve"]
         return theirs, mine
 

@@ -264,7 +264,7 @@ def test_the_question_reaches_the_model_in_the_words_that_it_learnt(adapter) -> 
     phrase = ADAPTER._question(Inputs(id="a", question="the red box"), points_out=True)
     assert adapter._speaker.prompt(phrase) == list(_phrase("the red box", 1, words).words)
     told = ADAPTER._question(Inputs(id="a", question="Describe the scene: all."), points_out=False)
-    learnt = _description("a box", words)
+    learnt = _description("a box", (), words)
     assert adapter._speaker.prompt(told) == list(learnt.words[: learnt.answer])
 
 

@@ -19,6 +19,7 @@ from g2vlm_bench.metrics.depth import (
     crop_mask,
     depth_metrics,
     log10,
+    median_log,
     near_enough,
     ratio_within,
     rmse,
@@ -44,6 +45,7 @@ GOLDEN = {
     "si_log": sqrt((2 * log(2) ** 2 + log(1.25) ** 2) / 4 - (log(1.25) / 4) ** 2),
     "si_log_half": sqrt((2 * log(2) ** 2 + log(1.25) ** 2) / 4 - (log(1.25) / 4) ** 2 / 2),
     "si_log_sample": sqrt((2 * log(2) ** 2 + log(1.25) ** 2 - log(1.25) ** 2 / 4) / 3),
+    "median_log": 0.0,  # log 1/2, 0, log 1.25, log 2: the lower of two middle ones
     "i_rmse": sqrt((0.5**2 + 0.5**2 + 0 + 0.05**2) / 4),
     "delta1": 1 / 4,
     "delta2": 2 / 4,  # 1.5625: 1 and 1.25
@@ -104,6 +106,19 @@ def test_the_three_definitions_of_si_log() -> None:
         si_log(prediction, target, mask, mean_weight=1.5)
 
 
+def test_median_log_is_the_lower_of_two_middle_errors_by_its_size() -> None:
+    errors = np.array([3.0, -0.7, -2.0, 0.4])
+    target = np.array([1.0, 4.0, 9.0, 2.0])
+    prediction = target * np.exp(errors)
+    assert median_log(prediction, target) == pytest.approx(0.7)
+    assert median_log(prediction, target, np.array([True, True, False, True])) == pytest.approx(0.4)
+    # As UniDepth does, times 100.
+    theirs = (torch.tensor(prediction).log() - torch.tensor(target).log()).median().abs()
+    assert median_log(prediction, target) == pytest.approx(float(theirs), rel=1e-14)
+    # A few wild pixels do not move it, a scale moves it by its logarithm.
+    assert median_log(1.1 * target, target) == pytest.approx(log(1.1))
+
+
 def test_si_log_of_one_pixel_would_always_be_perfect() -> None:
     for metric in (si_log, si_log_sample_std):
         with pytest.raises(ValueError, match="at least 2 pixels, got 1"):
@@ -158,7 +173,7 @@ def test_non_positive_predictions_are_errors_but_no_crash() -> None:
     assert rmse(prediction, target) == pytest.approx(sqrt(5 / 3))
     assert ratio_within(prediction, target, threshold=1.25) == pytest.approx(1 / 3)
     assert ratio_within(-target, target, threshold=1e9) == 0.0
-    for metric in (rmse_log, log10, si_log, si_log_sample_std):
+    for metric in (rmse_log, log10, si_log, si_log_sample_std, median_log):
         with pytest.raises(ValueError, match=r"2 of 3 at or below 0 \(clip them first\)"):
             metric(prediction, target)
         clipped = clip_prediction(prediction, 1e-3, np.inf)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from g2vlm_bench.metrics.depth import DEPTH_METRICS
+from g2vlm_bench.metrics.depth import DEPTH_METRICS, SCALE_METRICS
 from g2vlm_bench.metrics.depth_torch import evaluate_depth_batch
 from g2vlm_bench.plugins import load_class
 from g2vlm_bench.sample import Ambiguity, Prediction, Target
@@ -22,14 +22,20 @@ ALIGNMENTS = [
     ("l1_scale", "equal"),
     ("l1_scale", "inverse_depth"),
 ]
-NAMES = list(DEPTH_METRICS)
+SCALED = [name for name in DEPTH_METRICS if name not in SCALE_METRICS]
 NAN = float("nan")
+
+
+def names(alignment: str) -> list[str]:
+    """The metrics that are defined: not those of a scale that was fitted."""
+    return list(DEPTH_METRICS) if alignment == "none" else SCALED
 
 
 def harness(alignment: str, weights: str) -> Family:
     return load_class(Path(__file__).parents[2] / "tasks" / "depth.py", Family)(
         TaskDefinition(
-            name="depth/test", version=1, family="depth", data={}, metrics=NAMES, headline="",
+            name="depth/test", version=1, family="depth", data={}, headline="",
+            metrics=names(alignment),
             protocols=[{"alignment": alignment, "fit_weights": weights}],
         )
     )  # fmt: skip
@@ -46,7 +52,7 @@ def by_the_harness(alignment: str, weights: str, d: np.ndarray, g: np.ndarray) -
     except (ValueError, NoTruthError):
         values = {}
     found = {name.partition("@")[0]: value for name, value in values.items()}
-    return {name: found.get(name, NAN) for name in NAMES}
+    return {name: found.get(name, NAN) for name in names(alignment)}
 
 
 def batch() -> tuple[np.ndarray, np.ndarray]:
@@ -76,11 +82,15 @@ def batch() -> tuple[np.ndarray, np.ndarray]:
 def test_the_numbers_are_those_of_the_harness(alignment, weights) -> None:
     d, g = batch()
     found = evaluate_depth_batch(
-        torch.tensor(d), torch.tensor(g), alignment=alignment, fit_weights=weights, metrics=NAMES
+        torch.tensor(d),
+        torch.tensor(g),
+        alignment=alignment,
+        fit_weights=weights,
+        metrics=names(alignment),
     )
     for index in range(len(d)):
         expected = by_the_harness(alignment, weights, d[index], g[index])
-        for name in NAMES:
+        for name in names(alignment):
             value = float(found[name][index])
             assert value == pytest.approx(expected[name], rel=1e-9, abs=1e-12, nan_ok=True), (
                 name,
@@ -121,6 +131,15 @@ def test_what_was_fitted_is_told() -> None:
         (lambda d, g: {"prediction": d, "target": g, "mask": (g > 0)[:1]}, "bool mask"),
         (lambda d, g: {"prediction": d, "target": g, "metrics": ["absrel"]}, "'absrel'"),
         (lambda d, g: {"prediction": d, "target": g, "alignment": "median"}, "'median'"),
+        (
+            lambda d, g: {
+                "prediction": d,
+                "target": g,
+                "alignment": "l1_scale",
+                "metrics": ["median_log"],
+            },
+            "alignment none for median_log",
+        ),
     ],
 )
 def test_what_is_no_batch_is_refused(change, message) -> None:

@@ -68,6 +68,19 @@ def test_the_area_below_the_rays_by_definition() -> None:
     assert point_maps.ray_auc(compare(prediction, target), 15) == pytest.approx(expected)
 
 
+def test_the_error_of_rays_is_their_mean_angle() -> None:
+    # 0, 90 and 180 degrees, and a point without a ray; lengths do not matter.
+    target = np.array([[0.0, 0, 2], [3, 0, 0], [0, 1, 0], [0, 0, 1]])
+    prediction = np.array([[0.0, 0, 9], [0, 0, 1], [0, -5, 0], [0, 0, 0]])
+    assert point_maps.ray_error(compare(prediction, target)) == pytest.approx((90 + 180 + 180) / 4)
+    # As MapAnything has it, by the length of the chord between unit rays.
+    rays = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in (noisy(3), TARGET)]
+    chord = np.linalg.norm(rays[0] - rays[1], axis=1)
+    expected = np.degrees(2 * np.arcsin(chord / 2)).mean()
+    assert point_maps.ray_error(compare(noisy(3), TARGET)) == pytest.approx(expected, rel=1e-12)
+    assert point_maps.ray_error(compare(7 * TARGET, TARGET)) == pytest.approx(0, abs=1e-6)
+
+
 def test_truth_is_best_and_noise_is_not() -> None:
     for name, metric in POINT_METRICS.items():
         assert metric(compare(TARGET, TARGET)) == pytest.approx(BEST[name], abs=1e-15), name

@@ -24,6 +24,7 @@ from g2vlm_bench.metrics.points import (
     precision,
     recall,
     relative_error,
+    scale_error,
     without_outliers,
 )
 
@@ -235,6 +236,21 @@ def test_normals_in_either_direction_and_their_medians() -> None:
     assert normal_agreement(distances, tilted, true) == pytest.approx((1.6 / 3, 0.8))
     assert normal_agreement(distances, tilted, true, "median") == pytest.approx((0.6, 0.8))
     assert normal_consistency(distances, tilted, true, "median") == pytest.approx(0.7)
+
+
+def test_the_error_of_a_scale_is_that_of_the_mean_distance() -> None:
+    # Mean distances 3 and 2, of clouds that need not correspond.
+    true = np.array([[1.0, 0, 0], [0, 3, 0]])
+    predicted = np.array([[0, 0, -3.0], [0, 1, 0], [5, 0, 0]])
+    assert scale_error(predicted, true) == pytest.approx(0.5)
+    assert scale_error(true, predicted) == pytest.approx(1 / 3)
+    assert scale_error(true, true) == 0
+    assert scale_error(0 * true, true) == 1
+    for bad in (np.full((2, 3), np.nan), np.empty((0, 3))):
+        with pytest.raises(ValueError, match="expected"):
+            scale_error(bad, true)
+    with pytest.raises(ValueError, match="true points off the origin, got none"):
+        scale_error(true, 0 * true)
 
 
 def test_relative_errors_and_norm_ratios_by_hand() -> None:

@@ -140,6 +140,34 @@ def test_metrics_of_pixels_are_refused_where_pixels_are_not_compared(load_family
         load_family("chamfer", ["point_abs_rel"], {"alignment": "sim3"})
 
 
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        {"truth": "pixels", "alignment": "mean_norm"},  # given cameras, so that depth is scaled
+        {**PIXELS, "frame": "world"},
+    ],
+)
+def test_metres_are_compared_only_where_they_are_kept(load_family, protocol) -> None:
+    with pytest.raises(BenchError, match="metric_scale_abs_rel"):
+        load_family("chamfer", ["metric_scale_abs_rel"], protocol)
+
+
+def test_a_fitted_scale_is_an_error_of_what_is_metric_alone(load_family, score) -> None:
+    truth, told = room(), ["point_abs_rel", "metric_scale_abs_rel"]
+    family = load_family("chamfer", told, {**PIXELS, "alignment": "mean_norm"}, PIXELS)
+    near, far = (score(family, truth, predicted(truth, scale)).values for scale in (1.0, 1.25))
+    for protocol in family.protocols:
+        name = f"metric_scale_abs_rel@{protocol.label}"
+        assert near[name] == pytest.approx(0, abs=1e-6)
+        assert far[name] == pytest.approx(0.25, rel=1e-5)
+        assert name not in {spec.name for spec in family.servable(Ambiguity.SCALE)}
+        assert name not in family.score(truth, predicted(truth), Ambiguity.SCALE).values
+    label = family.protocols[0].label
+    assert far[f"point_abs_rel@{label}"] == pytest.approx(0, abs=1e-5)
+    spec = next(one for one in family.specs if one.name.startswith("metric_scale"))
+    assert (spec.unit, spec.higher_is_better, spec.best, spec.worst) == ("1", False, 0, None)
+
+
 def test_what_a_model_must_predict(load_family) -> None:
     def wants(protocol) -> list[frozenset[Want]]:
         return list(load_family("chamfer", ["fscore"], protocol).wants)
@@ -352,7 +380,10 @@ GOLDEN = {
         "normal_accuracy_mean": 0.885876924, "normal_completeness_mean": 0.903061889,
     },
     # facebookresearch/map-anything@f7ebafb, mapanything/utils; counts inliers in float32
-    ("mapanything", None): {"point_abs_rel": 0.0338602249, "point_inliers": 0.519484758},
+    ("mapanything", None): {
+        "point_abs_rel": 0.0338602249, "point_inliers": 0.519484758,
+        "metric_scale_abs_rel": 0.701568809,
+    },
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from itertools import product
 import msgspec
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import unproject
@@ -253,6 +254,72 @@ def test_only_counted_pixels_are_looked_at(load_family) -> None:
         v for k, v in family.score(true, wild, Ambiguity.METRIC).values.items() if "abs_rel" in k
     }
     assert value == 0
+
+
+# --------------------------------------------------------------------------------------- rays
+
+
+def tilted(true: Target, degrees: float) -> Prediction:
+    """The true map of the first view turned about the vertical, and the others as they are."""
+    turn = Rotation.from_euler("y", degrees, degrees=True).as_matrix()
+    turns = iter((turn, *(np.eye(3),) * (len(true.depth_m) - 1)))
+    return points(true, lambda p: 3 * p @ next(turns).T)
+
+
+def test_rays_are_those_of_every_pixel_whatever_counts(load_family) -> None:
+    true = target(depth(0), depth(1, (4, 5)))
+    same_turn = tilted(target(np.ones((6, 8), np.float32)), 2.0)
+    (turned,) = same_turn.point_maps
+    angles = [
+        np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1)))
+        for a, b in zip(
+            turned.reshape(-1, 3).astype(float),
+            unproject(np.ones((6, 8)), CAMERA).reshape(-1, 3),
+            strict=True,
+        )
+    ]
+    first = float(np.mean(angles))
+    assert 1 < first < 2
+    cut = {"max_depth_m": 1.5}
+    family = load_family(
+        "point_map", ["ray_error"], {}, {"pool": "views"}, {"alignment": "l1_scale", **cut}
+    )
+    values = family.score(true, tilted(true, 2.0), Ambiguity.METRIC).values
+    # 48 pixels are turned, 20 are not.
+    assert values["ray_error@metric"] == pytest.approx(first * 48 / 68, rel=1e-5)
+    assert values["ray_error@metric+view_pool"] == pytest.approx(first / 2, rel=1e-5)
+    assert values["ray_error@l1_scale+cap1.5"] == values["ray_error@metric"]
+
+
+def test_a_camera_tells_rays_where_there_is_no_depth(load_family) -> None:
+    true = target()
+    wider = CAMERA * [[0.9], [0.9], [1]]
+    family = load_family("point_map", ["ray_error", "point_abs_rel"], {})
+    holed = Prediction(depth=true.depth_m, intrinsics=(wider,))
+    found = family.score(true, holed, Ambiguity.METRIC).values["ray_error@metric"]
+    as_map = Prediction(point_maps=(unproject(np.ones((6, 8)), wider).astype(np.float32),))
+    score = family.score(true, as_map, Ambiguity.METRIC)
+    assert found == pytest.approx(score.values["ray_error@metric"], rel=1e-5)
+    assert found > 1
+    # A point map that is nowhere has no ray there, and its other metrics stand.
+    lost = Prediction(point_maps=(unproject(true.depth_m[0], wider).astype(np.float32),))
+    score = family.score(true, lost, Ambiguity.METRIC)
+    assert set(score.values) == {"point_abs_rel@metric"}
+    assert "a finite point at every pixel" in score.details["undefined"]
+    assert "got 1 others of 48" in score.details["undefined"]
+
+
+def test_what_a_shift_would_turn_is_no_error_of_rays(load_family) -> None:
+    family = load_family(
+        "point_map", ["ray_error", "point_abs_rel"], {}, {"alignment": "l1_xyz_shift"}
+    )
+    assert "ray_error@l1_xyz_shift" not in {spec.name for spec in family.specs}
+    (spec,) = (spec for spec in family.specs if spec.name == "ray_error@metric")
+    assert (spec.unit, spec.higher_is_better, spec.best, spec.worst) == ("deg", False, 0, 180)
+    with pytest.raises(BenchError, match="ray_error"):
+        load_family("point_map", ["ray_error"], {"alignment": "l1_xyz_shift"})
+    with pytest.raises(BenchError, match="all rays are right"):
+        load_family("point_map", ["ray_error"], {"camera": "given"})
 
 
 # ----------------------------------------------------------------------------------- segments

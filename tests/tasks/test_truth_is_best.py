@@ -19,6 +19,8 @@ from g2vlm_bench.geometry.cameras import invert_pose, pose_matrix, transform, un
 from g2vlm_bench.geometry.cloud_regions import ObservedGrid, Prism, Scan
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.protocols.clouds import CloudProtocol
+from g2vlm_bench.protocols.depth import DepthProtocol
+from g2vlm_bench.protocols.point_map import PointMapProtocol
 from g2vlm_bench.sample import Inputs, Prediction, Target
 
 TOLERANCE = 1e-5
@@ -105,6 +107,7 @@ def question_targets() -> list[Target]:
 DEPTH_METRICS = [
     "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "si_log", "delta1", "delta2", "delta3",
     "inlier_1.03", "inlier_1.05", "inlier_1.10", "si_log_half", "si_log_sample", "i_rmse",
+    "median_log",
     "delta_auc", "boundary_f1_r1", "boundary_f1_r2", "boundary_f1_r3",
     "temporal_flicker", "tgm", "tae", "tae_published",
 ]  # fmt: skip
@@ -115,8 +118,9 @@ CLOUD_METRICS = [
 ]  # fmt: skip
 POINT_MAP_METRICS = [
     "point_abs_rel", "point_delta1", "point_error", "point_rmse", "point_inlier_1.03",
-    "point_inlier_1.25", "ray_auc_15", "ray_auc_20", "ray_auc_30",
+    "point_inlier_1.25", "ray_auc_15", "ray_auc_20", "ray_auc_30", "ray_error",
 ]  # fmt: skip
+PROTOCOLS = {"depth": DepthProtocol, "chamfer": CloudProtocol, "point_map": PointMapProtocol}
 ANSWER_METRICS = ["accuracy", "chance_corrected_accuracy", "mean_relative_accuracy", "unparsed"]
 
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -259,8 +263,8 @@ def test_truth_is_best_and_neither_scrambled_truth_nor_a_constant_is(
     if (name, protocol.get("camera")) == ("point_map", "given"):
         # What the given camera lifts lies on the right rays.
         metrics = [metric for metric in metrics if not metric.startswith("ray")]
-    if name == "chamfer":
-        kind = msgspec.convert(protocol, CloudProtocol)
+    if name in PROTOCOLS:
+        kind = msgspec.convert(protocol, PROTOCOLS[name])
         metrics = [metric for metric in metrics if kind.defines(metric)]
     family = load_family(name, metrics, protocol)
     rng = np.random.default_rng(0)
