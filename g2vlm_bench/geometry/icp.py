@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.geometry.curve import Array
-from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index
+from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, compiles
 
 # Open3D's stopping rule: the change of fitness (a fraction) and of RMSE (metres) in one step.
 TOLERANCE = 1e-6
@@ -31,9 +31,10 @@ def icp_point_to_point(
     fitness (the fraction of paired points) and their RMSE both change by less than 1e-6, as
     Open3D's `registration_icp` does by default.
 
-    Every step searches for every neighbour. Keeping neighbours from step to step does not pay:
-    points that float above a surface change their neighbour every few steps, and comparing a dozen
-    kept ones takes as long as a search along the curve.
+    Every step has every nearest neighbour. Where numba is installed (the extra `fast`), large
+    clouds keep lists of what may become a neighbour while they move (`compiled_icp.MovingCloud`),
+    and the motion differs by rounding: 1e-12. Without it each step searches anew: interpreted
+    code would compare a dozen kept neighbours for as long as a search along the curve takes.
 
     Args:
         source: (N, 3) metres, or its index.
@@ -49,7 +50,9 @@ def icp_point_to_point(
     """
     if not max_correspondence_m > 0:
         raise ValueError(f"ICP: expected a distance above 0, got {max_correspondence_m}")
-    pairing = _Pairing(as_index(source, "source"), as_index(target, "target"), max_correspondence_m)
+    clouds = as_index(source, "source"), as_index(target, "target")
+    kind = _CompiledPairing if compiles(min(map(len, clouds))) else _Pairing
+    pairing = kind(*clouds, max_correspondence_m)
     rotation, translation = np.eye(3), np.zeros(3)
     previous: _Pairs | None = None
     for _ in range(max_iterations):
@@ -115,6 +118,21 @@ class _Pairing:
         Raises:
             ValueError: where no pair is within reach.
         """
+        sums = self._sums(rotation, translation)
+        count = sums[0]
+        if count == 0:
+            raise ValueError(f"ICP: expected pairs within {self._reach_m} m, got none")
+        source_mean, target_mean = sums[2:5] / count, sums[5:8] / count
+        return _Pairs(
+            fitness=float(count / len(self._start)),
+            rmse=float(np.sqrt(sums[1] / count)),
+            source_mean=source_mean,
+            target_mean=target_mean,
+            covariance=sums[8:].reshape(3, 3) / count - np.outer(target_mean, source_mean),
+        )
+
+    def _sums(self, rotation: Array, translation: Array) -> Array:
+        """Return the pairs' number, squares, points, neighbours and products, (17,)."""
         motion = Similarity(1.0, rotation, translation)
         sums, products = np.zeros(8), np.zeros((3, 3))
         for first in range(0, len(self._start), STRIDE):
@@ -128,14 +146,18 @@ class _Pairing:
             totals = np.einsum("ni->i", start), np.einsum("ni->i", target)
             sums += [len(found), np.einsum("n,n->", found, found), *totals[0], *totals[1]]
             products += np.einsum("ni,nj->ij", target, start)
-        count = sums[0]
-        if count == 0:
-            raise ValueError(f"ICP: expected pairs within {self._reach_m} m, got none")
-        source_mean, target_mean = sums[2:5] / count, sums[5:8] / count
-        return _Pairs(
-            fitness=float(count / len(self._start)),
-            rmse=float(np.sqrt(sums[1] / count)),
-            source_mean=source_mean,
-            target_mean=target_mean,
-            covariance=products / count - np.outer(target_mean, source_mean),
-        )
+        return np.concatenate([sums, products.ravel()])
+
+
+class _CompiledPairing(_Pairing):
+    """The same pairs by compiled code, from places that a first search found."""
+
+    def __init__(self, source: NeighbourIndex, target: NeighbourIndex, reach_m: float) -> None:
+        from g2vlm_bench.geometry.compiled_icp import MovingCloud
+
+        super().__init__(source, target, reach_m)
+        _, places = target.nearest(self._start, 1, reach_m)
+        self._cloud = MovingCloud(self._start, self._neighbours, places, reach_m)
+
+    def _sums(self, rotation: Array, translation: Array) -> Array:
+        return self._cloud.sums(rotation, translation)

@@ -35,6 +35,8 @@ CHUNK = 1 << 14
 SAMPLE_STEP = 128
 # Below this many points a build is shorter than starting a thread for it.
 BACKGROUND_SIZE = 1 << 15
+# From this many points on compiled code saves more than the seconds that compiling takes once.
+COMPILED_SIZE = 1 << 16
 
 
 def check_cloud(points: NDArray[Any], name: str = "points", at_least: int = 1) -> Array:
@@ -285,6 +287,17 @@ def as_index(cloud: NDArray[Any] | NeighbourIndex, name: str, at_least: int = 1)
         check_cloud(cloud.points, name, at_least)
         return cloud
     return NeighbourIndex(check_cloud(cloud, name, at_least))
+
+
+def compiles(count: int) -> bool:
+    """Whether a cloud of so many points is worth compiled code, and numba is there to make it."""
+    if count < COMPILED_SIZE:
+        return False
+    try:
+        from g2vlm_bench.geometry import compiled  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def in_chunks(work: Callable[[slice], T], count: int) -> list[T]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.geometry.curve import Array, Indices
-from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, in_chunks
+from g2vlm_bench.geometry.nearest import NeighbourIndex, as_index, compiles, in_chunks
 
 # Neighbours of so many points are known at once: enough for all cores, and few enough that the
 # allocator has the memory back at once. Fresh pages for four times as many cost a third more.
@@ -30,6 +30,9 @@ def estimate_normals(points: NDArray[Any] | NeighbourIndex, k: int = 30) -> Arra
     Returns:
         (N, 3) unit vectors; their sign has no meaning.
 
+    A large cloud goes through compiled code where numba is installed (the extra `fast`), whose sums
+    differ by rounding: 1e-9 of a unit vector.
+
     Raises:
         ValueError: for fewer than 3 points or neighbours, or non-finite points.
 
@@ -42,12 +45,42 @@ def estimate_normals(points: NDArray[Any] | NeighbourIndex, k: int = 30) -> Arra
     offsets, order = index.offsets, index.order
     columns = np.ascontiguousarray(offsets.T)
     normals = np.empty_like(offsets)
+    if compiles(len(offsets)):
+        from g2vlm_bench.geometry.compiled_normals import takes
+
+        if takes(len(offsets), k):
+            normals[order] = _compiled_normals(index, columns, k)
+            return normals
 
     for start in range(0, len(offsets), STRIDE):
         rows = slice(start, start + STRIDE)
         _, places = index.nearest(offsets[rows], k)
         found = in_chunks(partial(_normals, columns, places), len(places))
         normals[order[rows]] = np.concatenate(found)
+    return normals
+
+
+def _compiled_normals(index: NeighbourIndex, columns: Array, k: int) -> Array:
+    """Return the same normals along the curve, from scatters summed while neighbours are found."""
+    from g2vlm_bench.geometry import compiled, compiled_normals
+
+    offsets = index.offsets
+    boxes = compiled.boxes_of(offsets)
+
+    def some(chunk: slice) -> tuple[Array, NDArray[np.bool_]]:
+        rows = slice(chunk.start, min(chunk.stop, len(offsets)))
+        scatter, known = compiled_normals.scatters(boxes, k, rows)
+        scatter[~known] = 0.0
+        return least_directions(scatter), known
+
+    found = in_chunks(some, len(offsets))
+    normals = np.concatenate([directions for directions, _ in found])
+    # Crowds and ties: the points whose neighbours are to be found one by one.
+    rest = np.flatnonzero(~np.concatenate([known for _, known in found]))
+    for start in range(0, len(rest), STRIDE):
+        rows = rest[start : start + STRIDE]
+        _, places = index.nearest(offsets[rows], k)
+        normals[rows] = np.concatenate(in_chunks(partial(_normals, columns, places), len(rows)))
     return normals
 
 
