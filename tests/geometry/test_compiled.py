@@ -144,7 +144,7 @@ def test_crowds_and_ties_still_have_normals(name, monkeypatch) -> None:
 
 
 def test_results_do_not_depend_on_the_cores(monkeypatch) -> None:
-    cloud, moved = surface(40_000), surface(40_000, seed=1) + [0.01, 0, 0.02]
+    cloud, moved = surface(40_000), surface(40_000, seed=1) + np.array([0.01, 0, 0.02])
     monkeypatch.setattr(nearest, "COMPILED_SIZE", 1)
     fit, normals = icp_point_to_point(moved, cloud, 0.1), estimate_normals(cloud)
     monkeypatch.setattr(nearest.os, "sched_getaffinity", lambda _: {0}, raising=False)
