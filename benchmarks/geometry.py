@@ -40,7 +40,7 @@ from g2vlm_bench.metrics import points as point_metrics  # noqa: E402
 from races import Race, Sections, has  # noqa: E402
 
 Array = NDArray[np.float64]
-LIBRARIES = ("numpy", "scipy", "pykdtree", "torch", "open3d")
+LIBRARIES = ("numpy", "scipy", "pykdtree", "numba", "torch", "open3d")
 SECTIONS = Sections()
 section = SECTIONS.section
 
