@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,10 @@ def test_a_new_row_comes_after_the_others_of_its_profile(page, tmp_path: Path) -
     assert found == ["da3 (parts)", "da3.dtu", "pi3.mono", "pi3", "da"]
 
 
-@pytest.mark.parametrize(("section", "family"), [("depth", "depth"), ("poses", "camera_pose")])
+@pytest.mark.parametrize(
+    ("section", "family"),
+    [("depth", "depth"), ("point maps", "point_map"), ("poses", "camera_pose")],
+)
 def test_each_published_protocol_has_a_row_with_random_and_real_cases(section, family) -> None:
     rows = {row[0].partition(" ")[0]: row for row in cells(PAGE.read_text(), section)}
     assert published_labels(family) - set(rows) == WITHOUT_A_PEER & published_labels(family)
@@ -91,3 +95,10 @@ def test_each_published_protocol_has_a_row_with_random_and_real_cases(section, f
         random, real = int(rows[label][2]), int(rows[label][4])
         assert random > 0, label
         assert real > 0, label
+
+
+@pytest.mark.parametrize("section", ["depth", "point maps", "clouds", "poses"])
+def test_rows_of_one_profile_stand_together(section) -> None:
+    labels = [row[0] for row in cells(PAGE.read_text(), section)]
+    profiles = [label.partition(" ")[0].partition(".")[0] for label in labels]
+    assert len([*groupby(profiles)]) == len(set(profiles))
