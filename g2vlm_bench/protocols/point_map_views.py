@@ -173,8 +173,9 @@ class Pairing:
         mine, true = self.prediction.intrinsics or (), self.truth.intrinsics
         if len(mine) != len(true):
             raise ValueError(f"expected predicted intrinsics of {len(true)} views, got {len(mine)}")
+        of_one = CAMERA_METRICS[metric]
         views = zip(mine, true, self.truth.depths, strict=True)
-        return float(np.mean([CAMERA_METRICS[metric](*both, d.shape[1]) for *both, d in views]))
+        return float(np.mean([of_one(one, other, d.shape[1]) for one, other, d in views]))
 
     def _predicted_rays(self) -> Sequence[NDArray[Any]]:
         """A point on the ray of every pixel, (H, W, 3) each: by the camera, or of a point map."""

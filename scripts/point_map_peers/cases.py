@@ -95,13 +95,13 @@ def ours(profile: str, name: str | None, metrics: list[str], case: Case) -> Valu
 def real_case(scene: real_frames.Scene, step: int) -> Case:
     """The first view of a real sample, thinned."""
     (depth, *_), (points, *_) = scene.target.depth_m or (), scene.prediction.point_maps or ()
-    matrices = (
+    matrix, seen_by = (
         real_frames.thinned((part.intrinsics or ())[0], step)
         for part in (scene.target, scene.prediction)
     )
     return Case(
         scene.name, points[::step, ::step].astype(np.float32),
-        depth[::step, ::step].astype(np.float32), *matrices, real=True,
+        depth[::step, ::step].astype(np.float32), matrix, seen_by, real=True,
     )  # fmt: skip
 
 
