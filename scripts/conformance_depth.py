@@ -97,9 +97,6 @@ def of_unidepth(profile: str, repository: str) -> Iterator[Compared]:
         "si": "inlier_1.03: single pixels at the threshold",
         "ssi": "a 2 x 2 inverse in single precision; single pixels at the threshold",
     }
-    if profile == "unik3d":
-        # Its `ssi` names float32, whatever it is given.
-        remarks["ssi"] += "; single precision in double, too"
     for name, data in DATA.items():
         for fit, remark in remarks.items():
             run = unidepth(repository, profile, fit, data.far_m, data.crop)

@@ -83,6 +83,8 @@ def largest_gap(
 def write(section: str, rows: list[Row], page: Path = PAGE) -> None:
     """Put rows into a section's table, in place of rows of the same profile and peer.
 
+    New rows come after the others of their profile.
+
     Raises:
         ValueError: The page has no such table.
     """
@@ -94,7 +96,9 @@ def write(section: str, rows: list[Row], page: Path = PAGE) -> None:
     table, _, after = rest.partition(closing)
     lines = {_key(line): line for line in table.splitlines()[2:]}
     lines |= {_key(row.line): row.line for row in rows}
-    table = HEAD + "".join(f"{line}\n" for line in lines.values())
+    profiles = [*dict.fromkeys(map(_profile, lines.values()))]
+    ordered = sorted(lines.values(), key=lambda line: profiles.index(_profile(line)))
+    table = HEAD + "".join(f"{line}\n" for line in ordered)
     page.write_text(before + opening + table + closing + after, encoding="utf-8")
 
 
@@ -102,3 +106,8 @@ def _key(line: str) -> tuple[str, str]:
     """The profile and the peer without its commit: a newer commit's row is the row."""
     _, profile, peer, *_ = (cell.strip() for cell in line.split("|"))
     return profile, peer.rpartition(" ")[0] or peer
+
+
+def _profile(line: str) -> str:
+    """The profile without its protocol and without what is said in brackets."""
+    return _key(line)[0].partition(" ")[0].partition(".")[0]

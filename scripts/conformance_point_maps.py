@@ -34,7 +34,7 @@ from point_map_peers.functions import eval_3d, mapanything, moge
 PEERS: list[tuple[str, str | None, str, Callable[[Path, Case, Any], Values]]] = [
     ("moge", "metric", "MoGe", moge("points_metric")),
     ("moge", "scale", "MoGe", moge("points_scale_invariant")),
-    ("moge", "affine", "MoGe", moge("points_affine_invariant")),
+    ("moge", "affine", "MoGe", moge("points_affine_invariant", camera_too=True)),
     ("moge", "local", "MoGe", moge("points_affine_invariant", "local_points", "local")),
     *(
         (package, data, repository, eval_3d(repository, package, data))

@@ -9,7 +9,7 @@ import numpy as np
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.metrics.point_maps import RAY_METRICS
+from g2vlm_bench.metrics.point_maps import CAMERA_METRICS, RAY_METRICS
 from g2vlm_bench.protocols.point_map import PointMapProtocol
 from g2vlm_bench.protocols.point_map_views import Pairing, Truth, lifted
 from g2vlm_bench.sample import Ambiguity, Prediction, SampleScore, Target, Want
@@ -29,6 +29,7 @@ _METRICS: dict[str, tuple[str, bool, float, float | None, str]] = {
     "ray_auc_20": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 20 deg"),
     "ray_auc_30": ("1", True, 1.0, 0.0, "area below the share of rays right within 0.5 to 30 deg"),
     "ray_error": ("deg", False, 0.0, 180.0, "mean angle between rays of every pixel (MapAnything)"),
+    "fov_x_error": ("deg", False, 0.0, 180.0, "difference of horizontal fields of view (MoGe)"),
 }
 
 
@@ -49,15 +50,18 @@ class PointMap(Family):
                 got="predicted and given",
                 fix="Make a task of each.",
             )
-        rays = [metric for metric in definition.metrics if metric.startswith("ray")]
+        of_camera = [metric for metric in definition.metrics if metric in CAMERA_METRICS]
+        rays = [metric for metric in definition.metrics if metric.startswith("ray")] + of_camera
         if rays and cameras == {"given"}:
             raise BenchError(
                 f"task {definition.name}, key 'metrics'",
-                expected="no metric of rays where the given camera lifts predicted depth",
+                expected="no metric of rays or cameras where the given one lifts predicted depth",
                 got=f"'{rays[0]}'",
-                fix="Remove it: all rays are right there.",
+                fix="Remove it: the camera and all rays are right there.",
             )
         maps, depth = frozenset({Want.POINT_MAPS}), frozenset({Want.DEPTH})
+        if of_camera:
+            maps |= {Want.INTRINSICS}
         # A map of points has a camera in it, so that it cannot be lifted by the given one.
         self.wants = (depth,) if cameras == {"given"} else (maps, depth | {Want.INTRINSICS})
         self.specs = tuple(
@@ -115,19 +119,22 @@ class PointMap(Family):
             if not ambiguity.can_serve(protocol.needs):
                 continue
             wanted = self.metrics_under(protocol)
-            of_rays = [metric for metric in wanted if metric in RAY_METRICS]
+            apart = [metric for metric in wanted if metric in {*RAY_METRICS, *CAMERA_METRICS}]
             try:
                 found, record = pairing.measure(
-                    protocol, [metric for metric in wanted if metric not in RAY_METRICS]
+                    protocol, [metric for metric in wanted if metric not in apart]
                 )
             except ValueError as error:
                 # What one protocol cannot use is no failure under the others.
                 undefined.append(f"{protocol.label}: {error}")
                 continue
             details["alignment"][protocol.label] = record
-            for metric in of_rays:
+            for metric in apart:
                 try:
-                    found[metric] = pairing.of_rays(metric, protocol)
+                    if metric in CAMERA_METRICS:
+                        found[metric] = pairing.of_cameras(metric)
+                    else:
+                        found[metric] = pairing.of_rays(metric, protocol)
                 except ValueError as error:
                     undefined.append(f"{metric}@{protocol.label}: {error}")
             values |= {f"{metric}@{protocol.label}": value for metric, value in found.items()}

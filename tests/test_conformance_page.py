@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,21 @@ def test_rows_take_the_place_of_their_own_and_leave_the_others(page, tmp_path: P
         page.write("clouds", [], path)
 
 
-@pytest.mark.parametrize(("section", "family"), [("depth", "depth"), ("poses", "camera_pose")])
+def test_a_new_row_comes_after_the_others_of_its_profile(page, tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("<!-- depth: rows -->\n<!-- depth: end -->\n")
+    for profile in ("da3 (parts)", "pi3.mono", "da3.dtu", "pi3", "da"):
+        row = page.Row(profile, "peer abc")
+        row.add((1e-7, "abs_rel"), "seed 0", False)
+        page.write("depth", [row], path)
+    found = [row[0] for row in cells(path.read_text(), "depth")]
+    assert found == ["da3 (parts)", "da3.dtu", "pi3.mono", "pi3", "da"]
+
+
+@pytest.mark.parametrize(
+    ("section", "family"),
+    [("depth", "depth"), ("point maps", "point_map"), ("poses", "camera_pose")],
+)
 def test_each_published_protocol_has_a_row_with_random_and_real_cases(section, family) -> None:
     rows = {row[0].partition(" ")[0]: row for row in cells(PAGE.read_text(), section)}
     assert published_labels(family) - set(rows) == WITHOUT_A_PEER & published_labels(family)
@@ -80,3 +95,10 @@ def test_each_published_protocol_has_a_row_with_random_and_real_cases(section, f
         random, real = int(rows[label][2]), int(rows[label][4])
         assert random > 0, label
         assert real > 0, label
+
+
+@pytest.mark.parametrize("section", ["depth", "point maps", "clouds", "poses"])
+def test_rows_of_one_profile_stand_together(section) -> None:
+    labels = [row[0] for row in cells(PAGE.read_text(), section)]
+    profiles = [label.partition(" ")[0].partition(".")[0] for label in labels]
+    assert len([*groupby(profiles)]) == len(set(profiles))

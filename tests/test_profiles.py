@@ -218,6 +218,7 @@ def test_every_published_profile_of_geometry_says_which_metrics_its_code_reports
         ("point_map", "mapanything", "point_abs_rel point_inlier_1.03 ray_error"),
         # compute_metrics, microsoft/MoGe@0744441
         ("depth", "moge.affine_disparity", "abs_rel delta1"),
+        ("point_map", "moge.affine", "point_abs_rel point_delta1 fov_x_error"),
         ("point_map", "moge.local", "local_abs_rel local_delta1"),
         # eval3d, ByteDance-Seed/Depth-Anything-3@2c21ea8
         ("chamfer", "da3.dtu_posed", "accuracy_mean completeness_mean chamfer_mean_l2"),

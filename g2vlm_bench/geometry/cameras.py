@@ -67,6 +67,25 @@ def pinhole(height: int, width: int, field_of_view_deg: float) -> Array:
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
 
+def field_of_view_x_deg(intrinsics: NDArray[Any], width: int) -> float:
+    """Return 2 atan(width / 2 fx), the horizontal angle of view of a centred camera, in degrees.
+
+    Args:
+        intrinsics: (3, 3) pixels; neither fy nor the principal point is asked.
+        width: of the image, pixels.
+
+    Raises:
+        ValueError: for no intrinsics, or an image without pixels.
+
+    >>> round(field_of_view_x_deg(pinhole(480, 640, 90.0), 640), 9)
+    90.0
+    """
+    focal = check_intrinsics(intrinsics)[0, 0]
+    if width < 1:
+        raise ValueError(f"field of view: expected a positive width, got {width}")
+    return float(np.degrees(2 * np.arctan(width / 2 / focal)))
+
+
 def check_pose(pose: NDArray[Any]) -> Array:
     """Return the pose in float64 after checking that it is a rigid motion.
 

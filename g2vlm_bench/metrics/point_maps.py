@@ -1,6 +1,7 @@
 """Metrics of aligned point maps: each predicted point against the true one of its pixel.
 
-`compare` measures all pairs once; every metric is a small reducer of its result, in float64.
+`compare` measures all pairs once; every metric is a small reducer of its result, in float64. One
+is of the cameras alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from g2vlm_bench.geometry.cameras import field_of_view_x_deg
 
 Array = NDArray[np.float64]
 
@@ -166,6 +169,22 @@ def ray_error(pairs: PointPairs) -> float:
     return float(np.mean(_ray_angles_deg(pairs)))
 
 
+def fov_x_error(prediction: NDArray[Any], target: NDArray[Any], width: int) -> float:
+    """Return the difference of two cameras' horizontal fields of view, in degrees, 0 to 180.
+
+    Args:
+        prediction: (3, 3) intrinsics of one view, pixels.
+        target: (3, 3) the true ones.
+        width: of the view, pixels.
+
+    Raises:
+        ValueError: as `field_of_view_x_deg`.
+
+    Source: MoGe (0744441, moge/test/metrics.py, `compute_metrics`, `fov_x` `mae`).
+    """
+    return abs(field_of_view_x_deg(prediction, width) - field_of_view_x_deg(target, width))
+
+
 def _ray_angles_deg(pairs: PointPairs) -> Array:
     """The angle between either ray of each pixel, (N,)."""
     points, truth = pairs.prediction, pairs.target
@@ -233,6 +252,10 @@ POINT_METRICS: Mapping[str, PointMetric] = MappingProxyType(
 )
 # Of the rays of all pixels, and not only of those whose true point is known.
 RAY_METRICS: Mapping[str, PointMetric] = MappingProxyType({"ray_error": ray_error})
+# Of the predicted and the true camera of a view, and its width.
+CAMERA_METRICS: Mapping[str, Callable[[Array, Array, int], float]] = MappingProxyType(
+    {"fov_x_error": fov_x_error}
+)
 LOCAL_METRICS: Mapping[str, Callable[[PointPairs, float], float]] = MappingProxyType(
     {"local_abs_rel": local_abs_rel, "local_delta1": local_delta1}
 )

@@ -17,6 +17,7 @@ from g2vlm_bench.geometry import point_alignment as fits
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.geometry.resampling import nearest_valid_grid
 from g2vlm_bench.metrics.point_maps import (
+    CAMERA_METRICS,
     LOCAL_METRICS,
     POINT_METRICS,
     RAY_METRICS,
@@ -162,6 +163,19 @@ class Pairing:
         by_pixels = [len(one.errors) for one in compared] if protocol.pool == "pixels" else None
         values = [RAY_METRICS[metric](one) for one in compared]
         return float(np.average(values, weights=by_pixels))
+
+    def of_cameras(self, metric: str) -> float:
+        """Return the mean over views of a metric of their cameras.
+
+        Raises:
+            ValueError: The prediction has no camera of each view, or what it has is none.
+        """
+        mine, true = self.prediction.intrinsics or (), self.truth.intrinsics
+        if len(mine) != len(true):
+            raise ValueError(f"expected predicted intrinsics of {len(true)} views, got {len(mine)}")
+        of_one = CAMERA_METRICS[metric]
+        views = zip(mine, true, self.truth.depths, strict=True)
+        return float(np.mean([of_one(one, other, d.shape[1]) for one, other, d in views]))
 
     def _predicted_rays(self) -> Sequence[NDArray[Any]]:
         """A point on the ray of every pixel, (H, W, 3) each: by the camera, or of a point map."""

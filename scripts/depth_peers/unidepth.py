@@ -52,6 +52,9 @@ def unidepth(
         import torch
 
         module = peer_code.unidepth(peers, repository, package)
+        # `delta`, and UniK3D's `ssi`, name float32 whatever they are given.
+        wide = case.true.dtype == np.float64
+        module.torch = _with_wide_floats(torch) if wide else torch
         arrays = [torch.tensor(a)[None, None] for a in (case.true, case.predicted)]
         # As their `AnnotationMask` does before: truth at the cap would count in `eval_depth` alone.
         mask = (arrays[0] > 0) & (arrays[0] < max_depth)
@@ -64,6 +67,11 @@ def unidepth(
         return values
 
     return run
+
+
+def _with_wide_floats(torch: Any) -> Any:
+    """Torch with double precision under the name of single."""
+    return types.SimpleNamespace(**vars(torch) | {"float32": torch.float64})
 
 
 def cropped(

@@ -33,12 +33,13 @@ REAL = (
 
 @dataclass(frozen=True)
 class Case:
-    """A predicted point map (H, W, 3) float32, true depth (H, W) float32, and its camera."""
+    """A predicted point map (H, W, 3) float32, true depth (H, W) float32, and both cameras."""
 
     name: str
     predicted: np.ndarray
     depth: np.ndarray
     intrinsics: np.ndarray
+    seen_by: np.ndarray
     real: bool = False
 
     @property
@@ -71,7 +72,8 @@ def random_case(seed: int, size: tuple[int, int] = SIZE, ties: bool = False) -> 
     if ties:
         predicted = np.round(predicted / 0.1037) * 0.1037
         predicted[..., 2] = np.maximum(predicted[..., 2], 2.0)
-    return Case(f"seed {seed}", predicted.astype(np.float32), depth.astype(np.float32), camera)
+    maps = predicted.astype(np.float32), depth.astype(np.float32)
+    return Case(f"seed {seed}", *maps, camera, seen_by)
 
 
 def camera_of(size: tuple[int, int]) -> np.ndarray:
@@ -84,7 +86,7 @@ def ours(profile: str, name: str | None, metrics: list[str], case: Case) -> Valu
     """Score one case under one protocol of a profile, as a task would."""
     scored = family_of("point_map", profile, name or "", tuple(metrics)).score(
         Target(depth_m=(case.depth,), intrinsics=(case.intrinsics,), segments=(case.segments,)),
-        Prediction(point_maps=(case.predicted,)),
+        Prediction(point_maps=(case.predicted,), intrinsics=(case.seen_by,)),
         Ambiguity.METRIC,
     )
     return unlabelled(scored.values)
@@ -93,10 +95,13 @@ def ours(profile: str, name: str | None, metrics: list[str], case: Case) -> Valu
 def real_case(scene: real_frames.Scene, step: int) -> Case:
     """The first view of a real sample, thinned."""
     (depth, *_), (points, *_) = scene.target.depth_m or (), scene.prediction.point_maps or ()
-    matrix = real_frames.thinned((scene.target.intrinsics or ())[0], step)
+    matrix, seen_by = (
+        real_frames.thinned((part.intrinsics or ())[0], step)
+        for part in (scene.target, scene.prediction)
+    )
     return Case(
         scene.name, points[::step, ::step].astype(np.float32),
-        depth[::step, ::step].astype(np.float32), matrix, real=True,
+        depth[::step, ::step].astype(np.float32), matrix, seen_by, real=True,
     )  # fmt: skip
 
 

@@ -18,8 +18,10 @@ from point_map_peers.cases import Case, Values
 LEAST_RAY_ERROR_DEG = 1e-3
 
 
-def moge(key: str, found_in: str = "", prefix: str = "point") -> Callable[..., Values]:
-    """MoGe's `compute_metrics` of points."""
+def moge(
+    key: str, found_in: str = "", prefix: str = "point", camera_too: bool = False
+) -> Callable[..., Values]:
+    """MoGe's `compute_metrics` of points, and of the camera where all predictions serve."""
 
     def run(peers: Path, case: Case, dtype: Any) -> Values:
         import torch
@@ -35,9 +37,17 @@ def moge(key: str, found_in: str = "", prefix: str = "point") -> Callable[..., V
             truth["segmentation_mask"] = torch.tensor(case.segments)
             truth["segmentation_labels"] = {"one": 1, "two": 2, "three": 3}
         # Offered in the key's own name: what is metric would be fitted in all three ways.
-        found = metrics.compute_metrics({key: torch.tensor(case.predicted.astype(dtype))}, truth)
-        of_points = found[0][found_in or key]
-        return {f"{prefix}_abs_rel": of_points["rel"], f"{prefix}_delta1": of_points["delta1"]}
+        guess = {key: torch.tensor(case.predicted.astype(dtype))}
+        for part, camera in ((truth, case.intrinsics), (guess, case.seen_by)):
+            # Of a picture that is 1 wide and 1 high.
+            normal = camera / [[mask.shape[1]], [mask.shape[0]], [1]]
+            part["intrinsics"] = torch.tensor(normal.astype(dtype))
+        found, _ = metrics.compute_metrics(guess, truth)
+        of_points = found[found_in or key]
+        values = {f"{prefix}_abs_rel": of_points["rel"], f"{prefix}_delta1": of_points["delta1"]}
+        if camera_too:
+            values["fov_x_error"] = found["fov_x"]["mae"]
+        return values
 
     return run
 

@@ -81,6 +81,23 @@ def test_the_error_of_rays_is_their_mean_angle() -> None:
     assert point_maps.ray_error(compare(7 * TARGET, TARGET)) == pytest.approx(0, abs=1e-6)
 
 
+def test_the_error_of_a_field_of_view_by_hand() -> None:
+    # Of 640 pixels: 90 degrees at 320, 2 atan(1 / sqrt 3) = 60 at 320 sqrt 3.
+    wide, narrow = np.diag([320.0, 9, 1]), np.diag([320 * np.sqrt(3), 7, 1])
+    narrow[:2, 2] = 100, -50
+    assert point_maps.fov_x_error(narrow, wide, 640) == pytest.approx(30, rel=1e-12)
+    assert point_maps.fov_x_error(wide, narrow, 640) == pytest.approx(30, rel=1e-12)
+    assert point_maps.fov_x_error(wide, wide, 640) == 0
+    # Twice the picture at twice the focal length.
+    twice = [one * [[2], [2], [1]] for one in (narrow, wide)]
+    assert point_maps.fov_x_error(*twice, 1280) == pytest.approx(30, rel=1e-12)
+    with pytest.raises(ValueError, match="positive width"):
+        point_maps.fov_x_error(wide, wide, 0)
+    for broken in (np.zeros((3, 3)), np.full((3, 3), np.nan), np.eye(2)):
+        with pytest.raises(ValueError, match="intrinsics"):
+            point_maps.fov_x_error(broken, wide, 640)
+
+
 def test_truth_is_best_and_noise_is_not() -> None:
     for name, metric in POINT_METRICS.items():
         assert metric(compare(TARGET, TARGET)) == pytest.approx(BEST[name], abs=1e-15), name

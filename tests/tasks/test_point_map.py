@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import msgspec
@@ -320,6 +321,37 @@ def test_what_a_shift_would_turn_is_no_error_of_rays(load_family) -> None:
         load_family("point_map", ["ray_error"], {"alignment": "l1_xyz_shift"})
     with pytest.raises(BenchError, match="all rays are right"):
         load_family("point_map", ["ray_error"], {"camera": "given"})
+
+
+# ----------------------------------------------------------------------------------- cameras
+
+
+def test_a_field_of_view_is_of_the_camera_that_comes_with_the_points(load_family) -> None:
+    true = target(depth(0), depth(1, (4, 5)))
+    family = load_family("point_map", ["fov_x_error", "point_abs_rel"], {})
+    (spec,) = (spec for spec in family.specs if spec.name == "fov_x_error@metric")
+    assert (spec.unit, spec.higher_is_better, spec.best, spec.worst) == ("deg", False, 0, 180)
+    # 8 pixels at a focal length of 4 see 90 degrees, at 4 sqrt 3 they see 60; no fit is asked.
+    narrow = CAMERA * [[np.sqrt(3)], [1], [1]]
+    right = points(true, lambda p: 2 * p)
+    one_wrong = replace(right, intrinsics=(narrow, CAMERA))
+    values = family.score(true, one_wrong, Ambiguity.METRIC).values
+    assert values["fov_x_error@metric"] == pytest.approx((30 + 0) / 2)
+    assert values["point_abs_rel@metric"] == pytest.approx(1)
+    without = family.score(true, right, Ambiguity.METRIC)
+    assert set(without.values) == {"point_abs_rel@metric"}
+    assert "expected predicted intrinsics of 2 views, got 0" in without.details["undefined"]
+
+
+def test_who_asks_for_a_field_of_view_asks_for_a_camera(load_family) -> None:
+    family = load_family("point_map", ["fov_x_error"], {"alignment": "l1_scale_xyz_shift"})
+    assert family.wants == tuple(
+        frozenset({kind, Want.INTRINSICS}) for kind in (Want.POINT_MAPS, Want.DEPTH)
+    )
+    with pytest.raises(BenchError, match="the camera and all rays are right"):
+        load_family("point_map", ["fov_x_error"], {"camera": "given"})
+    with pytest.raises(BenchError, match="fov_x_error"):
+        load_family("point_map", ["fov_x_error"], LOCAL)
 
 
 # ----------------------------------------------------------------------------------- segments

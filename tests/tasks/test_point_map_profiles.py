@@ -21,12 +21,20 @@ PEERS: dict[tuple[str, int], dict[str, float]] = {
     # microsoft/MoGe@0744441
     ("moge.metric", 0): {"point_abs_rel": 0.17907574772834778, "point_delta1": 0.7082768082618713},
     ("moge.scale", 0): {"point_abs_rel": 0.09574643522500992, "point_delta1": 0.9782903790473938},
-    ("moge.affine", 0): {"point_abs_rel": 0.07244430482387543, "point_delta1": 0.9850746393203735},
+    ("moge.affine", 0): {
+        "point_abs_rel": 0.07244430482387543,
+        "point_delta1": 0.9850746393203735,
+        "fov_x_error": 6.132970333099365,
+    },
     ("moge.local", 0): {"local_abs_rel": 0.0994214837749799, "local_delta1": 0.9492076436678568},
     ("moge.local", 2): {"local_abs_rel": 0.11253705124060313, "local_delta1": 0.9275150299072266},
     ("moge.metric", 2): {"point_abs_rel": 0.1787232607603073, "point_delta1": 0.7516960501670837},
     ("moge.scale", 2): {"point_abs_rel": 0.1032358929514885, "point_delta1": 0.9484395980834961},
-    ("moge.affine", 2): {"point_abs_rel": 0.08070998638868332, "point_delta1": 0.9796471910112360},
+    ("moge.affine", 2): {
+        "point_abs_rel": 0.08070998638868332,
+        "point_delta1": 0.9796471910112360,
+        "fov_x_error": 6.132970333099365,
+    },
     # lpiccinelli-eth/UniDepth@8d8cfe4
     ("unidepth.ibims", 0): {"point_error": 1.7853379249572754},
     ("unidepth.ibims", 2): {"point_error": 1.6158114671707153},
@@ -79,7 +87,7 @@ def point_case(seed: int, ties: bool) -> tuple[Target, Prediction]:
         # Four upright stripes, of which the first is no segment.
         segments=(np.tile((np.arange(32) * 4 // 32).astype(np.int32), (24, 1)),),
     )
-    return target, Prediction(point_maps=(predicted.astype(np.float32),))
+    return target, Prediction(point_maps=(predicted.astype(np.float32),), intrinsics=(seen_by,))
 
 
 @pytest.mark.parametrize(("label", "seed"), PEERS, ids=str)
