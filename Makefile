@@ -7,6 +7,6 @@ lint:
 types:
 	.venv/bin/mypy
 test:
-	bash scripts/setup.sh && .venv/bin/pytest
+	bash scripts/setup.sh && .venv/bin/pytest -n 2 --dist loadfile
 format:
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
