@@ -79,10 +79,12 @@ def default_job(
 @app.command()
 def run(
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Models, by comma: NAME or WRAPPER:NAME.")
+        list[str] | None,
+        typer.Option("--model", "-m", help="Models, by comma or repeated: NAME or WRAPPER:NAME."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", "-t", help="Tasks, by comma: names or YAML files.")
+        list[str] | None,
+        typer.Option("--task", "-t", help="Tasks, by comma or repeated: names or YAML files."),
     ] = None,
     suite: Annotated[
         str | None, typer.Option("--suite", "-s", help="A leaderboard: its tasks and models.")
@@ -117,11 +119,11 @@ def run(
 
     With --data-root and neither --task nor --suite, the suite is `real`: the real data there.
     """
-    if task is None and suite is None and data_root is not None:
+    if not task and suite is None and data_root is not None:
         suite = "real"
     _run(
-        models=between_commas(model),
-        tasks=between_commas(task),
+        models=between_commas(",".join(model or [])),
+        tasks=between_commas(",".join(task or [])),
         suite=suite,
         model_args=_key_values(model_args or []),
         limit=limit,

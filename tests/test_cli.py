@@ -91,6 +91,12 @@ def test_models_and_tasks_that_do_not_go_together_are_skipped_with_a_reason(call
     assert "expected a model that goes with a task, got hungry on toy/metres" in alone.error()
 
 
+def test_models_and_tasks_may_be_repeated_as_well(call) -> None:
+    done = call("run", "-m", "pixels", "-t", "toy/echo", "-t", "toy/metres", "-m", "hungry")
+    assert done.code == 0, done.err
+    assert len(list(Path("runs/tasks").iterdir())) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
