@@ -372,6 +372,16 @@ def test_spatialbench_leaves_out_what_is_not_predicted(load_family) -> None:
     assert values == pytest.approx(labelled, rel=1e-6)
 
 
+def test_spatialbench_leaves_out_a_tie_at_the_threshold(load_family) -> None:
+    """Aligned 2.5 m beside 2 m; its `evaluate_scene` has 2 / 3, with 1e-8 m in double 1."""
+    label = "spatialbench.median_3m"
+    target = Target(depth_m=(np.array([[2, 2.5, 2.75]], np.float32),))
+    prediction = Prediction(depth=(np.full((1, 3), 2, np.float32),))
+    family = load_family("depth", ["delta1"], *fields_of(label))
+    found = family.score(target, prediction, Ambiguity.METRIC)
+    assert found.values == {f"delta1@{label}": 2 / 3}
+
+
 RESIZED = {
     # F.interpolate of each peer, to twice the size.
     "depth_anything_v2.kitti": {"mode": "bilinear", "align_corners": True},
