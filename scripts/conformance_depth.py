@@ -167,8 +167,10 @@ ALL = [
             "spatialbench", f"{alignment}_{name}", "SpatialBench",
             spatialbench(alignment == "median", *limits), "video", positional=True,
             shrunk=0.1 if name == "1m" else 1.0,
-            remark=("TGM among it" if alignment == "median" else "")
-            + (" (maps a tenth as deep)" if name == "1m" else ""),
+            remark=", ".join(
+                ["TGM among it"] * (alignment == "median")
+                + ["maps a tenth as deep"] * (name == "1m")
+            ),
         )
         for alignment in ("metric", "median")
         for name, limits in SPATIALBENCH.items()
