@@ -81,7 +81,8 @@ def pair_of_files(
         return _clouds(prediction, truth, mesh_points)
     if kind == "trajectory":
         return _trajectories(prediction, truth, trajectory_format)
-    mine, true = load_maps(prediction, prediction_scale), load_maps(truth, truth_scale)
+    mine = load_maps(prediction, prediction_scale, zero_is_none=False)
+    true = load_maps(truth, truth_scale)
     if not true.depth:
         true = replace(true, depth=tuple(points[..., 2] for points in true.points))
     if intrinsics is not None:

@@ -40,7 +40,7 @@ class Maps:
     world_from_camera: tuple[Array, ...] | None = None
 
 
-def load_maps(path: Path, scale: float | None = None) -> Maps:
+def load_maps(path: Path, scale: float | None = None, zero_is_none: bool = True) -> Maps:
     """Read depth or maps of points of one frame or several.
 
     An npy holds depth (H, W) or (N, H, W), or points (H, W, 3) or (N, H, W, 3). An npz holds one
@@ -50,6 +50,7 @@ def load_maps(path: Path, scale: float | None = None) -> Maps:
     Args:
         path: The file.
         scale: Stored value of one metre; see `load_depth`.
+        zero_is_none: Whether a depth of 0 in an array is none, as in truths. A model's 0 is a 0.
 
     Raises:
         BenchError: The file is broken, or an array of another shape.
@@ -58,7 +59,7 @@ def load_maps(path: Path, scale: float | None = None) -> Maps:
         return Maps((load_depth(path, scale),))
     names = _members(path)
     if len(names) < 2:
-        return _of_shape(load_array(path), path, scale)
+        return _of_shape(load_array(path), path, scale, zero_is_none)
     parts = {
         name: load_array(path, name)
         for name in ("depth", "points", "intrinsics", "world_from_camera")
@@ -67,7 +68,11 @@ def load_maps(path: Path, scale: float | None = None) -> Maps:
     if "depth" not in parts and "points" not in parts:
         got = ", ".join(names)
         raise BenchError(path, expected="an array 'depth' or 'points'", got=got)
-    maps = [_of_shape(parts[name], path, scale) for name in ("depth", "points") if name in parts]
+    maps = [
+        _of_shape(parts[name], path, scale, zero_is_none)
+        for name in ("depth", "points")
+        if name in parts
+    ]
     depth, points = (sum((getattr(m, part) for m in maps), ()) for part in ("depth", "points"))
     count = len(depth or points)
     return Maps(
@@ -108,7 +113,7 @@ def _members(path: Path) -> list[str]:
         return []  # An npy; or load_array says what is wrong.
 
 
-def _of_shape(array: NDArray[Any], path: Path, scale: float | None) -> Maps:
+def _of_shape(array: NDArray[Any], path: Path, scale: float | None, zero_is_none: bool) -> Maps:
     if array.dtype.kind not in "uif" or not array.size:
         raise BenchError(path, expected="real numbers", got=f"{array.dtype} of {array.shape}")
     if scale is not None and not scale > 0:
@@ -123,7 +128,9 @@ def _of_shape(array: NDArray[Any], path: Path, scale: float | None) -> Maps:
         expected = "depth (H, W) or (N, H, W), or points (H, W, 3) or (N, H, W, 3)"
         raise BenchError(path, expected=expected, got=f"shape {array.shape}")
     depth = metres.reshape(-1, *metres.shape[-2:])
-    known = np.isfinite(depth) & (depth != 0)
+    known = np.isfinite(depth)
+    if zero_is_none:
+        known &= depth != 0
     return Maps(tuple(np.where(known, depth, np.nan).astype(np.float32)))
 
 

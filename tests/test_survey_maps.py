@@ -37,6 +37,13 @@ def test_depth_of_one_frame_or_several(save, name, shape) -> None:
         np.testing.assert_array_equal(mine, np.where(frame == 0, np.nan, frame / 2))
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_a_models_zero_is_a_zero(save, name) -> None:
+    stored = np.array([[0.0, 1.0], [np.nan, -1.0]])
+    (found,) = load_maps(save(name, stored), zero_is_none=False).depth
+    np.testing.assert_array_equal(found, stored)
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 def test_points_of_one_frame_or_several(save, frames) -> None:
     stored = np.random.default_rng(0).normal(size=(frames, 4, 6, 3)).astype(np.float32)
