@@ -41,7 +41,11 @@ MOST = 192
 
 
 def kernel(function: F) -> F:
-    """Compile a function at its first call, and keep the code where numba finds a place for it."""
+    """Compile a function at its first call, and keep the code where numba finds a place for it.
+
+    Kept code is stale where a kernel of *another* file that it calls has changed: numba looks at
+    the caller's file alone. Who edits kernels deletes `geometry/__pycache__`.
+    """
     try:
         return cast(F, njit(cache=True, nogil=True, fastmath=LIBERTIES)(function))
     except RuntimeError:
@@ -98,6 +102,19 @@ def _boxes(points: Array) -> tuple[Array, Array, Indices]:
 
 
 @kernel
+def _to_boxes(
+    groups: Array, g: int, lx: float, ly: float, lz: float, hx: float, hy: float, hz: float,
+    squares: Array,
+) -> None:  # fmt: skip
+    """Write the squared distances from a box, or a point, to the eight boxes of a group."""
+    for c in range(FAN):
+        dx = max(max(groups[g, 0, c] - hx, lx - groups[g, 3, c]), 0.0)
+        dy = max(max(groups[g, 1, c] - hy, ly - groups[g, 4, c]), 0.0)
+        dz = max(max(groups[g, 2, c] - hz, lz - groups[g, 5, c]), 0.0)
+        squares[c] = dx * dx + dy * dy + dz * dz
+
+
+@kernel
 def leaves_near(
     groups: Array, starts: Indices, lanes: Array, stack: Indices, squares: Array, leaves: Leaves
 ) -> int:
@@ -115,11 +132,7 @@ def leaves_near(
     while top > 0:
         top -= 1
         level, g = stack[top] & 15, stack[top] >> 4
-        for c in range(FAN):
-            dx = max(max(groups[g, 0, c] - hx, lx - groups[g, 3, c]), 0.0)
-            dy = max(max(groups[g, 1, c] - hy, ly - groups[g, 4, c]), 0.0)
-            dz = max(max(groups[g, 2, c] - hz, lz - groups[g, 5, c]), 0.0)
-            squares[c] = dx * dx + dy * dy + dz * dz
+        _to_boxes(groups, g, lx, ly, lz, hx, hy, hz, squares)
         for c in range(FAN):
             if squares[c] >= bound:
                 continue
@@ -184,11 +197,7 @@ def search_one(
         if waiting[top] >= best:
             continue
         level, g = stack[top] & 15, stack[top] >> 4
-        for c in range(FAN):
-            dx = max(max(groups[g, 0, c] - x, x - groups[g, 3, c]), 0.0)
-            dy = max(max(groups[g, 1, c] - y, y - groups[g, 4, c]), 0.0)
-            dz = max(max(groups[g, 2, c] - z, z - groups[g, 5, c]), 0.0)
-            squares[c] = dx * dx + dy * dy + dz * dz
+        _to_boxes(groups, g, x, y, z, x, y, z, squares)
         bottom = top
         for c in range(FAN):
             if squares[c] >= best:

@@ -23,15 +23,15 @@ CLOSE = 1e-3
 def estimate_normals(points: NDArray[Any] | NeighbourIndex, k: int = 30) -> Array:
     """Estimate the normal at each point as the least direction of its k nearest points.
 
+    A large cloud goes through compiled code where numba is installed (the extra `fast`), whose sums
+    differ by rounding: 1e-9 of a unit vector.
+
     Args:
         points: (N, 3) metres, N >= 3, or its index.
         k: neighbours, the point itself among them; fewer where the cloud is smaller.
 
     Returns:
         (N, 3) unit vectors; their sign has no meaning.
-
-    A large cloud goes through compiled code where numba is installed (the extra `fast`), whose sums
-    differ by rounding: 1e-9 of a unit vector.
 
     Raises:
         ValueError: for fewer than 3 points or neighbours, or non-finite points.
