@@ -1,4 +1,4 @@
-"""Arrays drawn as small images: colour maps of depth, clouds from two sides."""
+"""Arrays drawn as small images: colour maps of depth, clouds and cameras from two sides."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ TALLEST = 2 * WIDTH
 GAP = 6
 NOTHING: Colour = (128, 128, 128)
 PAPER: Colour = (250, 250, 250)
+MISSED: Colour = (196, 196, 196)
+CAMERAS = 12
+# A camera's view: the corners of its picture at one unit ahead, and the unit's share of the box.
+_FRUSTUM = ((-0.6, -0.45, 1.0), (0.6, -0.45, 1.0), (0.6, 0.45, 1.0), (-0.6, 0.45, 1.0))
+_FRUSTUM_SIDE = 0.11
+_FINE = 4  # Lines are drawn this many times larger, and brought down: PIL's own have steps.
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,69 @@ def _view(
         strength = np.where(counts > 0, np.clip(counts / usual, 0.45, 0.85), 0.0)[..., None]
         image = image * (1 - strength) + np.asarray(colour, np.float64) * strength
     return np.asarray(np.round(image), np.uint8)
+
+
+def cameras(
+    trajectories: Sequence[tuple[Array, Colour]], low: Array, high: Array, y_up: bool = False
+) -> Rgb:
+    """Draw cameras from above (x and z) and from the front (x and y), at one scale.
+
+    Args:
+        trajectories: Poses (N, 4, 4), camera to world, with their colour, camera i of each
+            belonging to camera i of the first; a path joins its cameras, a dot is the first of
+            them, and a grey line goes to where the first trajectory has the same camera.
+        low: Corner (3,) of the box that is shown.
+        high: The other corner.
+        y_up: Whether y goes up the page from the front, and not down.
+    """
+    above = _cameras(trajectories, low, high, (0, 2), upwards=True)
+    return beside(above, _cameras(trajectories, low, high, (0, 1), upwards=y_up))
+
+
+def _cameras(
+    trajectories: Sequence[tuple[Array, Colour]],
+    low: Array,
+    high: Array,
+    axes: tuple[int, int],
+    upwards: bool,
+) -> Rgb:
+    from PIL import Image, ImageDraw
+
+    picked = list(axes)
+    centre = (low + high)[picked] / 2
+    metres = float((high - low).max())
+    size = WIDTH * _FINE
+    image = Image.new("RGB", (size, size), PAPER)
+    draw = ImageDraw.Draw(image)
+
+    def placed(points: Array) -> list[tuple[float, float]]:
+        # What is far outside stays outside; PIL cannot draw to a coordinate of 10^10.
+        offsets = np.clip((points[:, picked] - centre) / metres, -9, 9)
+        offsets[:, 1] *= -1 if upwards else 1
+        return [(float(x), float(y)) for x, y in (offsets + 0.5) * size]
+
+    first = trajectories[0][0]
+    shown = np.unique(np.linspace(0, len(first) - 1, CAMERAS).astype(int))
+    for poses, _ in trajectories[1:]:
+        pairs = zip(placed(poses[shown, :3, 3]), placed(first[shown, :3, 3]), strict=True)
+        for pair in pairs:
+            draw.line(pair, fill=MISSED, width=_FINE)
+    for poses, colour in trajectories:
+        path = placed(poses[:, :3, 3])
+        draw.line(path, fill=_paler(colour), width=_FINE)
+        for pose in poses[shown]:
+            corners = np.array([(0, 0, 0), *_FRUSTUM]) * _FRUSTUM_SIDE * metres
+            apex, *base = placed(corners @ pose[:3, :3].T + pose[:3, 3])
+            for line in (*([apex, corner] for corner in base), [*base, base[0]]):
+                draw.line(line, fill=colour, width=_FINE + _FINE // 2)
+        (x, y), dot = path[0], 3 * _FINE
+        draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=colour)
+    return np.asarray(image.resize((WIDTH, WIDTH), Image.Resampling.BOX), np.uint8)
+
+
+def _paler(colour: Colour) -> Colour:
+    red, green, blue = ((part + paper) // 2 for part, paper in zip(colour, PAPER, strict=True))
+    return red, green, blue
 
 
 def beside(left: Rgb, right: Rgb) -> Rgb:

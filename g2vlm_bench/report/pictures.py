@@ -1,4 +1,4 @@
-"""Pictures of samples: depth with its error, clouds from above and from the front, questions."""
+"""Pictures of samples: depth with its error, clouds and cameras from two sides, questions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.geometry import trajectory
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.geometry.cameras import invert_pose, transform, unproject
 from g2vlm_bench.geometry.depth_alignment import DepthAlignment
@@ -92,6 +93,14 @@ def _how_to_read(panels: Sequence[Panel], task: TaskRuns) -> str:
             f"{points}. Left: from above, x to the right, z up the page; right: as the camera "
             "looks, x to the right, y down."
         )
+    if task.first.task.family == "camera_pose":
+        upright = "up" if _in_world(task.headline.partition("@")[2]) else "down"
+        return (
+            "Blue: true cameras; orange: predicted ones, a grey line joining each to its true one. "
+            "A pyramid opens the way its camera looks, the dot is the first view, the line follows "
+            f"the order. Left: from above, x to the right, z up the page; right: y {upright} the "
+            "page."
+        )
     return (
         "Depth: yellow is near, violet is far, on the truth's own scale. Each model's depth is "
         "shown aligned as the headline's protocol scores it; beside it |d - g| / g, black is 0 and "
@@ -117,6 +126,8 @@ def _panel(
     question = None
     if target.answer is not None:
         question = answers.question(inputs, target, models, spec)
+    elif target.world_from_camera and task.first.task.family == "camera_pose":
+        pictures += _camera_pictures(target, models, spec)
     elif target.depth_m and task.first.task.family != "chamfer":
         from_points = task.first.task.family == "point_map"
         pictures += _depth_pictures(target, models, spec, from_points)
@@ -227,6 +238,72 @@ def _cloud_pictures(
         clouds = [(true, TRUE_POINT), (predicted, PREDICTED_POINT)]
         both = drawing.views(clouds, low, high, in_world)
         yield drawing.png(both, f"Points predicted by {entry.model} over the truth", caption)
+
+
+def _camera_pictures(
+    target: Target, models: Sequence[Entry], spec: MetricSpec
+) -> Iterator[drawing.Picture]:
+    assert target.world_from_camera is not None
+    in_truth = np.asarray(target.world_from_camera, np.float64)
+    in_world = _in_world(spec.protocol)
+    true = in_truth if in_world else trajectory.in_first_camera(in_truth)
+    positions = true[:, :3, 3]
+    low, high = positions.min(axis=0), positions.max(axis=0)
+    size = " x ".join(number(float(side)) for side in high - low)
+    margin = max(0.4 * float((high - low).max()), 0.05)
+    low, high = low - margin, high + margin
+    shown = drawing.cameras([(true, TRUE_POINT)], low, high, in_world)
+    truth = f"{len(true)} cameras, {size} m"
+    yield drawing.png(shown, f"True cameras: {truth}", f"truth: {truth}")
+    for entry in models:
+        caption = f"{entry.model}: {value_text(entry, spec)}"
+        predicted = _predicted_cameras(entry.prediction, true)
+        if predicted is None:
+            yield drawing.empty(shown.shape, f"{caption} ({entry.problem or 'no poses to draw'})")
+            continue
+        placed, how = _beside_the_truth(predicted, in_truth, entry, spec)
+        inside = ((placed[:, :3, 3] >= low) & (placed[:, :3, 3] <= high)).all(axis=1)
+        away = int((~inside).sum())
+        how += f"; {away} outside the picture" if away else ""
+        both = drawing.cameras([(true, TRUE_POINT), (placed, PREDICTED_POINT)], low, high, in_world)
+        yield drawing.png(
+            both, f"Cameras predicted by {entry.model} beside the true ones", f"{caption} ({how})"
+        )
+
+
+def _predicted_cameras(prediction: Prediction | None, true: Array) -> Array | None:
+    said = None if prediction is None else prediction.world_from_camera
+    if said is None or len(said) != len(true):
+        return None
+    try:
+        return trajectory.check_poses(said, "predicted poses")
+    except ValueError:
+        return None
+
+
+def _beside_the_truth(
+    predicted: Array, true: Array, entry: Entry, spec: MetricSpec
+) -> tuple[Array, str]:
+    """Bring predicted cameras to the frame of the picture, and say how.
+
+    Poses known up to scale have none under a headline of angles; the picture gives them one.
+    """
+    fit = entry.detail("alignment", spec.protocol)
+    if isinstance(fit, Mapping):
+        rotation, translation = np.array(fit["rotation"]), np.array(fit["translation"])
+        moved = trajectory.move(predicted, Similarity(fit["scale"], rotation, translation))
+        return invert_pose(true[0]) @ moved, f"aligned, scale {number(fit['scale'])}"
+    if _in_world(spec.protocol):
+        return predicted, "as predicted"
+    placed, true = trajectory.in_first_camera(predicted), trajectory.in_first_camera(true)
+    ambiguity = (entry.prediction and entry.prediction.ambiguity) or entry.record.ambiguity()
+    if ambiguity is Ambiguity.METRIC:
+        return placed, "as predicted"
+    squares = float((placed[:, :3, 3] ** 2).sum())
+    scale = float((placed[:, :3, 3] * true[:, :3, 3]).sum()) / squares if squares else 1.0
+    scale = scale if scale > 0 else 1.0
+    placed[:, :3, 3] *= scale
+    return placed, f"scale {number(scale)}, for the picture only"
 
 
 def _in_world(protocol: str) -> bool:

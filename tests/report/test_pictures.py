@@ -6,11 +6,14 @@ import base64
 import io
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.errors import BenchError
+from g2vlm_bench.geometry import trajectory
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import load_module
 from g2vlm_bench.report import drawing
@@ -243,3 +246,112 @@ def test_numbers_that_are_none_are_drawn_grey_or_clipped(fill: float) -> None:
     assert image.shape == (168, drawing.WIDTH, 3)
     if not np.isfinite(fill):
         assert (image == drawing.NOTHING[0]).all()
+
+
+AUC = MetricSpec(name="auc_30@metric", unit="1", higher_is_better=True, best=1.0, worst=0.0)
+SIM3 = msgspec.structs.replace(AUC, name="auc_30@sim3")
+IN_WORLD = msgspec.structs.replace(AUC, name="auc_30@metric+world")
+
+
+def _cameras() -> np.ndarray:
+    """Four cameras around a corner, the first away from the origin and turned."""
+    turns = Rotation.from_euler("y", [[30], [60], [90], [140]], degrees=True)
+    poses = np.tile(np.eye(4), (4, 1, 1))
+    poses[:, :3, :3] = turns.as_matrix()
+    poses[:, :3, 3] = [[5, 1, 2], [6, 1.5, 3], [6, 1, 5], [4, 0.5, 6]]
+    return poses
+
+
+def _camera_gallery(
+    folder: Path,
+    spec: MetricSpec,
+    predicted: np.ndarray | None,
+    ambiguity: Ambiguity,
+    details: dict[str, object] | None = None,
+) -> Gallery:
+    one = boards.line(0, {spec.name: 0.5}, details=details or {})
+    poses = None if predicted is None else tuple(predicted)
+    said = Prediction(world_from_camera=poses, depth=(TRUE,), ambiguity=ambiguity)
+    run = boards.make_run(folder, "camera_pose/rooms", "m", [spec], [one], [said])
+    # A world with depth beside its poses: the pictures are of what the task scores.
+    truth = _sample(0, [], world_from_camera=tuple(_cameras()), depth_m=(TRUE,))
+    return _gallery(run, "camera_pose/rooms", [truth])
+
+
+def _inks(picture: drawing.Picture) -> tuple[int, int]:
+    """How many pixels are blue, and how many orange."""
+    pixels = _pixels(picture.uri).astype(int)
+    warmth = pixels[..., 0] - pixels[..., 2]
+    return int((warmth < -40).sum()), int((warmth > 40).sum())
+
+
+_MOVE = np.eye(4)
+_MOVE[:3, :3] = Rotation.from_rotvec([0.3, -1.0, 0.5]).as_matrix()
+_MOVE[:3, 3] = [100, -50, 7]
+
+
+@pytest.mark.parametrize(
+    ("spec", "ambiguity", "scale", "said"),
+    [
+        (AUC, Ambiguity.METRIC, 1.0, "(as predicted)"),
+        (AUC, Ambiguity.SCALE, 4.0, "(scale 0.250, for the picture only)"),
+        (SIM3, Ambiguity.SCALE, 4.0, "(aligned, scale 0.250)"),
+    ],
+)
+def test_cameras_right_but_for_their_frame_cover_the_true_ones(
+    tmp_path: Path, spec: MetricSpec, ambiguity: Ambiguity, scale: float, said: str
+) -> None:
+    moved = _MOVE @ _cameras()
+    moved[:, :3, 3] *= scale
+    fit = trajectory.align(moved, _cameras(), with_scale=True).record()
+    details = {"alignment": {"sim3": fit} if spec is SIM3 else {}}
+    found = _camera_gallery(tmp_path, spec, moved, ambiguity, details)
+    _, true, both = found.panels[0].pictures
+    assert _inks(true)[0] > 500
+    assert _inks(both)[0] == 0
+    drawn, covered = (np.ptp(_pixels(picture.uri).astype(int), axis=2) for picture in (true, both))
+    # Lines fade into the paper, and orange stands out from it more than blue.
+    assert (covered[drawn > 60] > 20).all()
+    assert (drawn[covered > 60] > 5).all()
+    assert both.caption == f"m: {spec.name} 0.500 {said}"
+    assert "true cameras" in found.how_to_read
+    assert "y down the page" in found.how_to_read
+
+
+def test_cameras_compared_in_the_world_are_drawn_there(tmp_path: Path) -> None:
+    found = _camera_gallery(tmp_path, IN_WORLD, _cameras(), Ambiguity.METRIC)
+    assert _inks(found.panels[0].pictures[2])[0] == 0
+    assert "y up the page" in found.how_to_read
+    away = _camera_gallery(tmp_path / "far", IN_WORLD, _MOVE @ _cameras(), Ambiguity.METRIC)
+    both = away.panels[0].pictures[2]
+    assert _inks(both)[0] == pytest.approx(_inks(away.panels[0].pictures[1])[0], rel=0.02)
+    assert both.caption.endswith("(as predicted; 4 outside the picture)")
+
+
+@pytest.mark.parametrize("wrong", [None, "too few", "not a rotation"])
+def test_cameras_that_cannot_be_drawn_are_said(tmp_path: Path, wrong: str | None) -> None:
+    predicted = None if wrong is None else _cameras()
+    if wrong == "too few":
+        predicted = _cameras()[:3]
+    elif predicted is not None:
+        predicted[1, :3, :3] *= 2
+    found = _camera_gallery(tmp_path, AUC, predicted, Ambiguity.METRIC)
+    assert found.panels[0].pictures[2].caption == "m: auc_30@metric 0.500 (no poses to draw)"
+
+
+def test_a_camera_stands_and_looks_where_it_is_drawn() -> None:
+    """Above: x to the right, z up; front: x to the right, y down. One camera, looking along +x."""
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_euler("y", 90, degrees=True).as_matrix()
+    pose[:3, 3] = [-2, 1, 2]
+    blue = (0, 0, 255)
+    low, high = np.full(3, -4.0), np.full(3, 4.0)
+    image = drawing.cameras([(np.array([pose, pose]), blue)], low, high).astype(int)
+    rows, columns = np.nonzero(image[..., 2] - image[..., 0] > 40)
+    wide = drawing.WIDTH
+    above = columns < wide
+    # A quarter from the left, and up by a quarter; from the front down by an eighth.
+    assert columns[above].min() == pytest.approx(wide / 4, abs=4)
+    assert np.median(rows[above]) == pytest.approx(wide / 4, abs=4)
+    assert np.median(rows[~above]) == pytest.approx(wide * 5 / 8, abs=4)
+    assert columns[above].max() == pytest.approx(wide / 4 + 0.11 * wide, abs=4)
