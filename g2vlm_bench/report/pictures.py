@@ -180,11 +180,11 @@ def _depth_pictures(
 
 
 def _depth(entry: Entry, from_points: bool) -> Array | None:
-    """The first view's depth as it was scored: itself, or the z of the point map."""
+    """The first view's depth as it was scored: itself, or the z of the point map if it has one."""
     said = entry.prediction
     if said is not None and from_points and said.point_maps:
         return np.asarray(said.point_maps[0], np.float64)[..., 2]
-    if said is not None and said.depth and not from_points:
+    if said is not None and said.depth:
         return np.asarray(said.depth[0], np.float64)
     return None
 

@@ -115,20 +115,26 @@ def test_a_disparity_fit_is_applied_in_disparity(tmp_path: Path) -> None:
 
 
 def test_point_maps_are_shown_by_their_aligned_depth(tmp_path: Path) -> None:
-    """A model that gives both is shown by what was scored; its shift has three axes."""
+    """A model that gives both is shown by what was scored, one of depth by its lifted depth."""
     spec = MetricSpec(
         name="point_abs_rel@l1_affine", unit="1", higher_is_better=False, best=0.0, worst=1.0
     )
     fit = {"kind": "l1_scale_xyz_shift", "scale": 2.0, "shift": [9.0, -9.0, 0.5]}
     lines = [
         boards.line(i, {spec.name: 0.1}, details={"alignment": {"l1_affine": fit}})
-        for i in range(2)
+        for i in range(3)
     ]
     points = np.stack([TRUE, TRUE, (TRUE - 0.5) / 2], -1)
-    said = [Prediction(point_maps=(points,)), Prediction(point_maps=(points,), depth=(7 * TRUE,))]
+    said = [
+        Prediction(point_maps=(points,)),
+        Prediction(point_maps=(points,), depth=(7 * TRUE,)),
+        Prediction(depth=(points[..., 2],), intrinsics=(K,)),
+    ]
     run = boards.make_run(tmp_path, "point_map/rooms", "m", [spec], lines, said)
-    truths = [_sample(i, [], depth_m=(TRUE,)) for i in range(2)]
-    for panel in _gallery(run, "point_map/rooms", truths).panels:
+    truths = [_sample(i, [], depth_m=(TRUE,)) for i in range(3)]
+    panels = _gallery(run, "point_map/rooms", truths).panels
+    assert len(panels) == 3
+    for panel in panels:
         pair = panel.pictures[2]
         assert _pixels(pair.uri)[:, -drawing.WIDTH :].max() < 16
         assert "(scale 2.00, shift 0.500)" in pair.caption
