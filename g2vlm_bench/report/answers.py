@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.report.choosing import Entry
+from g2vlm_bench.report.cells import number
+from g2vlm_bench.report.choosing import Entry, value_text
 from g2vlm_bench.sample import Inputs, Target
 
 LONGEST = 300
@@ -36,29 +37,74 @@ class Question:
     answers: tuple[Answer, ...]
 
 
-def question(inputs: Inputs, target: Target, models: Sequence[Entry], spec: MetricSpec) -> Question:
-    """Gather a question and its answers, untrusted text as it came."""
+def question(
+    inputs: Inputs, target: Target, models: Sequence[Entry], spec: MetricSpec, kind: str
+) -> Question:
+    """Gather a question and its answers, untrusted text as it came.
+
+    Args:
+        inputs: What was asked.
+        target: What is true.
+        models: What each model made of it.
+        spec: The task's headline.
+        kind: `answers` that are right or wrong, an `agreement` of words with depth, a
+            `description`, or a `retrieval`.
+    """
+    answer = {"agreement": _agreement, "description": _description, "retrieval": _found}
     truth = f"{target.answer:g}" if isinstance(target.answer, float | int) else str(target.answer)
+    accepted = (truth, *target.accepted)
+    if kind == "description":
+        accepted = target.accepted[:1] or accepted  # One telling is enough to compare with.
     return Question(
         text=inputs.question or "",
         options=tuple((choice, choice == truth) for choice in target.choices),
-        truth=", or ".join((truth, *target.accepted)),
-        answers=tuple(_answer(entry, spec) for entry in models),
+        truth="" if kind == "retrieval" else ", or ".join(accepted),
+        answers=tuple(answer.get(kind, _answer)(entry, spec) for entry in models),
     )
+
+
+def _said(entry: Entry) -> str | None:
+    text = entry.stored.answer if entry.stored is not None else None
+    if text is not None and len(text) > LONGEST:
+        return f"{text[:LONGEST]} ... ({len(text)} characters)"
+    return text
 
 
 def _answer(entry: Entry, spec: MetricSpec) -> Answer:
     read = entry.detail(spec.protocol, "read")
-    text = entry.stored.answer if entry.stored is not None else None
+    text = _said(entry)
     by_likelihood = f"{read} (most likely)" if read is not None else ""
     shown = by_likelihood if text is None else text
-    if len(shown) > LONGEST:
-        shown = f"{shown[:LONGEST]} ... ({len(shown)} characters)"
     verdict = _verdict(entry, spec)
     note = entry.problem if verdict == "failed" else ""
     if verdict in ("right", "wrong", "partly right") and read is not None and text is not None:
         note = f"read as {read}" if str(read) != text else ""
     return Answer(entry.model, shown, verdict, note)
+
+
+def _agreement(entry: Entry, spec: MetricSpec) -> Answer:
+    """Words beside depth: both may be wrong, and still agree."""
+    by_depth, value = entry.detail("geometry"), entry.value(spec.name)
+    text = _said(entry) or ""
+    if by_depth is None or value is None:
+        verdict = _verdict(entry, spec)
+        return Answer(entry.model, text, verdict, entry.problem if verdict == "failed" else "")
+    if isinstance(by_depth, bool):
+        by_depth = "yes" if by_depth else "no"
+    shown = by_depth if isinstance(by_depth, str) else number(by_depth)
+    share = f"agrees to {number(value, spec.bounded)}"
+    verdict = "agrees" if value >= spec.best else "disagrees" if value <= 0 else share
+    return Answer(entry.model, text, verdict, f"its depth says {shown}")
+
+
+def _description(entry: Entry, spec: MetricSpec) -> Answer:
+    return Answer(entry.model, _said(entry) or "", value_text(entry, spec), entry.problem)
+
+
+def _found(entry: Entry, spec: MetricSpec) -> Answer:
+    rank = entry.value(f"median_rank@{spec.protocol}")
+    text = "" if rank is None else f"ranked {rank:.0f}"
+    return Answer(entry.model, text, value_text(entry, spec), entry.problem)
 
 
 def _verdict(entry: Entry, spec: MetricSpec) -> str:

@@ -20,6 +20,9 @@ TALLEST = 2 * WIDTH
 GAP = 6
 NOTHING: Colour = (128, 128, 128)
 PAPER: Colour = (250, 250, 250)
+TRUE: Colour = (64, 120, 180)
+PREDICTED: Colour = (216, 96, 16)
+TINT: Colour = (255, 0, 200)  # Things in photos are blue and orange often, and seldom this.
 MISSED: Colour = (196, 196, 196)
 CAMERAS = 12
 # A camera's view: the corners of its picture at one unit ahead, and the unit's share of the box.
@@ -70,7 +73,7 @@ def painted(values: Array, low: float, high: float, colours: str) -> Rgb:
     return np.asarray(rgb, np.uint8)
 
 
-def like(values: Array, shape: tuple[int, ...]) -> Array:
+def like(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Take the nearest pixels, so that a map has another size."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int)
@@ -184,10 +187,42 @@ def _paler(colour: Colour) -> Colour:
     return red, green, blue
 
 
+def marked(image: Rgb, outlined: NDArray[np.bool_], tinted: NDArray[np.bool_] | None) -> Rgb:
+    """Outline a mask on a photo in white and black, and tint another.
+
+    Args:
+        image: (H, W, 3).
+        outlined: (H', W').
+        tinted: (H'', W''), or nothing to tint.
+    """
+    from scipy import ndimage
+
+    photo = resized(image).astype(np.float64)
+    if tinted is not None:
+        strength = 0.6 * like(np.asarray(tinted, np.float64), photo.shape[:2])[..., None]
+        photo = photo * (1 - strength) + np.asarray(TINT, np.float64) * strength
+    inside = like(np.asarray(outlined, bool), photo.shape[:2])
+    white, black = (ndimage.binary_dilation(inside, iterations=count) for count in (1, 2))
+    photo[black & ~white] = 0
+    photo[white & ~inside] = 255
+    return np.asarray(np.round(photo), np.uint8)
+
+
 def beside(left: Rgb, right: Rgb) -> Rgb:
     """Join two images of one height."""
-    gap = np.full((left.shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([left, gap, right], axis=1)
+    return row([left, right])
+
+
+def row(images: Sequence[Rgb]) -> Rgb:
+    """Join images, on white where one is lower than the others."""
+    tallest = max(image.shape[0] for image in images)
+    width = sum(image.shape[1] for image in images) + GAP * (len(images) - 1)
+    joined = np.full((tallest, width, 3), 255, np.uint8)
+    left = 0
+    for image in images:
+        joined[: image.shape[0], left : left + image.shape[1]] = image
+        left += image.shape[1] + GAP
+    return joined
 
 
 def resized(image: Rgb) -> Rgb:

@@ -1,38 +1,36 @@
-"""Pictures of samples: depth with its error, clouds and cameras from two sides, questions."""
+"""Pictures of samples, and how to read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from g2vlm_bench.geometry import trajectory
-from g2vlm_bench.geometry.alignment import Similarity
-from g2vlm_bench.geometry.cameras import invert_pose, transform, unproject
-from g2vlm_bench.geometry.depth_alignment import DepthAlignment
 from g2vlm_bench.metric import MetricSpec
-from g2vlm_bench.report import answers, drawing
-from g2vlm_bench.report.cells import number
-from g2vlm_bench.report.choosing import Choice, Entry, choose, entries, shown_runs, value_text
+from g2vlm_bench.report import answers, drawing, predicted
+from g2vlm_bench.report.choosing import Choice, Entry, choose, entries, shown_runs
 from g2vlm_bench.report.contents import TaskRuns
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Target
-
-Array = NDArray[np.float64]
+from g2vlm_bench.sample import Inputs, Sample, Target
 
 VIEWS = 4
-LARGEST_ERROR = 0.5
-TRUE_POINT, PREDICTED_POINT = (64, 120, 180), (216, 96, 16)
+Kind = Literal[
+    "answers", "agreement", "description", "retrieval", "masks", "cameras", "depth", "cloud", ""
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One sample as it is shown."""
+    """One sample as it is shown.
+
+    Attributes:
+        kind: What is shown of it; empty where it could not be opened, or has nothing to show.
+        phrase: What was asked of the pictures, where no answer in words belongs to it.
+    """
 
     choice: Choice
+    kind: Kind = ""
     pictures: tuple[drawing.Picture, ...] = ()
+    phrase: str = ""
     question: answers.Question | None = None
     problem: str = ""
 
@@ -55,7 +53,7 @@ def gallery(task: TaskRuns, samples: Sequence[Sample], budget: int) -> Gallery |
         budget: Bytes that the task's images may take on the page; at least one sample is shown.
     """
     spec = task.specs.get(task.headline)
-    is_answered = task.first.task.family == "spatial_qa"
+    is_answered = task.first.task.family in ("spatial_qa", "consistency")
     choices = choose(task, 6 if is_answered else 3)
     if spec is None or not choices:
         return None
@@ -81,31 +79,36 @@ def _left_out(task: TaskRuns, choices: Sequence[Choice], panels: Sequence[Panel]
 
 
 def _how_to_read(panels: Sequence[Panel], task: TaskRuns) -> str:
-    if any(panel.question for panel in panels):
-        return "The true option is marked; below it what each model said."
-    if task.first.task.family == "chamfer":
-        points = (
-            "Blue: true points; orange: predicted points, as the headline's protocol aligns them"
-        )
-        if _in_world(task.headline.partition("@")[2]):
-            return f"{points}. Left: x to the right, z up the page; right: x to the right, y up."
-        return (
-            f"{points}. Left: from above, x to the right, z up the page; right: as the camera "
-            "looks, x to the right, y down."
-        )
-    if task.first.task.family == "camera_pose":
-        upright = "up" if _in_world(task.headline.partition("@")[2]) else "down"
-        return (
+    in_world = predicted.in_world(task.headline.partition("@")[2])
+    seen = (
+        "x to the right, z up the page; right: x to the right, y up."
+        if in_world
+        else "from above, x to the right, z up the page; right: as the first camera looks, x to "
+        "the right, y down."
+    )
+    texts: dict[Kind, str] = {
+        "answers": "The true option is marked; below it what each model said.",
+        "agreement": "What each model said, and what its own depth answers to the same question.",
+        "description": "A text that is true of the scene; below it what each model wrote.",
+        "retrieval": "What is looked for, and where each model ranks what belongs to it.",
+        "masks": "White outline: the object that the phrase means; magenta: the predicted mask.",
+        "cameras": (
             "Blue: true cameras; orange: predicted ones, a grey line joining each to its true one. "
             "A pyramid opens the way its camera looks, the dot is the first view, the line follows "
-            f"the order. Left: from above, x to the right, z up the page; right: y {upright} the "
-            "page."
-        )
-    return (
-        "Depth: yellow is near, violet is far, on the truth's own scale. Each model's depth is "
-        "shown aligned as the headline's protocol scores it; beside it |d - g| / g, black is 0 and "
-        f"pale yellow is {LARGEST_ERROR:g} or more. Grey: no truth, or no number."
-    )
+            f"the order. Left: {seen}"
+        ),
+        "cloud": (
+            "Blue: true points; orange: predicted points, as the headline's protocol aligns them. "
+            f"Left: {seen}"
+        ),
+        "depth": (
+            "Depth: yellow is near, violet is far, on the truth's own scale. Each model's depth is "
+            "shown aligned as the headline's protocol scores it; beside it |d - g| / g, black is 0 "
+            f"and pale yellow is {predicted.LARGEST_ERROR:g} or more. Grey: no truth, or no number."
+        ),
+        "": "",
+    }
+    return " ".join(texts[kind] for kind in dict.fromkeys(p.kind for p in panels) if kind)
 
 
 def _panel(
@@ -122,18 +125,38 @@ def _panel(
     except Exception as error:  # A reader may be a user's own, and no picture is worth a report.
         kind = type(error).__name__
         return Panel(choice, problem=f"This sample could not be opened ({kind}).")
+    kind = _kind(task.first.task.family, target)
     pictures = [*_input_pictures(inputs)]
-    question = None
-    if target.answer is not None:
-        question = answers.question(inputs, target, models, spec)
-    elif target.world_from_camera and task.first.task.family == "camera_pose":
-        pictures += _camera_pictures(target, models, spec)
-    elif target.depth_m and task.first.task.family != "chamfer":
-        from_points = task.first.task.family == "point_map"
-        pictures += _depth_pictures(target, models, spec, from_points)
-    elif target.points_world is not None:
-        pictures += _cloud_pictures(target, models, spec)
-    return Panel(choice, tuple(pictures), question)
+    phrase, question = "", None
+    match kind:
+        case "answers" | "agreement" | "description" | "retrieval":
+            question = answers.question(inputs, target, models, spec, kind)
+        case "masks":
+            phrase = inputs.question or ""
+            pictures = [*predicted.mask_pictures(inputs, target, models, spec)]
+        case "cameras":
+            pictures += predicted.camera_pictures(target, models, spec)
+        case "depth":
+            from_points = task.first.task.family == "point_map"
+            pictures += predicted.depth_pictures(target, models, spec, from_points)
+        case "cloud":
+            pictures += predicted.cloud_pictures(target, models, spec)
+    return Panel(choice, kind, tuple(pictures), phrase, question)
+
+
+def _kind(family: str, target: Target) -> Kind:
+    """What a sample is shown by: what its task judges."""
+    kinds: tuple[tuple[Kind, object], ...] = (
+        ("retrieval", target.pair),
+        ("description", target.facts),
+        ("agreement", target.relation),
+        ("answers", target.answer is not None),
+        ("masks", target.objects),
+        ("cameras", family == "camera_pose" and target.world_from_camera),
+        ("depth", family != "chamfer" and target.depth_m),
+        ("cloud", target.points_world is not None),
+    )
+    return next((kind for kind, holds in kinds if holds), "")
 
 
 def _input_pictures(inputs: Inputs) -> Iterator[drawing.Picture]:
@@ -143,201 +166,3 @@ def _input_pictures(inputs: Inputs) -> Iterator[drawing.Picture]:
         yield drawing.jpeg(
             drawing.resized(image), f"Input image of {inputs.id}{which}", f"input{which}"
         )
-
-
-def _depth_pictures(
-    target: Target, models: Sequence[Entry], spec: MetricSpec, from_points: bool
-) -> Iterator[drawing.Picture]:
-    assert target.depth_m is not None
-    true = np.asarray(target.depth_m[0], np.float64)
-    near, far = drawing.range_of(true)
-    span = f"{number(near)} to {number(far)} m"
-    views = f", first of {len(target.depth_m)} views" if len(target.depth_m) > 1 else ""
-    shown = drawing.coloured(true, near, far, "viridis_r")
-    yield drawing.jpeg(shown, f"True depth, {span}{views}", f"true depth, {span}{views}")
-    for entry in models:
-        caption = f"{entry.model}: {value_text(entry, spec)}"
-        depth = _depth(entry, from_points)
-        if depth is None:
-            yield drawing.empty(shown.shape, f"{caption} ({entry.problem or 'no depth'})")
-            continue
-        fit = entry.detail("alignment", spec.protocol)
-        if isinstance(fit, list):
-            fit = fit[0]  # one for each view, of which the first is shown
-        if isinstance(fit, Mapping) and isinstance(fit.get("shift"), list):
-            fit = {**fit, "shift": fit["shift"][2]}  # of points, along z
-        if not isinstance(fit, Mapping):
-            yield _unaligned(depth, entry, caption)
-            continue
-        aligned = drawing.like(DepthAlignment(**fit).apply(depth), true.shape)
-        error = np.abs(aligned - true) / np.where(true > 0, true, np.nan)
-        pair = drawing.beside(
-            drawing.coloured(aligned, near, far, "viridis_r"),
-            drawing.coloured(error, 0.0, LARGEST_ERROR, "inferno"),
-        )
-        alt = f"Depth predicted by {entry.model}, and its relative error"
-        yield drawing.jpeg(pair, alt, f"{caption} ({_fit_text(fit)})")
-
-
-def _depth(entry: Entry, from_points: bool) -> Array | None:
-    """The first view's depth as it was scored: itself, or the z of the point map if it has one."""
-    said = entry.prediction
-    if said is not None and from_points and said.point_maps:
-        return np.asarray(said.point_maps[0], np.float64)[..., 2]
-    if said is not None and said.depth:
-        return np.asarray(said.depth[0], np.float64)
-    return None
-
-
-def _unaligned(depth: Array, entry: Entry, caption: str) -> drawing.Picture:
-    """A prediction that the headline's protocol refused, on a scale of its own."""
-    ambiguity = (entry.prediction and entry.prediction.ambiguity) or entry.record.ambiguity()
-    is_disparity = ambiguity is Ambiguity.AFFINE_DISPARITY
-    low, high = drawing.range_of(depth)
-    colours = "viridis" if is_disparity else "viridis_r"
-    what = "affine disparity" if is_disparity else "depth"
-    return drawing.jpeg(
-        drawing.coloured(depth, low, high, colours),
-        f"Predicted {what} of {entry.model}, on its own scale",
-        f"{caption} ({what} as predicted, on its own scale)",
-    )
-
-
-def _fit_text(fit: Mapping[str, Any]) -> str:
-    scale, shift = float(fit["scale"]), float(fit["shift"])
-    if scale == 1 and shift == 0:
-        return "as predicted"
-    where = " in disparity" if fit.get("fitted_in") == "disparity" else ""
-    return f"scale {number(scale)}" + (f", shift {number(shift)}{where}" if shift else where)
-
-
-def _cloud_pictures(
-    target: Target, models: Sequence[Entry], spec: MetricSpec
-) -> Iterator[drawing.Picture]:
-    assert target.points_world is not None
-    true = np.asarray(target.points_world, np.float64)
-    in_world = _in_world(spec.protocol)
-    if not in_world and target.world_from_camera:
-        true = transform(true, invert_pose(target.world_from_camera[0]))
-    low, high = drawing.box(true)
-    size = " x ".join(number(float(side)) for side in high - low)
-    views = drawing.views([(true, TRUE_POINT)], low, high, in_world)
-    yield drawing.png(views, f"True points, {size} m", f"truth, {size} m")
-    for entry in models:
-        caption = f"{entry.model}: {value_text(entry, spec)}"
-        predicted = _predicted_cloud(target, entry.prediction, spec.protocol)
-        if predicted is None:
-            yield drawing.empty(views.shape, f"{caption} ({entry.problem or 'no points'})")
-            continue
-        fit = entry.detail("alignment", spec.protocol)
-        if isinstance(fit, Mapping):
-            rotation, translation = np.array(fit["rotation"]), np.array(fit["translation"])
-            predicted = Similarity(fit["scale"], rotation, translation).apply(predicted)
-        outside = 1 - float(np.mean(((predicted >= low) & (predicted <= high)).all(axis=1)))
-        caption += f" ({outside:.0%} outside the picture)" if outside >= 0.005 else ""
-        clouds = [(true, TRUE_POINT), (predicted, PREDICTED_POINT)]
-        both = drawing.views(clouds, low, high, in_world)
-        yield drawing.png(both, f"Points predicted by {entry.model} over the truth", caption)
-
-
-def _camera_pictures(
-    target: Target, models: Sequence[Entry], spec: MetricSpec
-) -> Iterator[drawing.Picture]:
-    assert target.world_from_camera is not None
-    in_truth = np.asarray(target.world_from_camera, np.float64)
-    in_world = _in_world(spec.protocol)
-    true = in_truth if in_world else trajectory.in_first_camera(in_truth)
-    positions = true[:, :3, 3]
-    low, high = positions.min(axis=0), positions.max(axis=0)
-    size = " x ".join(number(float(side)) for side in high - low)
-    margin = max(0.4 * float((high - low).max()), 0.05)
-    low, high = low - margin, high + margin
-    shown = drawing.cameras([(true, TRUE_POINT)], low, high, in_world)
-    truth = f"{len(true)} cameras, {size} m"
-    yield drawing.png(shown, f"True cameras: {truth}", f"truth: {truth}")
-    for entry in models:
-        caption = f"{entry.model}: {value_text(entry, spec)}"
-        predicted = _predicted_cameras(entry.prediction, true)
-        if predicted is None:
-            yield drawing.empty(shown.shape, f"{caption} ({entry.problem or 'no poses to draw'})")
-            continue
-        placed, how = _beside_the_truth(predicted, in_truth, entry, spec)
-        inside = ((placed[:, :3, 3] >= low) & (placed[:, :3, 3] <= high)).all(axis=1)
-        away = int((~inside).sum())
-        how += f"; {away} outside the picture" if away else ""
-        both = drawing.cameras([(true, TRUE_POINT), (placed, PREDICTED_POINT)], low, high, in_world)
-        yield drawing.png(
-            both, f"Cameras predicted by {entry.model} beside the true ones", f"{caption} ({how})"
-        )
-
-
-def _predicted_cameras(prediction: Prediction | None, true: Array) -> Array | None:
-    said = None if prediction is None else prediction.world_from_camera
-    if said is None or len(said) != len(true):
-        return None
-    try:
-        return trajectory.check_poses(said, "predicted poses")
-    except ValueError:
-        return None
-
-
-def _beside_the_truth(
-    predicted: Array, true: Array, entry: Entry, spec: MetricSpec
-) -> tuple[Array, str]:
-    """Bring predicted cameras to the frame of the picture, and say how.
-
-    Poses known up to scale have none under a headline of angles; the picture gives them one.
-    """
-    fit = entry.detail("alignment", spec.protocol)
-    if isinstance(fit, Mapping):
-        rotation, translation = np.array(fit["rotation"]), np.array(fit["translation"])
-        moved = trajectory.move(predicted, Similarity(fit["scale"], rotation, translation))
-        return invert_pose(true[0]) @ moved, f"aligned, scale {number(fit['scale'])}"
-    if _in_world(spec.protocol):
-        return predicted, "as predicted"
-    placed, true = trajectory.in_first_camera(predicted), trajectory.in_first_camera(true)
-    ambiguity = (entry.prediction and entry.prediction.ambiguity) or entry.record.ambiguity()
-    if ambiguity is Ambiguity.METRIC:
-        return placed, "as predicted"
-    squares = float((placed[:, :3, 3] ** 2).sum())
-    scale = float((placed[:, :3, 3] * true[:, :3, 3]).sum()) / squares if squares else 1.0
-    scale = scale if scale > 0 else 1.0
-    placed[:, :3, 3] *= scale
-    return placed, f"scale {number(scale)}, for the picture only"
-
-
-def _in_world(protocol: str) -> bool:
-    """Whether clouds are compared in the world's frame; the default is the first camera's."""
-    return "world" in protocol.split("+")
-
-
-def _predicted_cloud(target: Target, prediction: Prediction | None, protocol: str) -> Array | None:
-    """The predicted points, or predicted depth lifted by the camera that the protocol names."""
-    if prediction is None:
-        return None
-    parts = protocol.split("+")
-    # An alignment that is fitted on corresponding pixels is one of lifted depth.
-    points = None if parts[0] in ("se3", "sim3") else prediction.points
-    if points is None:
-        cameras = prediction if "predicted_camera" in parts else target
-        if not prediction.depth or not cameras.intrinsics:
-            return None
-        poses = cameras.world_from_camera or (np.eye(4),) * len(prediction.depth)
-        truths = target.depth_m or (None,) * len(prediction.depth)
-        views = zip(prediction.depth, truths, cameras.intrinsics, poses, strict=False)
-        points = np.concatenate([transform(_lifted(d, g, k), pose) for d, g, k, pose in views])
-        if not _in_world(protocol):
-            points = transform(points, invert_pose(poses[0]))
-    points = np.asarray(points, np.float64)
-    points = points[np.isfinite(points).all(axis=1)]
-    return points if len(points) else None
-
-
-def _lifted(
-    depth: NDArray[np.float32], truth: NDArray[np.float32] | None, intrinsics: Array
-) -> Array:
-    """Lift depth to points, at the pixels that are scored: those with true depth, where known."""
-    lifted = unproject(depth, intrinsics)
-    if truth is None or truth.shape != depth.shape:
-        return lifted.reshape(-1, 3)
-    return np.asarray(lifted[np.isfinite(truth)])

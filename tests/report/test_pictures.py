@@ -20,7 +20,7 @@ from g2vlm_bench.report import drawing
 from g2vlm_bench.report.contents import tasks_of
 from g2vlm_bench.report.page import as_html
 from g2vlm_bench.report.pictures import Gallery, gallery
-from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Target
+from g2vlm_bench.sample import Ambiguity, Inputs, ObjectTruth, Prediction, Sample, Target
 
 boards = load_module(Path(__file__).with_name("boards.py"))
 DELTA, RMSE, ACCURACY = boards.DELTA, boards.RMSE, boards.ACCURACY
@@ -321,13 +321,13 @@ def test_cameras_right_but_for_their_frame_cover_the_true_ones(
     assert (drawn[covered > 60] > 5).all()
     assert both.caption == f"m: {spec.name} 0.500 {said}"
     assert "true cameras" in found.how_to_read
-    assert "y down the page" in found.how_to_read
+    assert "y down." in found.how_to_read
 
 
 def test_cameras_compared_in_the_world_are_drawn_there(tmp_path: Path) -> None:
     found = _camera_gallery(tmp_path, IN_WORLD, _cameras(), Ambiguity.METRIC)
     assert _inks(found.panels[0].pictures[2])[0] == 0
-    assert "y up the page" in found.how_to_read
+    assert "y up." in found.how_to_read
     away = _camera_gallery(tmp_path / "far", IN_WORLD, _MOVE @ _cameras(), Ambiguity.METRIC)
     both = away.panels[0].pictures[2]
     assert _inks(both)[0] == pytest.approx(_inks(away.panels[0].pictures[1])[0], rel=0.02)
@@ -361,3 +361,106 @@ def test_a_camera_stands_and_looks_where_it_is_drawn() -> None:
     assert np.median(rows[above]) == pytest.approx(wide / 4, abs=4)
     assert np.median(rows[~above]) == pytest.approx(wide * 5 / 8, abs=4)
     assert columns[above].max() == pytest.approx(wide / 4 + 0.11 * wide, abs=4)
+
+
+def _line(spec: MetricSpec, value: float, details: dict[str, object], **more: float) -> object:
+    return boards.line(0, {spec.name: value, **more}, details=details)
+
+
+def _asked(
+    folder: Path, task: str, spec: MetricSpec, line: object, said: Prediction, **target: object
+) -> Gallery:
+    run = boards.make_run(folder, task, "m", [spec], [line], [said])
+    return _gallery(run, task, [_sample(0, [], **target)])
+
+
+def _named(name: str) -> MetricSpec:
+    return msgspec.structs.replace(AUC, name=name)
+
+
+def test_a_phrase_is_pictured_by_its_object_and_the_predicted_mask(tmp_path: Path) -> None:
+    true, taken = np.zeros((2, *SIZE), bool)
+    true[1:3, 1:3] = taken[4:, 5:] = True
+    spec = _named("mask_iou@strict")
+    thing = ObjectTruth(name="cone", masks=(true,), center=np.ones(3))
+    found = _asked(
+        tmp_path, "scene_language/where", spec, _line(spec, 0.0, {}), Prediction(masks=(taken,)),
+        objects=(thing,),
+    )  # fmt: skip
+    panel = found.panels[0]
+    assert panel.phrase == "Which one?"
+    truth, said = (_pixels(picture.uri).astype(int) for picture in panel.pictures)
+    side = drawing.WIDTH // SIZE[1]
+    # The photo is grey; its pixels are larger here.
+    magenta = said[..., 0] - said[..., 1] > 60
+    rows, columns = np.nonzero(magenta)
+    assert rows.min() == pytest.approx(4 * side, abs=3)
+    assert columns.min() == pytest.approx(5 * side, abs=3)
+    for image in (truth, said):
+        assert image[2 * side, side - 1].min() > 225
+        assert image[2 * side, 2 * side].max() < 215
+    assert "magenta" in found.how_to_read
+    assert panel.pictures[1].caption == "m: mask_iou@strict 0.000"
+    none = _asked(
+        tmp_path / "none", "scene_language/where", spec, _line(spec, 0.0, {}),
+        Prediction(location=np.ones(3)), objects=(thing,),
+    )  # fmt: skip
+    assert none.panels[0].pictures[1].caption.endswith("(no masks)")
+
+
+@pytest.mark.parametrize(
+    ("details", "value", "verdict", "note"),
+    [
+        ({"geometry": True, "words": True, "true": False}, 1.0, "agrees", "its depth says yes"),
+        ({"geometry": False, "words": True, "true": True}, 0.0, "disagrees", "its depth says no"),
+        ({"geometry": 2.5, "words": 2.0}, 0.8, "agrees to 0.800", "its depth says 2.50"),
+        ({"parse_status": "unparsed", "geometry": None}, 0.0, "unparsed", ""),
+    ],
+)
+def test_words_stand_beside_what_depth_says(
+    tmp_path: Path, details: dict[str, object], value: float, verdict: str, note: str
+) -> None:
+    """Both may be wrong and still agree: the verdict is of the agreement."""
+    spec = _named("agreement@order")
+    found = _asked(
+        tmp_path, "consistency/rooms", spec, _line(spec, value, details), Prediction(answer="so"),
+        answer="no", relation="nearer", depth_m=(TRUE,),
+    )  # fmt: skip
+    panel = found.panels[0]
+    assert len(panel.pictures) == 1
+    assert panel.question is not None
+    [answer] = panel.question.answers
+    assert (answer.text, answer.verdict, answer.note) == ("so", verdict, note)
+    assert panel.question.truth == "no"
+    assert "its own depth" in found.how_to_read
+
+
+def test_a_description_stands_below_one_telling_with_its_score(tmp_path: Path) -> None:
+    spec = _named("fact_f1@strict")
+    found = _asked(
+        tmp_path, "scene_language/tell", spec, _line(spec, 0.4, {}), Prediction(answer="A cone."),
+        answer="all facts", accepted=("One telling.", "Another."), facts=frozenset({("cone",)}),
+    )  # fmt: skip
+    told = found.panels[0].question
+    assert told is not None
+    assert told.truth == "One telling."
+    [answer] = told.answers
+    assert (answer.text, answer.verdict) == ("A cone.", "fact_f1@strict 0.400")
+    assert "true of the scene" in found.how_to_read
+
+
+def test_a_search_says_where_its_pair_was_ranked(tmp_path: Path) -> None:
+    spec = _named("recall_5@strict")
+    line = _line(spec, 0.0, {}, **{"median_rank@strict": 17.0})
+    found = _asked(
+        tmp_path, "scene_language/find", spec, line, Prediction(embedding=np.ones(3)), pair="a"
+    )
+    sought = found.panels[0].question
+    assert sought is not None
+    assert [(a.text, a.verdict) for a in sought.answers] == [("ranked 17", "recall_5@strict 0.000")]
+    assert sought.truth == ""
+    run = next(tmp_path.glob("run-*"))
+    board = boards.board_of(run, tasks={"scene_language/find": "Find"})
+    html = as_html(board, {"scene_language/find": [_sample(0, [], pair="a")]})
+    assert "ranked 17" in html
+    assert "Truth:" not in html
