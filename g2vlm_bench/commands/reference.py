@@ -44,7 +44,10 @@ def train(
         Path | None, typer.Option(help="Learn from a folder of pictures, without any truth.")
     ] = None,
     start_from: Annotated[
-        str | None, typer.Option(help="Trained model to start from: nano, or a folder.")
+        str | None,
+        typer.Option(
+            help="Trained model to start from: nano, or a folder. Its trunk may have fewer layers."
+        ),
     ] = None,
     half: Annotated[bool, typer.Option(help="Write 16-bit weights, half the size.")] = False,
 ) -> None:

@@ -27,6 +27,7 @@ from g2vlm_bench.reference.checkpoint import (
 from g2vlm_bench.reference.config import Config
 from g2vlm_bench.reference.examples import check_stages, training_texts
 from g2vlm_bench.reference.feed import Feeder
+from g2vlm_bench.reference.growing import can_grow, grow
 from g2vlm_bench.reference.running import LOG, STATE, Learner, Plan, Run, Source
 from g2vlm_bench.reference.tokenizer import Words
 
@@ -73,7 +74,8 @@ def train(
             start from where there is one.
         pictures: A folder of pictures to learn from without truth, in place of the world.
         said: Is told each measurement, in one line.
-        start: Folder of a trained model whose weights are the first ones, and whose words are used.
+        start: Folder of a trained model whose weights are the first ones, and whose words are used;
+            of the configuration's sizes, or with fewer layers in the trunk.
 
     Raises:
         BenchError: A stage names what the world does not know; the folder holds another training,
@@ -107,7 +109,7 @@ def train(
     torch.manual_seed(plan.seed)
     learner = Learner(config, public).to(plan.device)
     if trained is not None:
-        learner.model.load_state_dict(trained.model.state_dict())
+        grow(trained.model, learner.model)
     run = Run(config, plan, learner, source, out, said, origin)
     run.resume()
     run.go()
@@ -118,13 +120,15 @@ def _trained(folder: Path, config: Config) -> Reference:
     """The model to start from.
 
     Raises:
-        BenchError: It has other sizes.
+        BenchError: It has sizes that do not grow into the configuration's.
     """
     trained = load_reference(folder)
-    if trained.config.model != config.model:
+    if not can_grow(trained.config.model, config.model):
         raise BenchError(
-            folder, expected="a model of the configuration's sizes", got="another",
-            fix="Give --config the same model: its config.json has it.",
+            folder, expected="a model of the configuration's sizes, or fewer trunk_layers",
+            got="another",
+            fix="Give --config the same model: its config.json has it. Only trunk_layers may be "
+            "more, by a multiple of 4, where they are one.",
         )  # fmt: skip
     return trained
 

@@ -451,6 +451,23 @@ def test_a_training_starts_from_what_another_learnt(tmp_path: Path) -> None:
     assert before.words.encode("the red box") == after.words.encode("the red box")
 
 
+def test_a_training_starts_deeper(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(CONFIG, first, PLAN._replace(steps=1))
+    few = CONFIG.model.trunk_layers
+    deeper = structs.replace(
+        CONFIG,
+        model=structs.replace(CONFIG.model, trunk_layers=few + 4),
+        training=structs.replace(CONFIG.training, learning_rate=1e-12, weight_decay=0),
+    )
+    train(deeper, second, PLAN._replace(steps=1), start=first)
+    before, after = load_reference(first), load_reference(second)
+    assert len(after.model.trunk.layers) == few + 4
+    batch = Batch(images=torch.rand(1, 2, 3, 16, 16))
+    depths = [one.model(batch, 1).geometry.log_depth for one in (before, after)]
+    torch.testing.assert_close(*depths)
+
+
 def test_a_training_that_started_elsewhere_is_another(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train(CONFIG, first, PLAN._replace(steps=1))
