@@ -53,6 +53,7 @@ def survey(
     prediction: Prediction,
     ambiguity: Ambiguity,
     metrics: Sequence[str] = (),
+    thresholds_m: Sequence[float] = (),
 ) -> list[Reading]:
     """Score one prediction under every protocol of every profile of its family, each for itself.
 
@@ -66,11 +67,13 @@ def survey(
         ambiguity: Up to what the prediction is known.
         metrics: Of the family; the usual few where none is named. A profile is asked for those that
             its published code gives.
+        thresholds_m: Of clouds under the profile `default`, in place of its own; published
+            protocols keep theirs.
 
     Raises:
-        BenchError: No profile says anything of the family, a metric is unknown or under no protocol
-            scored, or there are more than 5,000 poses and nothing but metrics of all their pairs is
-            asked for.
+        BenchError: No profile says anything of the family, the family has no thresholds, a metric
+            is unknown or under no protocol scored, or there are more than 5,000 poses and nothing
+            but metrics of all their pairs is asked for.
     """
     profiles = [load_profile(plugins.path("profile", name)) for name in plugins.names("profile")]
     protocols = [
@@ -85,13 +88,15 @@ def survey(
         raise BenchError(f"family '{family}'", expected="metrics by name", got="none")
     _check_known(plugins, family, asked)
     _within_reach(asked, target)
+    if thresholds_m and family != "chamfer":
+        raise BenchError("--thresholds", expected="clouds to compare", got=f"family '{family}'")
     kept, readings, refusals = Kept(), [], []
     with progress("protocols", len(protocols)) as advance:
         for profile, name in protocols:
             try:
                 wanted = _wanted(profile.reported(family, name), asked, by_name=bool(metrics))
                 wanted, left_out = _within_reach(wanted, target)
-                scorer = _scorer(plugins, family, profile, name, wanted)
+                scorer = _scorer(plugins, family, profile, name, wanted, thresholds_m)
             except BenchError as error:
                 # What one protocol does not define, another may.
                 refusals.append(error)
@@ -150,8 +155,14 @@ def _within_reach(metrics: list[str], target: Target) -> tuple[list[str], tuple[
 
 
 def _scorer(
-    plugins: Plugins, family: str, profile: Profile, name: str, metrics: list[str]
+    plugins: Plugins,
+    family: str,
+    profile: Profile,
+    name: str,
+    metrics: list[str],
+    thresholds_m: Sequence[float],
 ) -> Family:
+    own = {"thresholds_m": list(thresholds_m)} if thresholds_m and profile.name == "default" else {}
     definition = TaskDefinition(
         name=f"survey/{profile.name}",
         version=1,
@@ -159,7 +170,7 @@ def _scorer(
         data={},
         metrics=metrics,
         headline="",
-        protocols=profile.expand(family, name, profile.name),
+        protocols=[fields | own for fields in profile.expand(family, name, profile.name)],
     )
     return plugins.family(definition, check_headline=False)
 

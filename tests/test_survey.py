@@ -146,3 +146,7 @@ def test_an_unknown_metric_or_family_is_refused() -> None:
         of_poses(true, true, "auc_31")
     with pytest.raises(BenchError, match="a profile of it"):
         survey(Plugins.find(), "consistency", Target(), Prediction(), Ambiguity.METRIC, ["x"])
+    with pytest.raises(BenchError, match="clouds to compare"):
+        survey(
+            Plugins.find(), "depth", Target(), Prediction(), Ambiguity.METRIC, thresholds_m=[1.0]
+        )

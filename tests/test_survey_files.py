@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from g2vlm_bench.cli import app
-from g2vlm_bench.errors import BenchError
+from g2vlm_bench.errors import BenchError, UsageError
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.survey_files import pair_of_files
 
@@ -39,6 +39,34 @@ def test_clouds_alone_give_no_number_under_a_protocol_that_needs_more(clouds, ca
     with pytest.raises(SystemExit):
         app(["protocols", *clouds])
     assert "the sample has no observed space:\n  dtu" in capsys.readouterr().out
+
+
+def test_thresholds_are_those_of_the_default_protocols(clouds, capsys) -> None:
+    plain = read(capsys, *clouds, "--metrics", "fscore")
+    wider = read(capsys, *clouds, "--metrics", "fscore", "--thresholds", "0.005, 2")
+    assert plain["default.metric"]["values"].keys() == {"fscore_0.05m"}
+    # Every point is one centimetre off.
+    assert wider["default.metric"]["values"] == {"fscore_0.005m": 0.0, "fscore_2m": 1.0}
+
+
+def test_clouds_of_few_digits_are_compared_as_coarsely(tmp_path: Path, capsys) -> None:
+    """UTM coordinates in single precision are half a metre apart."""
+    rng = np.random.default_rng(0)
+    utm = (np.array([5.4e5, 5.4e6, 300]) + 40 * rng.random((300, 3))).astype(np.float32)
+    for name in ("mine", "true"):
+        np.savetxt(tmp_path / f"{name}.xyz", utm)
+    files = [str(tmp_path / "mine.xyz"), str(tmp_path / "true.xyz"), "--metrics", "fscore"]
+    refused = read(capsys, *files)["default.metric"]
+    assert "threshold of 0.05 m: its coordinates are 0.5 m apart" in refused["problem"]
+    assert read(capsys, *files, "--thresholds", "1")["default.metric"]["values"] == {
+        "fscore_1m": 1.0
+    }
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "inf", "wide", "nan"])
+def test_a_threshold_is_a_length(clouds, wrong: str) -> None:
+    with pytest.raises(UsageError, match=f"expected metres, as in 0.05,0.1, got '{wrong}'"):
+        app(["protocols", *clouds, "--thresholds", wrong])
 
 
 def test_trajectories_are_matched_by_time(tmp_path: Path, capsys) -> None:

@@ -57,6 +57,13 @@ def protocols(
         str | None,
         typer.Option(help="Metrics of the family, by comma; a profile gives those of its code."),
     ] = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(
+            help="Metres of precision, recall and F-score under the profile default, by comma; "
+            "0.05 where none is named."
+        ),
+    ] = None,
     tasks_dir: TasksDirs = None,
     json: Json = False,
 ) -> None:
@@ -87,12 +94,26 @@ def protocols(
         pair.prediction,
         Ambiguity(ambiguity),
         between_commas(metrics),
+        _metres(thresholds),
     )
     if json:
         print_json(readings)
         return
     for line in _table(readings):
         typer.echo(line)
+
+
+def _metres(texts: str | None) -> list[float]:
+    metres = []
+    for text in between_commas(texts):
+        try:
+            length = float(text)
+        except ValueError:
+            length = 0.0
+        if not 0 < length < float("inf"):
+            raise UsageError("--thresholds", expected="metres, as in 0.05,0.1", got=f"'{text}'")
+        metres.append(length)
+    return metres
 
 
 def _table(readings: list[Reading]) -> Iterable[str]:

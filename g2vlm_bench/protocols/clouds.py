@@ -330,7 +330,7 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         of_cloud = self.truth == "cloud"
         needed = {
             "true cloud": not of_cloud or len(_points(target)) >= 2,
-            "true cloud with digits for its threshold": not of_cloud or self._resolves(target),
+            _DIGITS: not of_cloud or self._resolves(target),
             "two pixels of true depth that count": self._lifts_points_of(target.depth_m or ()),
             "true depth and cameras to fit se3 or sim3 on": not self.needs_pixels or pixels,
             "three true cameras off one line to fit on": (
@@ -341,7 +341,13 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
             "laser scans with their poses": self.region != "beams" or target.scans,
             "tolerance": self.unit == "metre" or target.tolerance_m,
         }
-        return next((name for name, there in needed.items() if not there), "")
+        missing = next((name for name, there in needed.items() if not there), "")
+        if missing == _DIGITS and target.points_world is not None:
+            finest, apart = self.finest_m(target), resolution(target.points_world)
+            missing += (
+                f" of {label_number(finest)} m: its coordinates are {label_number(apart)} m apart"
+            )
+        return missing
 
     def _resolves(self, target: Target) -> bool:
         points = target.points_world
@@ -377,6 +383,7 @@ class CloudProtocol(Protocol, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
 
 
+_DIGITS = "true cloud with digits for its threshold"
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(CloudProtocol)}
 
 

@@ -115,7 +115,7 @@ def test_float32_coordinates_at_utm_offsets_are_told_not_scored(load_family, sco
     assert "tell 0.05 m apart, got float32 ones rounded to 0.5 m" in line.error.message
     line = score(family, Target(points_world=single), Prediction(points=points + UTM))
     assert line.status == "unscored"
-    assert "digits for its threshold" in line.error.message
+    assert "threshold of 0.05 m: its coordinates are 0.5 m apart" in line.error.message
     # Near the origin float32 is as good as any.
     near = Target(points_world=points.astype(np.float32).astype(np.float64))
     assert score(family, near, Prediction(points=near.points_world)).status == "scored"
