@@ -44,6 +44,7 @@ def pair_of_files(
     family: str | None = None,
     trajectory_format: str | None = None,
     intrinsics: Path | None = None,
+    predicted_intrinsics: Path | None = None,
     pixel_centre: float = 0.0,
     mesh_points: int | None = None,
 ) -> Pair:
@@ -63,7 +64,9 @@ def pair_of_files(
         trajectory_format: `tum`, `kitti`, `euroc` or `colmap`, whatever the suffixes say.
         intrinsics: File of the true ones, where the truth's own file has none; see
             `read_intrinsics`.
-        pixel_centre: Where that file puts the centre of the first pixel, 0 or 0.5.
+        predicted_intrinsics: File of the predicted ones, which predicted depth is lifted by, where
+            the prediction's own file has none.
+        pixel_centre: Where those files put the centre of the first pixel, 0 or 0.5.
         mesh_points: How many points are drawn from a mesh; without it a mesh is refused.
 
     Raises:
@@ -74,8 +77,13 @@ def pair_of_files(
     )
     if true_kind != kind:
         raise BenchError(truth, expected=f"a {kind} like the prediction", got=f"a {true_kind}")
-    if kind != "map" and (family or intrinsics):
-        option = "--family" if family else "--intrinsics"
+    of_maps = {
+        "--family": family,
+        "--intrinsics": intrinsics,
+        "--predicted-intrinsics": predicted_intrinsics,
+    }
+    option = next((name for name, value in of_maps.items() if value), None)
+    if kind != "map" and option is not None:
         raise BenchError(option, expected="maps, which it is about", got=f"a {kind}")
     if kind == "cloud":
         return _clouds(prediction, truth, mesh_points)
@@ -88,6 +96,10 @@ def pair_of_files(
     if intrinsics is not None:
         cameras = read_intrinsics(intrinsics, pixel_centre, len(true.depth))
         true = replace(true, intrinsics=cameras)
+    if predicted_intrinsics is not None:
+        frames = len(mine.depth or mine.points)
+        cameras = read_intrinsics(predicted_intrinsics, pixel_centre, frames)
+        mine = replace(mine, intrinsics=cameras)
     return _maps(mine, true, family or ("depth" if mine.depth else "point_map"))
 
 

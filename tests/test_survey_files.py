@@ -179,6 +179,20 @@ def test_points_and_depth_with_cameras_reach_their_families(maps, capsys) -> Non
     assert clouds["vggt.eth3d"]["values"]["accuracy_mean"] == pytest.approx(0, abs=1e-6)
 
 
+def test_plain_depth_is_lifted_by_the_camera_that_was_predicted(maps, capsys) -> None:
+    one = [str(maps / "first.npy"), str(maps / "first.npy"), "--family", "point_map"]
+    one += ["--intrinsics", str(maps / "camera.txt")]
+    without = read(capsys, *one)["default.metric"]
+    assert without["problem"].startswith("expected a prediction with point maps, or depth with in")
+    lifted = read(capsys, *one, "--predicted-intrinsics", str(maps / "camera.txt"))
+    assert lifted["default.metric"]["values"]["point_error"] == pytest.approx(0, abs=1e-6)
+    wider = maps / "wider.txt"
+    fx, *rest = np.loadtxt(maps / "camera.txt").ravel()
+    np.savetxt(wider, [[2 * fx, *rest]])
+    other = read(capsys, *one, "--predicted-intrinsics", str(wider))
+    assert other["default.metric"]["values"]["point_error"] > 0.01
+
+
 def test_maps_that_do_not_go_together(maps) -> None:
     with pytest.raises(BenchError, match="as many frames as the truth, 2, got 1"):
         pair_of_files(maps / "first.npy", maps / "true.npy")
@@ -192,6 +206,8 @@ def test_options_of_maps_are_for_maps(clouds, maps) -> None:
     mine, true = map(Path, clouds)
     with pytest.raises(BenchError, match=r"--intrinsics: expected maps, .*got a cloud"):
         pair_of_files(mine, true, intrinsics=maps / "camera.txt")
+    with pytest.raises(BenchError, match=r"--predicted-intrinsics: expected maps, .*got a cloud"):
+        pair_of_files(mine, true, predicted_intrinsics=maps / "camera.txt")
     with pytest.raises(BenchError, match=r"--family: expected maps, .*got a trajectory"):
         pair_of_files(mine, true, family="depth", trajectory_format="tum")
 

@@ -39,8 +39,15 @@ def protocols(
             "them itself, as `intrinsics`."
         ),
     ] = None,
+    predicted_intrinsics: Annotated[
+        Path | None,
+        typer.Option(
+            help="Likewise, of the prediction: its depth is lifted by its own camera where points "
+            "are compared."
+        ),
+    ] = None,
     pixel_centre: Annotated[
-        float, typer.Option(help="Where that file puts the first pixel's centre, 0 or 0.5.")
+        float, typer.Option(help="Where those files put the first pixel's centre, 0 or 0.5.")
     ] = 0.0,
     family: Annotated[
         str | None,
@@ -84,6 +91,7 @@ def protocols(
         family=family,
         trajectory_format=format,
         intrinsics=intrinsics,
+        predicted_intrinsics=predicted_intrinsics,
         pixel_centre=pixel_centre,
         mesh_points=mesh_points,
     )
