@@ -77,6 +77,18 @@ def middlebury_2003(root: Path) -> None:
     touch(root, (f"{scene}/{name}" for scene in ("cones", "teddy") for name in ("im2.png",)))
 
 
+def middlebury_2014(root: Path) -> None:
+    """As the archives that the entry names unpack."""
+    names = [Path(file.url).stem for file in find_entry("middlebury_2014").download]
+    assert all(name.endswith("-perfect") for name in names)
+    touch(root, (f"{name}/im0.png" for name in names))
+    for name in names:
+        (root / name / "calib.txt").write_text(
+            "cam0=[3979.911 0 1244.772; 0 3979.911 1019.507; 0 0 1]\ndoffs=124.343\n"
+            "baseline=193.001\n"
+        )
+
+
 def nyu_h5(root: Path) -> None:
     touch(root, (f"val/official/{number:05d}.h5" for number in range(654)))
 
@@ -96,6 +108,7 @@ def nyu_png(root: Path) -> None:
         kitti_eigen,
         kitti_stereo_2015,
         middlebury_2003,
+        middlebury_2014,
         nyu_h5,
         nyu_png,
     ],
