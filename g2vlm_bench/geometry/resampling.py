@@ -92,23 +92,40 @@ def nearest_valid_grid(mask: NDArray[np.bool_], size: int = 64) -> NDArray[np.in
     Source: utils3d (3fab839, torch/maps.py, `masked_nearest_resize`), which MoGe (0744441) fits its
     alignments on, 64 x 64.
     """
+    nearest, found = nearest_valid(mask, (size, size))
+    return nearest[found]
+
+
+def nearest_valid(
+    mask: NDArray[np.bool_], size: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Find the valid pixel nearest to each cell of a grid over a map, in the cell's own window.
+
+    Args:
+        mask: (H, W) bool.
+        size: Rows and columns of the grid, H' and W'.
+
+    Returns:
+        (H', W') into `mask.ravel()`, and (H', W') whether the window holds a valid pixel.
+
+    Source: utils3d (3fab839, numpy/maps.py and torch/maps.py, `masked_nearest_resize`).
+    """
     height, width = mask.shape
-    rows, row_offsets = _windows(height, size)
-    columns, column_offsets = _windows(width, size)
+    rows, row_offsets = _windows(height, size[0])
+    columns, column_offsets = _windows(width, size[1])
     # What a pixel costs in its window: infinitely much where it is not valid or off the map.
     far = np.float32(np.inf)
     row_costs = np.where((rows >= 0) & (rows < height), np.square(row_offsets), far)
     column_costs = np.where((columns >= 0) & (columns < width), np.square(column_offsets), far)
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     valid = mask.take(rows.ravel(), axis=0).take(columns.ravel(), axis=1)
-    of_windows = valid.reshape(size, rows.shape[1], size, columns.shape[1]).swapaxes(1, 2)
+    of_windows = valid.reshape(size[0], rows.shape[1], size[1], columns.shape[1]).swapaxes(1, 2)
     costs = np.where(of_windows, column_costs[:, None, :] + row_costs[:, None, :, None], far)
-    nearest = costs.reshape(size, size, -1).argmin(axis=2)
+    nearest = costs.reshape(*size, -1).argmin(axis=2)
     row, column = np.divmod(nearest, columns.shape[1])
-    down, right = np.ogrid[:size, :size]
-    found = rows[down, row] * width + columns[right, column]
-    kept: NDArray[np.int64] = found[costs[down, right, row, column] < far]
-    return kept
+    down, right = np.ogrid[: size[0], : size[1]]
+    index: NDArray[np.int64] = rows[down, row] * width + columns[right, column]
+    return index, costs[down, right, row, column] < far
 
 
 def thinned_columns(height: int, width: int, max_px: int) -> NDArray[np.int64]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, grouped
+from g2vlm_bench.data.viewport import Viewport
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_labels, load_png16, load_text, png_text
+from g2vlm_bench.files import image_size, load_labels, load_png16, load_rgb, load_text, png_text
 from g2vlm_bench.paths import safe_join
 
 Array = NDArray[np.float64]
@@ -36,10 +38,14 @@ class MogePack(FrameReader):
     A segmentation is a PNG of 8 or 16 bits with the text `labels`, a JSON object of each segment's
     name and value. As in MoGe's loader `undefined`, `unannotated`, `background` and `sky` are no
     segments, nor are values without a name, those of too few pixels, and all but the largest; the
-    others are numbered by falling size. MoGe counts pixels after its warp, this reader before.
+    others are numbered by falling size, as shown.
 
-    MoGe scores crops warped to a size of each set; that is its protocol, not its data. Split: the
-    index is `test`. Licence: that of each set the packs were made of.
+    MoGe shows and scores no stored picture: each is turned to its middle, cropped and brought to a
+    size of its set, with its depth, camera and segments. `viewport` does the same; MoGe's sizes are
+    640 x 480 of NYUv2 and iBims-1, 750 x 375 of KITTI, 2048 x 1365 of ETH3D, 512 x 512 of GSO,
+    872 x 436 of Sintel, 1400 x 700 of DDAD, 1024 x 768 of DIODE, 1920 x 1080 of Spring and
+    1664 x 832 of HAMMER (`configs/eval/all_benchmarks.json`). Without it all stored pixels count.
+    Split: the index is `test`. Licence: that of each set the packs were made of.
 
     Source: Wang et al. 2025; MoGe's `utils/io.py` and `test/dataloader.py` (0744441); the packs
     `Ruicheng/monocular-geometry-evaluation`.
@@ -53,6 +59,7 @@ class MogePack(FrameReader):
         segmentation: Name of the segmentation beside an image; empty to read none.
         least_segment_px: Segments of fewer pixels do not count.
         most_segments: Of more segments the largest count.
+        viewport: Width and height of what is shown; see `data.viewport`. As stored where none.
         given: `intrinsics`, if a model is given them besides the image.
     """
 
@@ -66,12 +73,16 @@ class MogePack(FrameReader):
         segmentation: str = "segmentation.png",
         least_segment_px: int = 1000,
         most_segments: int = 100,
+        viewport: Sequence[int] | None = None,
         given: Sequence[str] = (),
     ) -> None:
         root = root.resolve()
         listing = safe_join(root, index)
         if every < 1:
             raise BenchError("key 'every'", expected="at least 1", got=every)
+        if viewport is not None and (len(viewport) != 2 or min(viewport) < 1):
+            raise BenchError("key 'viewport'", expected="width and height", got=list(viewport))
+        self.viewport = None if viewport is None else (viewport[0], viewport[1])
         names = [line.strip() for line in load_text(listing).splitlines() if line.strip()]
         self.segmentation = segmentation
         self.open_segments = partial(_segments, least_px=least_segment_px, most=most_segments)
@@ -86,13 +97,27 @@ class MogePack(FrameReader):
         labels = safe_join(folder, self.segmentation) if self.segmentation else None
         if labels is not None and not labels.is_file():
             labels = None  # most packs have none
-        view = View(
-            id=name,
-            image=image,
-            load_depth=partial(_depth, depth),
-            intrinsics=partial(_intrinsics, meta, image),
-            load_segments=partial(self.open_segments, labels, depth) if labels else None,
-        )
+        if self.viewport is None:
+            view = View(
+                id=name,
+                image=image,
+                load_depth=partial(_depth, depth),
+                intrinsics=partial(_intrinsics, meta, image),
+                load_segments=partial(self.open_segments, labels, depth) if labels else None,
+            )
+        else:
+            seen = partial(_viewport, meta, image, *self.viewport)
+            view = View(
+                id=name,
+                image=lambda: seen().image(load_rgb(image)),
+                load_depth=lambda: seen().depth(_depth(depth)),
+                intrinsics=lambda: seen().intrinsics,
+                load_segments=(
+                    partial(self.open_segments, labels, depth, shown=lambda v: seen().labels(v))
+                    if labels
+                    else None
+                ),
+            )
         return Frame(view, (image, depth, meta, *([labels] if labels else [])))
 
 
@@ -112,10 +137,17 @@ def _depth(path: Path) -> NDArray[np.float32]:
     return np.where(known, depth, np.nan).astype(np.float32)
 
 
-def _segments(path: Path, depth: Path, least_px: int, most: int) -> NDArray[np.int32]:
+def _segments(
+    path: Path,
+    depth: Path,
+    least_px: int,
+    most: int,
+    shown: Callable[[NDArray[Any]], NDArray[Any]] = lambda values: values,
+) -> NDArray[np.int32]:
     values, size = load_labels(path), image_size(depth)
     if values.shape != size:
         raise BenchError(path, expected=f"the size {size} of {depth.name}", got=values.shape)
+    values = shown(values)
     named = _labels(path)
     sizes = dict(
         zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True)
@@ -136,10 +168,24 @@ def _labels(path: Path) -> dict[str, int]:
         raise BenchError(path, expected=expected, got=error) from None
 
 
-def _intrinsics(path: Path, image: Path) -> Array:
+def _viewport(meta: Path, image: Path, width: int, height: int) -> Viewport:
+    size = image_size(image)
+    _intrinsics(meta, image)  # which are checked there
     try:
-        parts = np.array(json.loads(load_text(path))["intrinsics"], dtype=np.float64).reshape(3, 3)
+        return Viewport(width, height, size, _parts(meta).astype(np.float32))
+    except ValueError as error:
+        expected = f"a view to bring to {width} x {height} pixels"
+        raise BenchError(meta, expected=expected, got=error) from None
+
+
+def _intrinsics(path: Path, image: Path) -> Array:
+    height, width = image_size(image)
+    return pinhole((np.diag([width, height, 1.0]) @ _parts(path)).ravel().tolist(), 0.5, path)
+
+
+def _parts(path: Path) -> Array:
+    """Intrinsics in parts of width and height."""
+    try:
+        return np.array(json.loads(load_text(path))["intrinsics"], dtype=np.float64).reshape(3, 3)
     except (ValueError, KeyError, TypeError) as error:
         raise BenchError(path, expected="'intrinsics', 3x3", got=error) from None
-    height, width = image_size(image)
-    return pinhole((np.diag([width, height, 1.0]) @ parts).ravel().tolist(), 0.5, path)

@@ -192,3 +192,39 @@ def test_what_is_wrong_is_named(root, shots) -> None:
     (root / ".index.txt").unlink()
     with pytest.raises(BenchError, match=r"\.index\.txt: expected a readable file"):
         MogePack(root)
+
+
+def test_a_viewport_shows_picture_depth_camera_and_segments_alike(root, shots) -> None:
+    mask = np.repeat([1, 2], 96).reshape(12, 16).astype(np.uint8)
+    for number in range(4):
+        folder = root / f"room_{number // 2}/view_{number}"
+        write_segmentation(folder / "segmentation.png", mask, {"chair": 1, "lamp": 2})
+    kept = {"least_segment_px": 1}
+    stored = MogePack(root, **kept).samples("test")[0]
+    sample = MogePack(root, viewport=[8, 6], given=["intrinsics"], **kept).samples("test")[0]
+    assert sample.id == stored.id
+    inputs, target = sample.load_inputs(), sample.load_target()
+    assert inputs.images[0].shape == (6, 8, 3)
+    assert target.depth_m[0].shape == target.segments[0].shape == (6, 8)
+    assert inputs.intrinsics[0].tolist() == target.intrinsics[0].tolist()
+    assert target.intrinsics[0][:2, 2].tolist() == [4, 3]
+    assert set(np.unique(target.segments[0])) == {1, 2}
+    # Depth is of the same things: its range is that of the stored map.
+    whole = stored.load_target().depth_m[0]
+    ratio = np.nanmedian(target.depth_m[0]) / np.nanmedian(whole)
+    assert ratio == pytest.approx(1, abs=0.2)
+    assert len(target.points_world) == np.isfinite(target.depth_m[0]).sum()
+
+
+@pytest.mark.parametrize("viewport", [[8], [8, 0], [8, 6, 3]])
+def test_a_viewport_has_a_width_and_a_height(root, viewport) -> None:
+    with pytest.raises(BenchError, match="'viewport': expected width and height"):
+        MogePack(root, viewport=viewport)
+
+
+def test_a_camera_without_a_view_to_show_is_told(root) -> None:
+    path = root / "room_0/view_0/meta.json"
+    path.write_text(json.dumps({"intrinsics": [[1, 0, 40], [0, 1, 0.5], [0, 0, 1]]}))
+    sample = MogePack(root, viewport=[8, 6]).samples("test")[0]
+    with pytest.raises(BenchError, match=r"meta.json: expected a view to bring to 8 x 6 pixels"):
+        sample.load_inputs()
