@@ -1,10 +1,10 @@
-"""Show pictures as MoGe's loader does and as `data.viewport` does, and print the difference.
+"""Show pictures as MoGe and SpatialBench do and as `data.viewport` does, and print the difference.
 
     python scripts/conformance_views.py --peers DIR [--realdata DIR] [--write]
 
-DIR holds checkouts of `MoGe` and of the `utils3d` that it pins, which are no part of this project;
-opencv-python-headless must be importable. A case's values are the camera, depth where both have
-some, and the shares of pixels whose mask, label or colour is another.
+DIR holds checkouts of `MoGe`, of the `utils3d` that it pins, and of `SpatialBench`, which are no
+part of this project; opencv-python-headless must be importable. A case's values are the camera,
+depth where both have some, and the shares of pixels whose mask, label or colour is another.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance_page import HEAD, Row, write
-from g2vlm_bench.data.viewport import Viewport
-from peer_code import commit, stand_in
+from g2vlm_bench.data.viewport import Cropped, Viewport
+from peer_code import commit, load, stand_in
 from real_frames import samples
 
 CASES = 300
@@ -107,6 +107,36 @@ def gaps(case: Case, show: Any) -> dict[str, float]:
     }
 
 
+def spatialbench(peers: Path) -> Any:
+    """SpatialBench's own `deterministic_resize`."""
+    folder = peers / "SpatialBench/benchmark"
+    stand_in("benchmark")
+    stand_in("benchmark.utils")
+    stand_in("benchmark.utils.misc", threshold_depth_map=None)
+    load(folder / "utils/cropping.py", "benchmark.utils.cropping")
+    return load(folder / "datasets/data_readers.py").deterministic_resize
+
+
+def spatialbench_row(peers: Path, cases: list[tuple[Case, bool]], version: str) -> Row:
+    """The same pictures at SpatialBench's width."""
+    row = Row("spatialbench (loader)", version, "camera; share of values of depth and picture")
+    resize = spatialbench(peers)
+    for (name, image, depth, _, shown), real in cases:
+        camera = (np.diag([*shown.stored[::-1], 1.0]) @ shown.camera).astype(np.float32)
+        camera[:2, 2] -= 0.5
+        size = 518, max(14, round(shown.stored[0] / shown.stored[1] * 518 / 14) * 14)
+        mine = Cropped(*size, shown.stored, camera)
+        picture, their_depth, their_camera = resize(image, np.nan_to_num(depth), camera, size)
+        their_camera[:2, 2] += 0.5
+        found = {
+            "camera": float(np.abs(mine.intrinsics - their_camera).max() / mine.intrinsics.max()),
+            "depth": float(np.mean(mine.depth(np.nan_to_num(depth)) != their_depth)),
+            "picture": float(np.mean(mine.image(image) != np.asarray(picture))),
+        }
+        row.add(max((gap, value) for value, gap in found.items()), name, real)
+    return row
+
+
 def main() -> None:
     """Compare every case, and print a row for geometry and one for colours."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -127,9 +157,11 @@ def main() -> None:
         found = gaps(case, show)
         colours.add((found.pop("picture"), "picture"), case[0], real)
         geometry.add(max((gap, name) for name, gap in found.items()), case[0], real)
-    print(HEAD + geometry.line + "\n" + colours.line)
+    version = f"SpatialBench {commit(arguments.peers / 'SpatialBench')}, OpenCV {cv2.__version__}"
+    rows = [geometry, colours, spatialbench_row(arguments.peers, cases, version)]
+    print(HEAD + "\n".join(row.line for row in rows))
     if arguments.write:
-        write("views", [geometry, colours])
+        write("views", rows)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""Views as MoGe's loader shows them: turned to the picture's middle, cropped, at a fixed size.
+"""Views as benchmarks show them, which neither score nor show pictures as they are stored.
 
-A camera whose principal point is off the middle is turned until it is not; the widest view of the
-wanted proportions that lies within the picture is cut out of it. The picture is brought near the
-new size by Lanczos filtering and then warped, depth by the nearest pixel that has some, as distance
-from the camera, since z changes as a camera turns.
+`Viewport` is MoGe's loader (0744441, `moge/test/dataloader.py`, `_process_instance`, with utils3d
+3fab839): a camera whose principal point is off the middle is turned until it is not; the widest
+view of the wanted proportions that lies within the picture is cut out of it. The picture is brought
+near the new size by Lanczos filtering and then warped, depth by the nearest pixel that has some, as
+distance from the camera, since z changes as a camera turns. `Cropped` is SpatialBench's
+(7f06a37, `benchmark/datasets/data_readers.py`, `deterministic_resize`, with `utils/cropping.py`,
+which is DUSt3R's): cut around the principal point, resized to cover the size, cut to it.
 
-Source: MoGe (0744441, `moge/test/dataloader.py`, `_process_instance`) with utils3d (3fab839). It
-computes in single precision up to here and there, and so does this: a size that is rounded down
-must not be another. Beside that code with OpenCV 5.0, of 300 random cameras, sizes and holes, the
-camera, the mask and labels are equal, depth to 4e-7, and of a picture at most one value in 20,000
-is off by one (`scripts/conformance_views.py`). OpenCV 4 knows 32 places between two pixels: some
-tenth of the values is off by one.
+Both compute in single precision here and there, and so does this: a size that is rounded down must
+not be another. Beside those codes with OpenCV 5.0, of 300 random cameras, sizes and holes each,
+the camera, the mask and labels are equal, depth to 4e-7, and of MoGe's picture at most one value in
+20,000 is off by one (`scripts/conformance_views.py`). OpenCV 4 knows 32 places between two pixels:
+of MoGe's some tenth of the values is off by one.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ _LARGEST = 8
 
 @dataclass(frozen=True)
 class Viewport:
-    """How one picture is shown.
+    """How MoGe shows one picture.
 
     Attributes:
         width: Of the result.
@@ -147,6 +149,119 @@ class Viewport:
         points = _homogeneous((self.height, self.width)) @ transform.T
         parts: Single = points[..., :2] / (points[..., 2:3] + np.float32(1e-12))
         return parts * np.array(self._size[::-1], np.float32) - np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """How SpatialBench shows one picture.
+
+    Attributes:
+        width: Of the result.
+        height: Likewise.
+        stored: `(H, W)` of the picture as it is stored.
+        camera: 3x3 intrinsics of the stored picture in pixels, pixel centres at **0**, as the
+            benchmark has them.
+
+    Raises:
+        ValueError: The result would be enlarged beyond what memory can hold.
+    """
+
+    width: int
+    height: int
+    stored: tuple[int, int]
+    camera: Single
+
+    def __post_init__(self) -> None:
+        """See that there is something to show, in a picture that memory can hold."""
+        rows, columns = self._size
+        if max(rows, columns) > _LARGEST * max(*self.stored, self.height, self.width):
+            raise ValueError(f"one enlarged to {columns} x {rows} pixels")
+
+    @property
+    def intrinsics(self) -> NDArray[np.float64]:
+        """3x3 intrinsics of the result in pixels, pixel centres at +0.5."""
+        camera = self._resized.copy()
+        camera[:2, 2] -= self._corner
+        shown = camera.astype(np.float64)
+        shown[:2, 2] += 0.5
+        return shown
+
+    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Show a picture, `(H, W, 3)`."""
+        from PIL import Image
+
+        rows, columns = self._size
+        filters = Image.Resampling
+        picture = Image.fromarray(self._cut(image)).resize(
+            (columns, rows), filters.LANCZOS if self._scale < 1 else filters.BICUBIC
+        )
+        return np.asarray(picture)[self._window]
+
+    def depth(self, depth: Single) -> Single:
+        """Show depth along z, `(H, W)` of the picture's size: the nearest pixel's."""
+        cut = self._cut(depth)
+        rows, columns = (
+            np.minimum((np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
+            for new, old in zip(self._size, cut.shape, strict=True)
+        )
+        found: Single = cut[np.ix_(rows, columns)][self._window]
+        return found
+
+    @cached_property
+    def _around(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of what is cut out first: as far as the middle allows."""
+        height, width = self.stored
+        x, y = (int(place) for place in np.round(self.camera[:2, 2]))
+        aside, above = min(x, width - x), min(y, height - y)
+        if aside > width / 5 and above > height / 5:
+            return x - aside, y - above, x + aside, y + above
+        return 0, 0, width, height
+
+    @cached_property
+    def _scale(self) -> float:
+        left, top, right, bottom = self._around
+        wanted = np.array([self.width, self.height])
+        return float(max(wanted / (right - left, bottom - top)) + 1e-8)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Rows and columns once it is resized."""
+        left, top, right, bottom = self._around
+        columns, rows = np.floor(np.array([right - left, bottom - top]) * self._scale).astype(int)
+        return int(rows), int(columns)
+
+    @property
+    def _resized(self) -> Single:
+        """The camera once the picture is resized."""
+        left, top, right, bottom = self._around
+        camera = self.camera.copy()
+        camera[0, 2] -= left
+        camera[1, 2] -= top
+        margins = np.array([right - left, bottom - top]) * self._scale - self._size[::-1]
+        camera[:2, 2] += 0.5
+        camera[:2] *= self._scale
+        camera[:2, 2] -= 0.5 * margins
+        camera[:2, 2] -= 0.5
+        return camera
+
+    @property
+    def _corner(self) -> NDArray[np.int32]:
+        """Left and top of what is cut out last, rounded as the difference of two cameras."""
+        rows, columns = self._size
+        before = self._resized[:2, 2]
+        after = before + np.float32(0.5)
+        after -= 0.5 * np.array([columns - self.width, rows - self.height], np.float64)
+        after -= np.float32(0.5)
+        return np.asarray(np.round(before - after), np.int32)
+
+    @property
+    def _window(self) -> tuple[slice, slice]:
+        left, top = (int(side) for side in self._corner)
+        return slice(top, top + self.height), slice(left, left + self.width)
+
+    def _cut(self, values: NDArray[Any]) -> NDArray[Any]:
+        left, top, right, bottom = self._around
+        return values[top:bottom, left:right]
 
 
 def _met(slope: tuple[float, float], start: Single, along: Single) -> NDArray[np.float64]:

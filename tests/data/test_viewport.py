@@ -1,6 +1,7 @@
-"""Views as MoGe's loader shows them; golden values are of its own code.
+"""Views as benchmarks show them; golden values are of their own code.
 
-MoGe 0744441 with utils3d 3fab839 and OpenCV 5.0.0, by `scripts/conformance_views.py`'s loader.
+MoGe 0744441 with utils3d 3fab839, SpatialBench 7f06a37, both with OpenCV 5.0.0, run as in
+`scripts/conformance_views.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm_bench.data.viewport import Viewport
+from g2vlm_bench.data.viewport import Cropped, Viewport
 from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.geometry.resampling import nearest_valid, nearest_valid_grid
 
@@ -98,6 +99,43 @@ def test_a_camera_that_looks_past_its_picture_is_refused() -> None:
         Viewport(40, 30, (30, 40), far)
     with pytest.raises(ValueError, match="behind its camera"):
         Viewport(40, 30, (30, 40), wide)
+
+
+@pytest.mark.parametrize(
+    ("size", "camera", "valid", "total", "some", "colour", "colours"),
+    [
+        # Enlarged, and cut at its sides.
+        (
+            (56, 28), (56, 53.666668, 28.122221, 14.277777), 1105, 6072.055010914803,
+            [7.532644748687744, 6.159994602203369, 5.016457557678223], [112, 202, 124], 588284,
+        ),
+        (
+            (14, 14), (19.384615, 18.576923, 7.2153845, 6.769231), 141, 777.0556703805923,
+            [0.0, 5.471860885620117, 4.971989631652832], [139, 177, 103], 72841,
+        ),
+    ],
+)  # fmt: skip
+def test_as_spatialbench_shows_it(size, camera, valid, total, some, colour, colours) -> None:
+    depth, _, image = pictures()
+    intrinsics = np.array([[36, 0, 21.9], [0, 34.5, 13], [0, 0, 1]], np.float32)
+    shown = Cropped(*size, (30, 40), intrinsics)
+    fx, fy, cx, cy = camera
+    expected = [[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]]
+    np.testing.assert_allclose(shown.intrinsics, expected, rtol=2e-7)
+    found = np.nan_to_num(shown.depth(depth))
+    assert found.shape == (size[1], size[0])
+    assert (found > 0).sum() == valid
+    assert found.sum(dtype=np.float64) == pytest.approx(total, rel=1e-9)
+    assert [found[0, 0], found[0, 12], found[7, 12]] == pytest.approx(some, rel=1e-7)
+    picture = shown.image(image)
+    assert picture[7, 12].tolist() == colour
+    assert picture.sum(dtype=np.int64) == colours
+
+
+def test_a_cut_that_would_not_fit_in_memory_is_refused() -> None:
+    thin = np.array([[9, 0, 3.0], [0, 9, 300], [0, 0, 1]], np.float32)
+    with pytest.raises(ValueError, match="enlarged to"):
+        Cropped(600, 14, (600, 6), thin)
 
 
 def test_the_nearest_valid_pixels_of_a_grid_that_is_not_square() -> None:

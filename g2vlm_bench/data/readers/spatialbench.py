@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene
+from g2vlm_bench.data.viewport import Cropped
 from g2vlm_bench.data.views import View, pinhole, rigid
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import (
+    image_size,
     load_array,
     load_depth,
     load_png16,
@@ -37,6 +40,19 @@ _PNG_SCALES = {
     "uint16_png_div_655.35": 655.35,
 }
 _SKY = 65500
+# Of the readers in benchmark/datasets/data_readers.py (7f06a37); the width and height of a data set
+# whose pictures differ is 518 and what their own proportions make it, in patches.
+_PATCH = 14
+_BY_ASPECT = 0
+_SIZES = {
+    "droid": (518, 294), "ropedia": (518, 518), "tum": (518, 392), "nrgbd": (518, 392),
+    "7scenes": (518, 392), "adt": (518, 518), "robotwin": (518, 294), "rlbench": (518, 294),
+    "robolab": (518, 294), "tanks_and_temples": (518, 378), "dtu": (518, 378),
+    "eth3d": (518, 350), "hiroom": (518, 518), "scannetpp": (518, 378), "vkitti": (518, 154),
+    "waymo": (518, 350), "kitti_odometry": (518, 154), "omniworld": (518, _BY_ASPECT),
+    "lingbot": (518, _BY_ASPECT),
+}  # fmt: skip
+_Sizes = Callable[[str], tuple[int, int] | None]
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -69,8 +85,11 @@ class Spatialbench(FrameReader):
     Not read, and said so: images stored with distortion (`image_state: distorted_original`, some of
     ScanNet++), frames to be flipped (`pyrep_flip`, RLBench), depth of game scenes
     (`uint16_png_inverse_encoded`, OmniWorld), `aliasing_masks` (255 marks what is aliased; the
-    benchmark does not use them either). The benchmark also resizes to about 518 pixels, drops depth
-    above a limit of each data set, and cuts Ropedia's at its 80th percentile: its protocol.
+    benchmark does not use them either). The benchmark shows no stored picture: each is cut around
+    its principal point and resized to 518 pixels in width and a height of its data set, with its
+    depth and camera, which `viewport: benchmark` does too; without it all stored pixels count. That
+    it drops depth above a limit of each data set and cuts Ropedia's at its 80th percentile is its
+    protocol.
 
     Split: the index is `test`: 546 scenes (sparse, medium, dense and single views). Licence: that
     of each source.
@@ -83,6 +102,8 @@ class Spatialbench(FrameReader):
         tags: Take only scenes that have all of these: a density, a data set, `indoor`, ...
         without: Leave out scenes that have one of these.
         least_confidence: Depth of a lower confidence is no truth (benchmark: 0.5).
+        viewport: `benchmark`, or one width and height for all; see `data.viewport`. As stored where
+            none.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
     """
 
@@ -94,9 +115,11 @@ class Spatialbench(FrameReader):
         tags: Sequence[str] = (),
         without: Sequence[str] = (),
         least_confidence: float = 0.5,
+        viewport: Literal["benchmark"] | Sequence[int] | None = None,
         given: Sequence[str] = (),
     ) -> None:
         root = root.resolve()
+        sizes = _sizes(viewport)
         listing = safe_join(root, index)
         try:
             entries = msgspec.json.decode(load_text(listing), type=list[Entry])
@@ -104,7 +127,7 @@ class Spatialbench(FrameReader):
             raise BenchError(listing, expected="a list of scenes", got=error) from None
         self.n_listed = len(entries)
         scenes = [
-            _scene(root, entry, listing, least_confidence)
+            _scene(root, entry, listing, least_confidence, sizes)
             for entry in entries
             if set(tags) <= entry.words and entry.words.isdisjoint(without)
         ]
@@ -115,7 +138,22 @@ class Spatialbench(FrameReader):
         return super().counts() | {"listed": self.n_listed}
 
 
-def _scene(root: Path, entry: Entry, listing: Path, least_confidence: float) -> Scene:
+def _sizes(viewport: str | Sequence[int] | None) -> _Sizes:
+    """What size pictures of a data set are shown at."""
+    if viewport is None:
+        return lambda dataset: None
+    if viewport == "benchmark":
+        return _SIZES.get
+    if isinstance(viewport, str) or len(viewport) != 2 or min(viewport) < 1:
+        got = viewport if isinstance(viewport, str) else list(viewport)
+        raise BenchError("key 'viewport'", expected="benchmark, or width and height", got=got)
+    size = viewport[0], viewport[1]
+    return lambda dataset: size
+
+
+def _scene(
+    root: Path, entry: Entry, listing: Path, least_confidence: float, sizes: _Sizes
+) -> Scene:
     density = entry.tags.get("view_density", "")
     folder = safe_join(root, Path(density, entry.source_dataset, entry.scene_path))
     meta = folder / "meta.json"
@@ -150,10 +188,37 @@ def _scene(root: Path, entry: Entry, listing: Path, least_confidence: float) -> 
             intrinsics=partial(_intrinsics, camera),
             load_pose=partial(_pose, pose) if pose else None,
         )
+        if (size := sizes(entry.source_dataset)) is not None:
+            view = _shown(view, image, partial(_cropped, camera, image, size))
         files = (image, camera, *(file for file, _ in of_frame))
         frames.append(Frame(view, (*files, *(file for file in (depth, pose) if file))))
     cluster = f"{entry.source_dataset}/{entry.scene_path}"
     return Scene(name=cluster, frames=frames, shared=(listing, meta))
+
+
+def _shown(view: View, image: Path, seen: Callable[[], Cropped]) -> View:
+    """The view as the benchmark shows it."""
+    load = view.load_depth
+    return replace(
+        view,
+        image=lambda: seen().image(load_rgb(image)),
+        load_depth=None if load is None else lambda: seen().depth(load()),
+        intrinsics=lambda: seen().intrinsics,
+    )
+
+
+def _cropped(camera: Path, image: Path, size: tuple[int, int]) -> Cropped:
+    stored = image_size(image)
+    width, height = size
+    if height == _BY_ASPECT:
+        height = round(stored[0] / stored[1] * width / _PATCH) * _PATCH
+    matrix = _intrinsics(camera)
+    matrix[:2, 2] -= 0.5
+    try:
+        return Cropped(width, height, stored, matrix.astype(np.float32))
+    except ValueError as error:
+        expected = f"a view to bring to {width} x {height} pixels"
+        raise BenchError(camera, expected=expected, got=error) from None
 
 
 def _meta(path: Path) -> Mapping[str, Any]:

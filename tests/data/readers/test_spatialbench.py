@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial import KDTree
 
 from g2vlm_bench.data.readers.spatialbench import Spatialbench
 from g2vlm_bench.errors import BenchError
@@ -140,3 +141,40 @@ def test_what_is_wrong_is_named(root) -> None:
     (root / "all_scenes.json").write_text('[{"scene_id": "a"}]')
     with pytest.raises(BenchError, match=r"all_scenes\.json: expected a list of scenes"):
         reader(root)
+
+
+@pytest.mark.parametrize("viewport", ["benchmark", [14, 14]])
+def test_a_viewport_shows_picture_depth_and_camera_alike(root, viewport) -> None:
+    (stored,) = reader(root).samples("test")
+    (sample,) = reader(root, viewport=viewport, given=["intrinsics"]).samples("test")
+    width, height = (518, 392) if viewport == "benchmark" else viewport
+    inputs, target, whole = sample.load_inputs(), sample.load_target(), stored.load_target()
+    for image, depth, true, camera in zip(
+        inputs.images, target.depth_m, whole.depth_m, target.intrinsics, strict=True
+    ):
+        assert image.shape == (height, width, 3)
+        assert depth.shape == (height, width)
+        assert np.nanmedian(depth) == pytest.approx(np.nanmedian(true), rel=0.2)
+        # Cut on both sides of the principal point alike, to whole pixels of 16 x 12.
+        assert camera[:2, 2] == pytest.approx([width / 2, height / 2], rel=0.1)
+    for given, true in zip(inputs.intrinsics, target.intrinsics, strict=True):
+        np.testing.assert_array_equal(given, true)
+    # Where the pixels went, the points have stayed: the nearest stored ones are close.
+    gaps, _ = KDTree(whole.points_world).query(target.points_world[::97])
+    assert np.median(gaps) < 0.1
+
+
+def test_a_data_set_of_pictures_of_all_proportions_is_shown_in_its_own(root) -> None:
+    listing = root / "all_scenes.json"
+    entries = json.loads(listing.read_text())
+    listing.write_text(json.dumps([entries[0] | {"source_dataset": "lingbot"}]))
+    (root / "sparse/tum").rename(root / "sparse/lingbot")
+    (sample,) = Spatialbench(root, viewport="benchmark").samples("test")
+    # 16 x 12: 518 x 388.5, in whole patches of 14.
+    assert sample.load_inputs().images[0].shape == (392, 518, 3)
+
+
+@pytest.mark.parametrize("viewport", ["518", [518], [0, 14]])
+def test_a_viewport_is_the_benchmarks_or_a_size(root, viewport) -> None:
+    with pytest.raises(BenchError, match="'viewport': expected benchmark, or width and height"):
+        reader(root, viewport=viewport)
