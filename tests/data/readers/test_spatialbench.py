@@ -156,7 +156,7 @@ def test_a_viewport_shows_picture_depth_and_camera_alike(root, viewport) -> None
         assert depth.shape == (height, width)
         assert np.nanmedian(depth) == pytest.approx(np.nanmedian(true), rel=0.2)
         # Cut on both sides of the principal point alike, to whole pixels of 16 x 12.
-        assert camera[:2, 2] == pytest.approx([width / 2, height / 2], rel=0.1)
+        assert camera[:2, 2] == pytest.approx([width / 2, height / 2], rel=0.12)
     for given, true in zip(inputs.intrinsics, target.intrinsics, strict=True):
         np.testing.assert_array_equal(given, true)
     # Where the pixels went, the points have stayed: the nearest stored ones are close.
