@@ -52,7 +52,7 @@ REMARKS = {
     "g2vlm": APPROXIMATE,
     "cut3r": APPROXIMATE,
     "spann3r": APPROXIMATE,
-    "da3 (parts)": "fusion apart: Open3D 0.20 has no working ScalableTSDFVolume",
+    "da3 (parts)": "fusion apart, as SpatialBench's",
     "da3.dtu_posed": "the cases' cameras see a plane, so that maps agree",
     "spatialbench (parts)": "fusion apart",
     "dtu": "the same shuffle handed to both; a twentieth of the cases' size",

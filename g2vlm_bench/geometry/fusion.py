@@ -56,29 +56,13 @@ def fuse_tsdf(
         ValueError: where counts differ, a size is not positive, or no surface comes out.
         ImportError: where Open3D cannot be loaded.
 
-    Source: Curless and Levoy 1996, through Open3D's `VoxelBlockGrid`, in float32. Depth-Anything-3
-    (2c21ea8) and SpatialBench (7f06a37) use its older `ScalableTSDFVolume`, which measures along
-    the ray instead of along z and yields no surface in Open3D 0.20.
+    Source: Curless and Levoy 1996, through Open3D's `VoxelBlockGrid`, in float32. Published code
+    uses its older `ScalableTSDFVolume`, which measures along the ray: `ray_fusion`.
     """
-    if not len(depths_m) == len(intrinsics) == len(world_from_camera):
-        raise ValueError(
-            "fusion: expected a camera and a pose for each depth map, "
-            f"got {len(depths_m)}, {len(intrinsics)} and {len(world_from_camera)}"
-        )
-    if not min(voxel_m, truncation_m, max_depth_m) > 0:
-        raise ValueError(
-            f"fusion: expected sizes above 0, got {voxel_m}, {truncation_m} and {max_depth_m}"
-        )
+    check_fusion(depths_m, intrinsics, world_from_camera, voxel_m, truncation_m, max_depth_m)
     open3d = _import_open3d()
     core = open3d.core
-    grid = open3d.t.geometry.VoxelBlockGrid(
-        ("tsdf", "weight"),
-        (core.float32, core.float32),
-        (1, 1),
-        float(voxel_m),
-        BLOCK_VOXELS,
-        BLOCKS,
-    )
+    grid = new_grid(voxel_m, BLOCKS)
     for depth, matrix, pose in zip(depths_m, intrinsics, world_from_camera, strict=True):
         values = np.asarray(depth, dtype=np.float32)
         usable = np.isfinite(values) & (values > 0) & (values <= max_depth_m)
@@ -90,6 +74,48 @@ def fuse_tsdf(
         limits = 1.0, float(max_depth_m), truncation_m / voxel_m
         blocks = grid.compute_unique_block_coordinates(image, *camera, *limits)
         grid.integrate(blocks, image, *camera, *limits)
+    return surface_of(grid)
+
+
+def check_fusion(
+    depths_m: Sequence[NDArray[Any]],
+    intrinsics: Sequence[NDArray[Any]],
+    world_from_camera: Sequence[NDArray[Any]],
+    voxel_m: float,
+    truncation_m: float,
+    max_depth_m: float,
+) -> None:
+    """Refuse what cannot be fused.
+
+    Raises:
+        ValueError: where counts differ, or a size is not positive.
+    """
+    if not len(depths_m) == len(intrinsics) == len(world_from_camera):
+        raise ValueError(
+            "fusion: expected a camera and a pose for each depth map, "
+            f"got {len(depths_m)}, {len(intrinsics)} and {len(world_from_camera)}"
+        )
+    if not min(voxel_m, truncation_m, max_depth_m) > 0:
+        raise ValueError(
+            f"fusion: expected sizes above 0, got {voxel_m}, {truncation_m} and {max_depth_m}"
+        )
+
+
+def new_grid(voxel_m: float, blocks: int) -> Any:
+    """An empty grid of Open3D: truncated distances and weights of voxels, in blocks."""
+    open3d = _import_open3d()
+    single = open3d.core.float32
+    return open3d.t.geometry.VoxelBlockGrid(
+        ("tsdf", "weight"), (single, single), (1, 1), float(voxel_m), BLOCK_VOXELS, blocks
+    )
+
+
+def surface_of(grid: Any) -> Mesh:
+    """The surface of a grid, by Open3D's marching cubes.
+
+    Raises:
+        ValueError: where there is none.
+    """
     mesh = _surface(grid)
     if mesh is None or len(mesh.triangles) == 0:
         raise ValueError("fusion: expected a surface, got none")

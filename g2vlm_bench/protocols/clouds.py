@@ -31,12 +31,15 @@ class Fusion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         truncation_m: How far from the surface a depth map still says something.
         max_depth_m: Farther depth is left out.
         points: Drawn from the surface.
+        along: Whether distances from the surface are measured along z, or along the ray as by
+            Open3D's older volume.
     """
 
     voxel_m: Metres
     truncation_m: Metres
     max_depth_m: Metres
     points: Annotated[int, msgspec.Meta(ge=2)]
+    along: Literal["z", "ray"] = "z"
 
 
 class Consistency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -388,8 +391,14 @@ _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Cloud
 
 
 def _sizes(name: str, struct: msgspec.Struct) -> str:
-    sizes = msgspec.structs.astuple(struct)
-    return name + "_".join("-" if size is None else label_number(size) for size in sizes)
+    said = []
+    for field in msgspec.structs.fields(struct):
+        value = getattr(struct, field.name)
+        if isinstance(value, str):
+            said += [] if value == field.default else [value]
+        else:
+            said.append("-" if value is None else label_number(value))
+    return name + "_".join(said)
 
 
 def _points(target: Target) -> tuple[object, ...]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry import alignment, cameras, cloud_alignment, fusion, lifting, meshes
+from g2vlm_bench.geometry import (
+    alignment,
+    cameras,
+    cloud_alignment,
+    fusion,
+    lifting,
+    meshes,
+    ray_fusion,
+)
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.protocols.clouds import CloudProtocol
 
@@ -95,7 +103,6 @@ def _merged(protocol: CloudProtocol, both: Clouds, fitted: Similarity) -> Array:
         return points
     assert protocol.fusion is not None
     sizes = protocol.fusion
-    mesh = fusion.fuse_tsdf(
-        depths, matrices, poses, sizes.voxel_m, sizes.truncation_m, sizes.max_depth_m
-    )
+    fuse = fusion.fuse_tsdf if sizes.along == "z" else ray_fusion.fuse_along_rays
+    mesh = fuse(depths, matrices, poses, sizes.voxel_m, sizes.truncation_m, sizes.max_depth_m)
     return meshes.sample_mesh(mesh, sizes.points, protocol.seed)

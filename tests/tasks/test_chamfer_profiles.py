@@ -111,6 +111,10 @@ def test_every_new_field_is_in_the_label_and_two_never_share_one(load_family) ->
     for one, other in combinations(family.protocols, 2):
         assert one.label != other.label
     assert family.protocols[-1].label == "sim3+tsdf0.08_0.32_9_5000"
+    along_rays = load_family(
+        "chamfer", ["fscore"], {"fusion": FUSION | {"points": 5000, "along": "ray"}}
+    )
+    assert "tsdf0.08_0.32_9_5000_ray" in along_rays.protocols[0].label
 
 
 @pytest.mark.parametrize(
