@@ -204,7 +204,10 @@ def _interpolated(points: Array, pixels: Array) -> Array:
 def _surface(grid: Any) -> Mesh | None:
     if grid.hashmap().size() == 0:
         return None
-    mesh = grid.extract_triangle_mesh(weight_threshold=0.0)
+    try:
+        mesh = grid.extract_triangle_mesh(weight_threshold=0.0)
+    except RuntimeError:
+        return None  # So Open3D ends where no voxel before a surface has one behind it.
     if mesh.is_empty() or "indices" not in mesh.triangle:
         return None
     vertices = mesh.vertex.positions.numpy().astype(np.float64)

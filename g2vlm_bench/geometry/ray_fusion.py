@@ -24,6 +24,8 @@ _STRIDE = 4
 _MARGIN_PX = np.float32(1e-4)
 # Blocks that are integrated at once: a million voxels.
 _AT_ONCE = 256
+# In all: five gigabytes. A room of 10 m in voxels of 8 mm has some 60,000.
+_MOST_BLOCKS = 150_000
 
 
 def fuse_along_rays(
@@ -48,7 +50,8 @@ def fuse_along_rays(
         max_depth_m: depth of so much, or farther, is left out.
 
     Raises:
-        ValueError: where counts differ, a size is not positive, or no surface comes out.
+        ValueError: where counts differ, a size is not positive, no surface comes out, or depth is
+            scattered over more space than memory can hold.
         ImportError: where Open3D cannot be loaded; its marching cubes are used.
 
     Source: Curless and Levoy 1996; Open3D 0.19, `pipelines/integration/ScalableTSDFVolume.cpp` and
@@ -125,8 +128,14 @@ class _Volume:
     def _rows(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the blocks are kept; new ones are made."""
         rows = [self.places.setdefault(tuple(key), len(self.places)) for key in blocks.tolist()]
-        if len(self.places) > len(self.distances):
-            room = 2 * len(self.places) - len(self.distances)
+        count = len(self.places)
+        if count > _MOST_BLOCKS:
+            raise ValueError(
+                f"fusion: expected at most {_MOST_BLOCKS:,} blocks of {self.block_m:g} m near "
+                f"depth, got {count:,}: it is scattered over too much space"
+            )
+        if count > len(self.distances):
+            room = min(count + count // 4, _MOST_BLOCKS) - len(self.distances)
             more = np.zeros((room, BLOCK_VOXELS**3), np.float32)
             self.distances = np.concatenate([self.distances, more])
             self.weights = np.concatenate([self.weights, more])

@@ -47,6 +47,9 @@ def test_depth_beyond_the_limit_makes_no_surface() -> None:
     for depth in (np.full((60, 80), np.nan), np.full((60, 80), 50.0), np.zeros((60, 80))):
         with pytest.raises(ValueError, match="a surface"):
             fused([depth], [np.eye(4)])
+    # Truncated before the next voxel, so that there is none behind the surface.
+    with pytest.raises(ValueError, match="a surface"):
+        fused([np.full((60, 80), 0.5)], [np.eye(4)], truncation_m=0.01)
     with pytest.raises(ValueError, match="a camera and a pose"):
         fused([slanted()], [])
     with pytest.raises(ValueError, match="sizes above 0"):

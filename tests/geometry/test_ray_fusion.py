@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from g2vlm_bench.geometry import ray_fusion
 from g2vlm_bench.geometry.cameras import pose_matrix, unproject
 from g2vlm_bench.geometry.meshes import Mesh
 from g2vlm_bench.geometry.ray_fusion import fuse_along_rays
@@ -70,7 +71,20 @@ def test_depth_at_the_limit_does_not_count() -> None:
     fused([flat], [np.eye(4)], max_depth_m=2.001)
     with pytest.raises(ValueError, match="a surface, got none"):
         fused([flat], [np.eye(4)], max_depth_m=2.0)
+    # Truncated before the next voxel, so that there is none behind the surface.
+    with pytest.raises(ValueError, match="a surface, got none"):
+        fused([np.full((60, 80), 0.5, np.float32)], [np.eye(4)], truncation_m=0.01)
     with pytest.raises(ValueError, match="a camera and a pose"):
         fused([flat], [])
     with pytest.raises(ValueError, match="sizes above 0"):
         fused([flat], [np.eye(4)], truncation_m=0)
+
+
+def test_depth_scattered_over_too_much_space_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr(ray_fusion, "_MOST_BLOCKS", 60)
+    few = fused([np.full((60, 80), 0.5, np.float32)], [np.eye(4)])
+    assert len(few.triangles) > 100
+    rng = np.random.default_rng(0)
+    wild = rng.uniform(1, 1000, (60, 80)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"at most 60 blocks of 0.64 m near depth, got [\d,]+: it"):
+        fused([wild], [np.eye(4)], max_depth_m=1e6)
