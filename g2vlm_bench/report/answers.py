@@ -65,15 +65,17 @@ def question(
 
 def _said(entry: Entry) -> str | None:
     text = entry.stored.answer if entry.stored is not None else None
-    if text is not None and len(text) > LONGEST:
-        return f"{text[:LONGEST]} ... ({len(text)} characters)"
-    return text
+    return None if text is None else _cut(text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text)} characters)"
 
 
 def _answer(entry: Entry, spec: MetricSpec) -> Answer:
     read = entry.detail(spec.protocol, "read")
     text = _said(entry)
-    by_likelihood = f"{read} (most likely)" if read is not None else ""
+    by_likelihood = _cut(f"{read} (most likely)") if read is not None else ""
     shown = by_likelihood if text is None else text
     verdict = _verdict(entry, spec)
     note = entry.problem if verdict == "failed" else ""

@@ -464,3 +464,19 @@ def test_a_search_says_where_its_pair_was_ranked(tmp_path: Path) -> None:
     html = as_html(board, {"scene_language/find": [_sample(0, [], pair="a")]})
     assert "ranked 17" in html
     assert "Truth:" not in html
+
+
+def test_long_options_and_long_answers_are_cut(tmp_path: Path) -> None:
+    long = "word " * 200
+    read = {"strict": {"status": "parsed", "read": long}}
+    spec = ACCURACY
+    for name, answer in (("said", long), ("likely", None)):
+        found = _asked(
+            tmp_path / name, "spatial_qa/rooms", spec, _line(spec, 1.0, read),
+            Prediction(answer=answer, choice_loglikelihoods=np.zeros(2)), answer="b",
+            choices=("a", "b"),
+        )  # fmt: skip
+        asked = found.panels[0].question
+        assert asked is not None
+        assert asked.answers[0].text.startswith("word word")
+        assert 300 < len(asked.answers[0].text) < 330
