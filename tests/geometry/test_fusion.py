@@ -7,7 +7,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
-from g2vlm_bench.geometry.fusion import consistent_points, fuse_tsdf
+from g2vlm_bench.geometry.fusion import consistent_points, fuse_tsdf, in_order
+from g2vlm_bench.geometry.meshes import Mesh
 
 CAMERA = np.array([[75.0, 0, 40], [0, 75.0, 30], [0, 0, 1]])
 
@@ -54,6 +55,24 @@ def test_depth_beyond_the_limit_makes_no_surface() -> None:
         fused([slanted()], [])
     with pytest.raises(ValueError, match="sizes above 0"):
         fused([slanted()], [np.eye(4)], voxel_m=0)
+
+
+def test_a_mesh_in_order_is_the_same_however_it_was_written() -> None:
+    rng = np.random.default_rng(0)
+    vertices = rng.integers(0, 4, (40, 3)) + rng.random((40, 3)).round(2)
+    triangles = np.array([rng.choice(40, 3, replace=False) for _ in range(60)])
+    shuffle = rng.permutation(40)
+    turned = np.array([np.roll(triangle, rng.integers(3)) for triangle in triangles])
+    written = Mesh(vertices[shuffle], np.argsort(shuffle)[turned][rng.permutation(60)])
+    one, other = in_order(Mesh(vertices, triangles)), in_order(written)
+    np.testing.assert_array_equal(one.vertices, other.vertices)
+    np.testing.assert_array_equal(one.triangles, other.triangles)
+
+    def sides(mesh: Mesh) -> np.ndarray:
+        a, b, c = (mesh.vertices[mesh.triangles[:, k]] for k in range(3))
+        return np.sort(np.cross(b - a, c - a).round(9), axis=0)
+
+    np.testing.assert_allclose(sides(one), sides(Mesh(vertices, triangles)), atol=1e-8)
 
 
 SMALL = np.array([[8.0, 0, 4], [0, 8.0, 3], [0, 0, 1]])
