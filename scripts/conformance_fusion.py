@@ -24,7 +24,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from conformance_page import HEAD, Row, write
-from g2vlm_bench.geometry.ray_fusion import fuse_along_rays
+from g2vlm_bench.geometry.fusion import fuse_tsdf
 from peer_code import commit
 from real_frames import scenes
 
@@ -145,7 +145,7 @@ def main() -> None:
     for case, real in cases:
         name, depths, cameras, poses, sizes = case
         peer = theirs(case, arguments)
-        mine = fuse_along_rays(list(depths), list(cameras), list(poses), **sizes)
+        mine = fuse_tsdf(list(depths), list(cameras), list(poses), **sizes, along="ray")
         apart = max(
             float(np.max(KDTree(one).query(other)[0]))
             for one, other in ((mine.vertices, peer["vertices"]), (peer["vertices"], mine.vertices))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,10 @@ from g2vlm_bench.geometry.cameras import (
 )
 from g2vlm_bench.geometry.clouds import _import_open3d
 from g2vlm_bench.geometry.meshes import Mesh
+from g2vlm_bench.geometry.ray_volume import RayVolume
+from g2vlm_bench.geometry.z_volume import ZVolume
 
 Array = NDArray[np.float64]
-
-# Open3D's own choices; the number of blocks is where it starts and grows from.
-BLOCK_VOXELS = 16
-BLOCKS = 10_000
 
 
 def require_open3d() -> None:
@@ -41,54 +39,26 @@ def fuse_tsdf(
     voxel_m: float,
     truncation_m: float,
     max_depth_m: float,
+    along: Literal["z", "ray"] = "z",
 ) -> Mesh:
     """Fuse posed depth maps into a truncated signed distance volume and extract its surface.
 
     Args:
         depths_m: (H, W) metres along z, each; NaN or not positive where there is none.
-        intrinsics: (3, 3) pixels, each; without skew.
+        intrinsics: (3, 3) pixels, each, pixel centres at +0.5; without skew.
         world_from_camera: (4, 4), each.
         voxel_m: edge of a voxel.
         truncation_m: how far from the surface a depth map still says something.
-        max_depth_m: farther depth is left out.
+        max_depth_m: farther depth is left out; along the ray, depth of just as much, too.
+        along: what distances are measured along: `z` as Open3D's `VoxelBlockGrid`, `ray` as its
+            `ScalableTSDFVolume` before 0.20, which published code uses.
 
     Raises:
-        ValueError: where counts differ, a size is not positive, or no surface comes out.
+        ValueError: where counts differ, a size is not positive, no surface comes out, or, along
+            the ray, depth is scattered over more space than memory can hold.
         ImportError: where Open3D cannot be loaded.
 
-    Source: Curless and Levoy 1996, through Open3D's `VoxelBlockGrid`, in float32. Published code
-    uses its older `ScalableTSDFVolume`, which measures along the ray: `ray_fusion`.
-    """
-    check_fusion(depths_m, intrinsics, world_from_camera, voxel_m, truncation_m, max_depth_m)
-    open3d = _import_open3d()
-    core = open3d.core
-    grid = new_grid(voxel_m, BLOCKS)
-    for depth, matrix, pose in zip(depths_m, intrinsics, world_from_camera, strict=True):
-        values = np.asarray(depth, dtype=np.float32)
-        usable = np.isfinite(values) & (values > 0) & (values <= max_depth_m)
-        if not usable.any():
-            continue
-        image = open3d.t.geometry.Image(np.where(usable, values, np.float32(0)))
-        camera = core.Tensor(check_intrinsics(matrix)), core.Tensor(invert_pose(pose))
-        # Unit of the depth, largest depth, truncation in voxels.
-        limits = 1.0, float(max_depth_m), truncation_m / voxel_m
-        blocks = grid.compute_unique_block_coordinates(image, *camera, *limits)
-        grid.integrate(blocks, image, *camera, *limits)
-    return surface_of(grid)
-
-
-def check_fusion(
-    depths_m: Sequence[NDArray[Any]],
-    intrinsics: Sequence[NDArray[Any]],
-    world_from_camera: Sequence[NDArray[Any]],
-    voxel_m: float,
-    truncation_m: float,
-    max_depth_m: float,
-) -> None:
-    """Refuse what cannot be fused.
-
-    Raises:
-        ValueError: where counts differ, or a size is not positive.
+    Source: Curless and Levoy 1996, in float32; `volumes` says how each is computed.
     """
     if not len(depths_m) == len(intrinsics) == len(world_from_camera):
         raise ValueError(
@@ -99,27 +69,11 @@ def check_fusion(
         raise ValueError(
             f"fusion: expected sizes above 0, got {voxel_m}, {truncation_m} and {max_depth_m}"
         )
-
-
-def new_grid(voxel_m: float, blocks: int) -> Any:
-    """An empty grid of Open3D: truncated distances and weights of voxels, in blocks."""
-    open3d = _import_open3d()
-    single = open3d.core.float32
-    return open3d.t.geometry.VoxelBlockGrid(
-        ("tsdf", "weight"), (single, single), (1, 1), float(voxel_m), BLOCK_VOXELS, blocks
-    )
-
-
-def surface_of(grid: Any) -> Mesh:
-    """The surface of a grid, by Open3D's marching cubes.
-
-    Raises:
-        ValueError: where there is none.
-    """
-    mesh = _surface(grid)
-    if mesh is None or len(mesh.triangles) == 0:
-        raise ValueError("fusion: expected a surface, got none")
-    return mesh
+    volume = (ZVolume if along == "z" else RayVolume)(voxel_m, truncation_m, max_depth_m)
+    for depth, matrix, pose in zip(depths_m, intrinsics, world_from_camera, strict=True):
+        values = np.where(_usable(depth), depth, 0).astype(np.float32)
+        volume.integrate(values, check_intrinsics(matrix), np.asarray(pose, dtype=np.float64))
+    return volume.surface()
 
 
 def consistent_points(
@@ -199,32 +153,3 @@ def _interpolated(points: Array, pixels: Array) -> Array:
         columns, rows = tap[inside].T
         total[inside] += share[inside, None] * points[rows, columns]
     return total
-
-
-def _surface(grid: Any) -> Mesh | None:
-    if grid.hashmap().size() == 0:
-        return None
-    try:
-        mesh = grid.extract_triangle_mesh(weight_threshold=0.0)
-    except RuntimeError:
-        return None  # So Open3D ends where no voxel before a surface has one behind it.
-    if mesh.is_empty() or "indices" not in mesh.triangle:
-        return None
-    vertices = mesh.vertex.positions.numpy().astype(np.float64)
-    return in_order(Mesh(vertices, mesh.triangle.indices.numpy().astype(np.int64)))
-
-
-def in_order(mesh: Mesh) -> Mesh:
-    """The same mesh with its vertices and triangles in order of their coordinates.
-
-    Open3D's threads write them in the order in which they happen to come, and points that are drawn
-    from a mesh by a seed follow its order.
-    """
-    order = np.lexsort(mesh.vertices.T[::-1])
-    places = np.empty(len(order), np.int64)
-    places[order] = np.arange(len(order))
-    triangles = places[mesh.triangles]
-    # Turned so that the first vertex is the least: the side that faces out stays.
-    first = triangles.argmin(axis=1)[:, None]
-    triangles = np.take_along_axis(triangles, (first + np.arange(3)) % 3, axis=1)
-    return Mesh(mesh.vertices[order], triangles[np.lexsort(triangles.T[::-1])])

@@ -106,3 +106,19 @@ def sample_mesh(mesh: Mesh, count: int, seed: int) -> Array:
         + root * along * third[chosen]
     )
     return points
+
+
+def in_order(mesh: Mesh) -> Mesh:
+    """The same mesh with its vertices and triangles in order of their coordinates.
+
+    Open3D's threads write them in the order in which they happen to come, and points that are drawn
+    from a mesh by a seed follow its order.
+    """
+    order = np.lexsort(mesh.vertices.T[::-1])
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    triangles = places[mesh.triangles]
+    # Turned so that the first vertex is the least: the side that faces out stays.
+    first = triangles.argmin(axis=1)[:, None]
+    triangles = np.take_along_axis(triangles, (first + np.arange(3)) % 3, axis=1)
+    return Mesh(mesh.vertices[order], triangles[np.lexsort(triangles.T[::-1])])

@@ -15,7 +15,6 @@ from g2vlm_bench.geometry import (
     fusion,
     lifting,
     meshes,
-    ray_fusion,
 )
 from g2vlm_bench.geometry.alignment import Similarity
 from g2vlm_bench.protocols.clouds import CloudProtocol
@@ -103,6 +102,8 @@ def _merged(protocol: CloudProtocol, both: Clouds, fitted: Similarity) -> Array:
         return points
     assert protocol.fusion is not None
     sizes = protocol.fusion
-    fuse = fusion.fuse_tsdf if sizes.along == "z" else ray_fusion.fuse_along_rays
-    mesh = fuse(depths, matrices, poses, sizes.voxel_m, sizes.truncation_m, sizes.max_depth_m)
+    mesh = fusion.fuse_tsdf(
+        depths, matrices, poses,
+        sizes.voxel_m, sizes.truncation_m, sizes.max_depth_m, sizes.along,
+    )  # fmt: skip
     return meshes.sample_mesh(mesh, sizes.points, protocol.seed)

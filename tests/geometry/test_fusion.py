@@ -7,8 +7,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry.cameras import pose_matrix, transform, unproject
-from g2vlm_bench.geometry.fusion import consistent_points, fuse_tsdf, in_order
-from g2vlm_bench.geometry.meshes import Mesh
+from g2vlm_bench.geometry.fusion import consistent_points, fuse_tsdf
+from g2vlm_bench.geometry.meshes import Mesh, in_order
 
 CAMERA = np.array([[75.0, 0, 40], [0, 75.0, 30], [0, 0, 1]])
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from g2vlm_bench.geometry import ray_fusion
+from g2vlm_bench.geometry import ray_volume
 from g2vlm_bench.geometry.cameras import pose_matrix, unproject
+from g2vlm_bench.geometry.fusion import fuse_tsdf
 from g2vlm_bench.geometry.meshes import Mesh
-from g2vlm_bench.geometry.ray_fusion import fuse_along_rays
 
 CAMERA = np.array([[75.0, 0, 40], [0, 75.0, 30], [0, 0, 1]])
 POSES = [
@@ -33,7 +33,7 @@ def fused(depths: list[np.ndarray], poses: list[np.ndarray], **changes: float) -
         import open3d  # noqa: F401
     except (ImportError, OSError) as error:
         pytest.skip(f"Open3D cannot be loaded: {error}")
-    return fuse_along_rays(depths, [CAMERA] * len(depths), poses, **(SIZES | changes))
+    return fuse_tsdf(depths, [CAMERA] * len(depths), poses, along="ray", **(SIZES | changes))
 
 
 def test_the_surface_of_open3d_0_19() -> None:
@@ -81,7 +81,7 @@ def test_depth_at_the_limit_does_not_count() -> None:
 
 
 def test_depth_scattered_over_too_much_space_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr(ray_fusion, "_MOST_BLOCKS", 60)
+    monkeypatch.setattr(ray_volume, "_MOST_BLOCKS", 60)
     few = fused([np.full((60, 80), 0.5, np.float32)], [np.eye(4)])
     assert len(few.triangles) > 100
     rng = np.random.default_rng(0)

@@ -1,22 +1,20 @@
-"""Depth maps fused into a surface with distances along the ray, as Open3D's older volume does it.
+"""Truncated signed distances along the ray, as Open3D's older volume has them.
 
-`fusion.fuse_tsdf` measures along z. This is what published code computes with an Open3D before
-0.20, whose `ScalableTSDFVolume` yields no surface any more.
+This is what published code computes with an Open3D before 0.20, whose `ScalableTSDFVolume` yields
+no surface any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.geometry.cameras import check_intrinsics, invert_pose
+from g2vlm_bench.geometry.cameras import invert_pose
 from g2vlm_bench.geometry.clouds import _import_open3d
-from g2vlm_bench.geometry.fusion import BLOCK_VOXELS, check_fusion, new_grid, surface_of
 from g2vlm_bench.geometry.meshes import Mesh
+from g2vlm_bench.geometry.z_volume import BLOCK_VOXELS, new_grid, surface_of
 
+Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 # A block is looked at where one of every fourth pixel of a row and of a column lies near it.
@@ -28,56 +26,39 @@ _AT_ONCE = 256
 _MOST_BLOCKS = 150_000
 
 
-def fuse_along_rays(
-    depths_m: Sequence[NDArray[Any]],
-    intrinsics: Sequence[NDArray[Any]],
-    world_from_camera: Sequence[NDArray[Any]],
-    voxel_m: float,
-    truncation_m: float,
-    max_depth_m: float,
-) -> Mesh:
-    """Fuse posed depth maps as `fusion.fuse_tsdf` does, by distances along the ray.
+class RayVolume:
+    """Distances along the ray: of each voxel the mean of what depth maps say, and how many do.
 
-    A voxel is its middle, not its corner; it looks at the pixel that it falls into; depth at the
-    limit itself does not count.
+    A voxel is its middle, not its corner; it looks at the pixel that it falls into.
 
     Args:
-        depths_m: (H, W) metres along z, each; NaN or not positive where there is none.
-        intrinsics: (3, 3) pixels, each, pixel centres at +0.5; without skew.
-        world_from_camera: (4, 4), each.
         voxel_m: edge of a voxel.
         truncation_m: how far from the surface a depth map still says something.
         max_depth_m: depth of so much, or farther, is left out.
 
-    Raises:
-        ValueError: where counts differ, a size is not positive, no surface comes out, or depth is
-            scattered over more space than memory can hold.
-        ImportError: where Open3D cannot be loaded; its marching cubes are used.
-
-    Source: Curless and Levoy 1996; Open3D 0.19, `pipelines/integration/ScalableTSDFVolume.cpp` and
+    Source: Open3D 0.19, `pipelines/integration/ScalableTSDFVolume.cpp` and
     `UniformTSDFVolume.cpp`, in single precision where they are.
     """
-    check_fusion(depths_m, intrinsics, world_from_camera, voxel_m, truncation_m, max_depth_m)
-    volume = _Volume(voxel_m, truncation_m)
-    for depth, matrix, pose in zip(depths_m, intrinsics, world_from_camera, strict=True):
-        values = np.asarray(depth, dtype=np.float32)
-        usable = np.isfinite(values) & (values > 0) & (values < max_depth_m)
-        volume.integrate(np.where(usable, values, np.float32(0)), check_intrinsics(matrix), pose)
-    return volume.surface()
 
-
-class _Volume:
-    """Blocks of voxels, each with the mean of what depth maps say and how many do."""
-
-    def __init__(self, voxel_m: float, truncation_m: float) -> None:
-        self.voxel_m, self.truncation_m = voxel_m, truncation_m
+    def __init__(self, voxel_m: float, truncation_m: float, max_depth_m: float) -> None:
+        self.voxel_m, self.truncation_m, self.max_depth_m = voxel_m, truncation_m, max_depth_m
         self.block_m = voxel_m * BLOCK_VOXELS
         self.places: dict[tuple[int, ...], int] = {}
         self.distances = np.zeros((0, BLOCK_VOXELS**3), np.float32)
         self.weights = np.zeros_like(self.distances)
 
-    def integrate(self, depth: Single, camera: NDArray[np.float64], pose: NDArray[Any]) -> None:
-        """Add a depth map, 0 where there is none."""
+    def integrate(self, depth: Single, camera: Array, pose: Array) -> None:
+        """Add a depth map.
+
+        Args:
+            depth: (H, W) metres along z, 0 where there is none.
+            camera: (3, 3) pixels, pixel centres at +0.5.
+            pose: (4, 4) world_from_camera.
+
+        Raises:
+            ValueError: depth is scattered over more space than memory can hold.
+        """
+        depth = np.where(depth < self.max_depth_m, depth, np.float32(0))
         blocks = self._near(depth, camera, pose)
         rows = self._rows(blocks)
         rays = _ray_lengths(depth.shape, camera)
@@ -86,7 +67,11 @@ class _Volume:
             self._update(rows[part], blocks[part], depth, rays, camera, invert_pose(pose))
 
     def surface(self) -> Mesh:
-        """The surface between the voxels before it and those behind it."""
+        """The surface between the voxels before it and those behind it, by `ZVolume`'s grid.
+
+        Raises:
+            ValueError: where there is none.
+        """
         core = _import_open3d().core
         grid = new_grid(self.voxel_m, max(len(self.places), 1))
         if self.places:
@@ -99,21 +84,19 @@ class _Volume:
         mesh = surface_of(grid)
         return Mesh(mesh.vertices + self.voxel_m / 2, mesh.triangles)
 
-    def _near(
-        self, depth: Single, camera: NDArray[np.float64], pose: NDArray[Any]
-    ) -> NDArray[np.int64]:
+    def _near(self, depth: Single, camera: Array, pose: Array) -> NDArray[np.int64]:
         """Blocks that lie within the truncation of some of the points, `(B, 3)`."""
         rows, columns = np.indices(depth.shape)[:, ::_STRIDE, ::_STRIDE]
         along = depth[::_STRIDE, ::_STRIDE].astype(np.float64)
         seen = along > 0
         pixels = np.stack([columns[seen] + 0.5, rows[seen] + 0.5, np.ones(seen.sum())], axis=-1)
         points = (pixels @ np.linalg.inv(camera).T) * along[seen][:, None]
-        points = points @ np.asarray(pose)[:3, :3].T + np.asarray(pose)[:3, 3]
+        points = points @ pose[:3, :3].T + pose[:3, 3]
         low, high = (
             np.floor((points + side * self.truncation_m) / self.block_m).astype(np.int64)
             for side in (-1, 1)
         )
-        # Few points have ranges of their own.
+        # Most points share their range of blocks with others.
         ranges = np.unique(np.concatenate([low, high], axis=1), axis=0)
         found: set[tuple[int, ...]] = set()
         for x0, y0, z0, x1, y1, z1 in ranges.tolist():
@@ -147,8 +130,8 @@ class _Volume:
         blocks: NDArray[np.int64],
         depth: Single,
         rays: Single,
-        camera: NDArray[np.float64],
-        camera_from_world: NDArray[np.float64],
+        camera: Array,
+        camera_from_world: Array,
     ) -> None:
         places = self._seen(blocks, camera_from_world.astype(np.float32))
         fx, fy, cx, cy = (np.float32(camera[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
@@ -195,7 +178,7 @@ class _Volume:
         return found
 
 
-def _ray_lengths(shape: tuple[int, ...], camera: NDArray[np.float64]) -> Single:
+def _ray_lengths(shape: tuple[int, ...], camera: Array) -> Single:
     """How long a ray is at a depth of 1, `(H, W)`."""
     rows, columns = (np.arange(count, dtype=np.float32) + np.float32(0.5) for count in shape)
     x = (columns - np.float32(camera[0, 2])) / np.float32(camera[0, 0])
