@@ -11,19 +11,24 @@ which is DUSt3R's): cut around the principal point, resized to cover the size, c
 Both compute in single precision here and there, and so does this: a size that is rounded down must
 not be another. Beside those codes with OpenCV 5.0, of 300 random cameras, sizes and holes each,
 the camera, the mask and labels are equal, depth to 4e-7, and of MoGe's picture at most one value in
-20,000 is off by one (`scripts/conformance_views.py`). OpenCV 4 knows 32 places between two pixels:
-of MoGe's some tenth of the values is off by one.
+20,000 is another, by one of 255 (`scripts/conformance_views.py`). OpenCV 4 knows 32 places between
+two pixels: beside 4.14 up to a quarter of the values of MoGe's picture are others, by at most four.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2vlm_bench.data.views import View
+from g2vlm_bench.files import load_rgb
 from g2vlm_bench.geometry.resampling import nearest_valid
 
 Single = NDArray[np.float32]
@@ -36,17 +41,18 @@ _LARGEST = 8
 
 
 @dataclass(frozen=True)
-class Viewport:
-    """How MoGe shows one picture.
+class Shown(ABC):
+    """How one picture is shown.
 
     Attributes:
         width: Of the result.
         height: Likewise.
         stored: `(H, W)` of the picture as it is stored.
-        camera: 3x3 intrinsics of the stored picture, in parts of its width and height.
+        camera: 3x3 intrinsics of the stored picture, as the benchmark has them.
 
     Raises:
-        ValueError: The camera looks so far past its picture that too little of it can be shown.
+        ValueError: Too little of the picture can be shown, so that it would be enlarged beyond what
+            memory can hold.
     """
 
     width: int
@@ -56,10 +62,43 @@ class Viewport:
 
     def __post_init__(self) -> None:
         """See that there is something to show, in a picture that memory can hold."""
-        sides = (*self._size, *self.stored, self.height, self.width)
-        if not 1 <= min(sides[:2]) <= max(sides[:2]) <= _LARGEST * max(sides[2:]):
-            rows, columns = self._size
+        rows, columns = self._size
+        largest = _LARGEST * max(*self.stored, self.height, self.width)
+        if not 1 <= min(rows, columns) <= max(rows, columns) <= largest:
             raise ValueError(f"one enlarged to {columns} x {rows} pixels")
+
+    @property
+    @abstractmethod
+    def intrinsics(self) -> NDArray[np.float64]:
+        """3x3 intrinsics of the result in pixels, pixel centres at +0.5."""
+
+    @abstractmethod
+    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Show a picture, `(H, W, 3)`."""
+
+    @abstractmethod
+    def depth(self, depth: Single) -> Single:
+        """Show depth along z, `(H, W)` with NaN where there is none, of the picture's size."""
+
+    @property
+    @abstractmethod
+    def _size(self) -> tuple[int, int]:
+        """Rows and columns that the picture, or what is cut out of it first, is resized to."""
+
+
+def as_shown(view: View, image: Path, seen: Callable[[], Shown]) -> View:
+    """The view of an image as a benchmark shows it, computed when it is asked for."""
+    load = view.load_depth
+    return replace(
+        view,
+        image=lambda: seen().image(load_rgb(image)),
+        load_depth=None if load is None else lambda: seen().depth(load()),
+        intrinsics=lambda: seen().intrinsics,
+    )
+
+
+class Viewport(Shown):
+    """How MoGe shows one picture; its camera is in parts of the picture's width and height."""
 
     @cached_property
     def shown_camera(self) -> Single:
@@ -93,11 +132,7 @@ class Viewport:
 
     def labels(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Show whole numbers, `(H, W)` of the picture's size; 0 where it does not reach."""
-        rows, columns = (
-            np.minimum((np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
-            for new, old in zip(self._size, labels.shape, strict=True)
-        )
-        return _nearest(labels[np.ix_(rows, columns)], self._places, 0)
+        return _nearest(_nearest_resize(labels, self._size), self._places, 0)
 
     @cached_property
     def _turn(self) -> Single:
@@ -151,31 +186,8 @@ class Viewport:
         return parts * np.array(self._size[::-1], np.float32) - np.float32(0.5)
 
 
-@dataclass(frozen=True)
-class Cropped:
-    """How SpatialBench shows one picture.
-
-    Attributes:
-        width: Of the result.
-        height: Likewise.
-        stored: `(H, W)` of the picture as it is stored.
-        camera: 3x3 intrinsics of the stored picture in pixels, pixel centres at **0**, as the
-            benchmark has them.
-
-    Raises:
-        ValueError: The result would be enlarged beyond what memory can hold.
-    """
-
-    width: int
-    height: int
-    stored: tuple[int, int]
-    camera: Single
-
-    def __post_init__(self) -> None:
-        """See that there is something to show, in a picture that memory can hold."""
-        rows, columns = self._size
-        if max(rows, columns) > _LARGEST * max(*self.stored, self.height, self.width):
-            raise ValueError(f"one enlarged to {columns} x {rows} pixels")
+class Cropped(Shown):
+    """How SpatialBench shows one picture; its camera is in pixels whose centres are at **0**."""
 
     @property
     def intrinsics(self) -> NDArray[np.float64]:
@@ -199,13 +211,7 @@ class Cropped:
 
     def depth(self, depth: Single) -> Single:
         """Show depth along z, `(H, W)` of the picture's size: the nearest pixel's."""
-        cut = self._cut(depth)
-        rows, columns = (
-            np.minimum((np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
-            for new, old in zip(self._size, cut.shape, strict=True)
-        )
-        found: Single = cut[np.ix_(rows, columns)][self._window]
-        return found
+        return _nearest_resize(self._cut(depth), self._size)[self._window]
 
     @cached_property
     def _around(self) -> tuple[int, int, int, int]:
@@ -315,6 +321,15 @@ def _linear(image: NDArray[np.uint8], places: Single) -> NDArray[np.uint8]:
             weight = np.abs(1 - down - part[..., 1]) * np.abs(1 - right - part[..., 0])
             total += (weight * inside)[..., None] * taken
     return np.asarray(np.rint(total), np.uint8)
+
+
+def _nearest_resize(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """The nearest values, as OpenCV's `INTER_NEAREST` takes them."""
+    rows, columns = (
+        np.minimum((np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
+        for new, old in zip(size, values.shape, strict=True)
+    )
+    return values[np.ix_(rows, columns)]
 
 
 def _inside(

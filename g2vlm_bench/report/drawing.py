@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,34 +89,58 @@ def box(points: Array) -> tuple[Array, Array]:
     return low - margin, high + margin
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A square page on which a box is seen from one side.
+
+    Attributes:
+        low: Corner (3,) of the box that is shown.
+        high: The other corner.
+        axes: Which of x, y and z go along the page and across it.
+        upwards: Whether the second goes up the page, and not down.
+    """
+
+    low: Array
+    high: Array
+    axes: tuple[int, int]
+    upwards: bool
+
+    @property
+    def metres(self) -> float:
+        """How much the page shows."""
+        return float((self.high - self.low).max())
+
+    def placed(self, points: Array, size: int) -> Array:
+        """Columns and rows (N, 2) of points (N, 3) on a page of `size` pixels."""
+        picked = list(self.axes)
+        centre = (self.low + self.high)[picked] / 2
+        # What is far outside stays outside; nothing can be drawn to a coordinate of 10^10.
+        offsets: Array = np.clip((points[:, picked] - centre) / self.metres, -9, 9)
+        offsets[:, 1] *= -1 if self.upwards else 1
+        return (offsets + 0.5) * size
+
+
+def _from_two_sides(draw: Callable[[_Side], Rgb], low: Array, high: Array, y_up: bool) -> Rgb:
+    """Draw from above (x and z) and from the front (x and y), at one scale."""
+    above, front = _Side(low, high, (0, 2), True), _Side(low, high, (0, 1), y_up)
+    return beside(draw(above), draw(front))
+
+
 def views(
     clouds: Sequence[tuple[Array, Colour]], low: Array, high: Array, y_up: bool = False
 ) -> Rgb:
     """Draw clouds from above (x and z) and from the front (x and y), at one scale."""
-    above = _view(clouds, low, high, (0, 2), upwards=True)
-    return beside(above, _view(clouds, low, high, (0, 1), upwards=y_up))
+    return _from_two_sides(lambda side: _clouds(clouds, side), low, high, y_up)
 
 
-def _view(
-    clouds: Sequence[tuple[Array, Colour]],
-    low: Array,
-    high: Array,
-    axes: tuple[int, int],
-    upwards: bool,
-) -> Rgb:
-    picked = list(axes)
-    span = high - low
-    centre = (low + high)[picked] / 2
-    metres_per_pixel = float(span.max()) / WIDTH
+def _clouds(clouds: Sequence[tuple[Array, Colour]], side: _Side) -> Rgb:
     image = np.empty((WIDTH, WIDTH, 3), np.float64)
     image[:] = PAPER
     for points, colour in clouds:
-        inside = points[((points >= low) & (points <= high)).all(axis=1)][:, picked]
-        xy = ((inside - centre) / metres_per_pixel + WIDTH / 2).astype(int)
-        xy = np.clip(xy, 0, WIDTH - 1)
-        rows = WIDTH - 1 - xy[:, 1] if upwards else xy[:, 1]
+        inside = points[((points >= side.low) & (points <= side.high)).all(axis=1)]
+        columns, rows = np.clip(side.placed(inside, WIDTH).astype(int), 0, WIDTH - 1).T
         counts = np.zeros((WIDTH, WIDTH))
-        np.add.at(counts, (rows, xy[:, 0]), 1.0)
+        np.add.at(counts, (rows, columns), 1.0)
         # A pixel is as strong as its points are many, up to the usual count of a filled pixel.
         usual = np.median(counts[counts > 0]) if counts.any() else 1.0
         strength = np.where(counts > 0, np.clip(counts / usual, 0.45, 0.85), 0.0)[..., None]
@@ -137,31 +161,18 @@ def cameras(
         high: The other corner.
         y_up: Whether y goes up the page from the front, and not down.
     """
-    above = _cameras(trajectories, low, high, (0, 2), upwards=True)
-    return beside(above, _cameras(trajectories, low, high, (0, 1), upwards=y_up))
+    return _from_two_sides(lambda side: _cameras(trajectories, side), low, high, y_up)
 
 
-def _cameras(
-    trajectories: Sequence[tuple[Array, Colour]],
-    low: Array,
-    high: Array,
-    axes: tuple[int, int],
-    upwards: bool,
-) -> Rgb:
+def _cameras(trajectories: Sequence[tuple[Array, Colour]], side: _Side) -> Rgb:
     from PIL import Image, ImageDraw
 
-    picked = list(axes)
-    centre = (low + high)[picked] / 2
-    metres = float((high - low).max())
     size = WIDTH * _FINE
     image = Image.new("RGB", (size, size), PAPER)
     draw = ImageDraw.Draw(image)
 
     def placed(points: Array) -> list[tuple[float, float]]:
-        # What is far outside stays outside; PIL cannot draw to a coordinate of 10^10.
-        offsets = np.clip((points[:, picked] - centre) / metres, -9, 9)
-        offsets[:, 1] *= -1 if upwards else 1
-        return [(float(x), float(y)) for x, y in (offsets + 0.5) * size]
+        return [(float(x), float(y)) for x, y in side.placed(points, size)]
 
     first = trajectories[0][0]
     shown = np.unique(np.linspace(0, len(first) - 1, CAMERAS).astype(int))
@@ -173,7 +184,7 @@ def _cameras(
         path = placed(poses[:, :3, 3])
         draw.line(path, fill=_paler(colour), width=_FINE)
         for pose in poses[shown]:
-            corners = np.array([(0, 0, 0), *_FRUSTUM]) * _FRUSTUM_SIDE * metres
+            corners = np.array([(0, 0, 0), *_FRUSTUM]) * _FRUSTUM_SIDE * side.metres
             apex, *base = placed(corners @ pose[:3, :3].T + pose[:3, 3])
             for line in (*([apex, corner] for corner in base), [*base, base[0]]):
                 draw.line(line, fill=colour, width=_FINE + _FINE // 2)

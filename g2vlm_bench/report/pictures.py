@@ -106,7 +106,6 @@ def _how_to_read(panels: Sequence[Panel], task: TaskRuns) -> str:
             "shown aligned as the headline's protocol scores it; beside it |d - g| / g, black is 0 "
             f"and pale yellow is {predicted.LARGEST_ERROR:g} or more. Grey: no truth, or no number."
         ),
-        "": "",
     }
     return " ".join(texts[kind] for kind in dict.fromkeys(p.kind for p in panels) if kind)
 

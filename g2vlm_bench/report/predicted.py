@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,12 +104,11 @@ def cloud_pictures(
     size = " x ".join(number(float(side)) for side in high - low)
     views = drawing.views([(true, drawing.TRUE)], low, high, up)
     yield drawing.png(views, f"True points, {size} m", f"truth, {size} m")
-    for entry in models:
-        caption = f"{entry.model}: {value_text(entry, spec)}"
+
+    def over_the_truth(entry: Entry, caption: str) -> drawing.Picture | None:
         predicted = _predicted_cloud(target, entry.prediction, spec.protocol)
         if predicted is None:
-            yield drawing.empty(views.shape, f"{caption} ({entry.problem or 'no points'})")
-            continue
+            return None
         fit = entry.detail("alignment", spec.protocol)
         if isinstance(fit, Mapping):
             rotation, translation = np.array(fit["rotation"]), np.array(fit["translation"])
@@ -118,7 +117,9 @@ def cloud_pictures(
         caption += f" ({outside:.0%} outside the picture)" if outside >= 0.005 else ""
         clouds = [(true, drawing.TRUE), (predicted, drawing.PREDICTED)]
         both = drawing.views(clouds, low, high, up)
-        yield drawing.png(both, f"Points predicted by {entry.model} over the truth", caption)
+        return drawing.png(both, f"Points predicted by {entry.model} over the truth", caption)
+
+    yield from _one_each(models, spec, over_the_truth, views.shape, "no points")
 
 
 def camera_pictures(
@@ -137,20 +138,20 @@ def camera_pictures(
     shown = drawing.cameras([(true, drawing.TRUE)], low, high, up)
     truth = f"{len(true)} cameras, {size} m"
     yield drawing.png(shown, f"True cameras: {truth}", f"truth: {truth}")
-    for entry in models:
-        caption = f"{entry.model}: {value_text(entry, spec)}"
+
+    def beside_the_truth(entry: Entry, caption: str) -> drawing.Picture | None:
         predicted = _predicted_cameras(entry.prediction, true)
         if predicted is None:
-            yield drawing.empty(shown.shape, f"{caption} ({entry.problem or 'no poses to draw'})")
-            continue
+            return None
         placed, how = _beside_the_truth(predicted, in_truth, entry, spec)
         inside = ((placed[:, :3, 3] >= low) & (placed[:, :3, 3] <= high)).all(axis=1)
         away = int((~inside).sum())
         how += f"; {away} outside the picture" if away else ""
         both = drawing.cameras([(true, drawing.TRUE), (placed, drawing.PREDICTED)], low, high, up)
-        yield drawing.png(
-            both, f"Cameras predicted by {entry.model} beside the true ones", f"{caption} ({how})"
-        )
+        alt = f"Cameras predicted by {entry.model} beside the true ones"
+        return drawing.png(both, alt, f"{caption} ({how})")
+
+    yield from _one_each(models, spec, beside_the_truth, shown.shape, "no poses to draw")
 
 
 def _predicted_cameras(prediction: Prediction | None, true: Array) -> Array | None:
@@ -168,7 +169,8 @@ def _beside_the_truth(
 ) -> tuple[Array, str]:
     """Bring predicted cameras to the frame of the picture, and say how.
 
-    Poses known up to scale have none under a headline of angles; the picture gives them one.
+    Poses that are known up to scale have no scale under a headline of angles; the picture gives
+    them one.
     """
     fit = entry.detail("alignment", spec.protocol)
     if isinstance(fit, Mapping):
@@ -234,15 +236,30 @@ def mask_pictures(
     shown = drawing.row([drawing.marked(image, mask, None) for image, mask in views])
     many = f", first {len(views)} of {len(true)} views" if len(true) > len(views) else ""
     yield drawing.jpeg(shown, "The object that the phrase means", f"truth{many}")
-    for entry in models:
-        caption = f"{entry.model}: {value_text(entry, spec)}"
+
+    def tinted(entry: Entry, caption: str) -> drawing.Picture | None:
         said = None if entry.prediction is None else entry.prediction.masks
         if said is None or len(said) != len(true):
-            yield drawing.empty(shown.shape, f"{caption} ({entry.problem or 'no masks'})")
-            continue
+            return None
         pictures = [
             drawing.marked(image, mask, predicted)
             for (image, mask), predicted in zip(views, said, strict=False)
         ]
         alt = f"What {entry.model} took the phrase to mean"
-        yield drawing.jpeg(drawing.row(pictures), alt, caption)
+        return drawing.jpeg(drawing.row(pictures), alt, caption)
+
+    yield from _one_each(models, spec, tinted, shown.shape, "no masks")
+
+
+def _one_each(
+    models: Sequence[Entry],
+    spec: MetricSpec,
+    draw: Callable[[Entry, str], drawing.Picture | None],
+    shape: tuple[int, ...],
+    nothing: str,
+) -> Iterator[drawing.Picture]:
+    """Draw what each model predicted, or leave its place empty and say why."""
+    for entry in models:
+        caption = f"{entry.model}: {value_text(entry, spec)}"
+        drawn = draw(entry, caption)
+        yield drawn or drawing.empty(shape, f"{caption} ({entry.problem or nothing})")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.data.frames import EACH_FRAME, Frame, FrameReader, grouped
-from g2vlm_bench.data.viewport import Viewport
+from g2vlm_bench.data.viewport import Viewport, as_shown
 from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.files import image_size, load_labels, load_png16, load_rgb, load_text, png_text
+from g2vlm_bench.files import image_size, load_labels, load_png16, load_text, png_text
 from g2vlm_bench.paths import safe_join
 
 Array = NDArray[np.float64]
@@ -97,27 +97,18 @@ class MogePack(FrameReader):
         labels = safe_join(folder, self.segmentation) if self.segmentation else None
         if labels is not None and not labels.is_file():
             labels = None  # most packs have none
-        if self.viewport is None:
-            view = View(
-                id=name,
-                image=image,
-                load_depth=partial(_depth, depth),
-                intrinsics=partial(_intrinsics, meta, image),
-                load_segments=partial(self.open_segments, labels, depth) if labels else None,
-            )
-        else:
+        view = View(
+            id=name,
+            image=image,
+            load_depth=partial(_depth, depth),
+            intrinsics=partial(_intrinsics, meta, image),
+        )
+        seen = None
+        if self.viewport is not None:
             seen = partial(_viewport, meta, image, *self.viewport)
-            view = View(
-                id=name,
-                image=lambda: seen().image(load_rgb(image)),
-                load_depth=lambda: seen().depth(_depth(depth)),
-                intrinsics=lambda: seen().intrinsics,
-                load_segments=(
-                    partial(self.open_segments, labels, depth, shown=lambda v: seen().labels(v))
-                    if labels
-                    else None
-                ),
-            )
+            view = as_shown(view, image, seen)
+        if labels is not None:
+            view = replace(view, load_segments=partial(self.open_segments, labels, depth, seen))
         return Frame(view, (image, depth, meta, *([labels] if labels else [])))
 
 
@@ -138,16 +129,13 @@ def _depth(path: Path) -> NDArray[np.float32]:
 
 
 def _segments(
-    path: Path,
-    depth: Path,
-    least_px: int,
-    most: int,
-    shown: Callable[[NDArray[Any]], NDArray[Any]] = lambda values: values,
+    path: Path, depth: Path, seen: Callable[[], Viewport] | None, least_px: int, most: int
 ) -> NDArray[np.int32]:
     values, size = load_labels(path), image_size(depth)
     if values.shape != size:
         raise BenchError(path, expected=f"the size {size} of {depth.name}", got=values.shape)
-    values = shown(values)
+    if seen is not None:
+        values = seen().labels(values)
     named = _labels(path)
     sizes = dict(
         zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True)

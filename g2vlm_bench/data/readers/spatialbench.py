@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2vlm_bench.data.frames import Frame, FrameReader, Sampling, Scene
-from g2vlm_bench.data.viewport import Cropped
+from g2vlm_bench.data.viewport import Cropped, as_shown
 from g2vlm_bench.data.views import View, pinhole, rigid
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import (
@@ -189,22 +188,11 @@ def _scene(
             load_pose=partial(_pose, pose) if pose else None,
         )
         if (size := sizes(entry.source_dataset)) is not None:
-            view = _shown(view, image, partial(_cropped, camera, image, size))
+            view = as_shown(view, image, partial(_cropped, camera, image, size))
         files = (image, camera, *(file for file, _ in of_frame))
         frames.append(Frame(view, (*files, *(file for file in (depth, pose) if file))))
     cluster = f"{entry.source_dataset}/{entry.scene_path}"
     return Scene(name=cluster, frames=frames, shared=(listing, meta))
-
-
-def _shown(view: View, image: Path, seen: Callable[[], Cropped]) -> View:
-    """The view as the benchmark shows it."""
-    load = view.load_depth
-    return replace(
-        view,
-        image=lambda: seen().image(load_rgb(image)),
-        load_depth=None if load is None else lambda: seen().depth(load()),
-        intrinsics=lambda: seen().intrinsics,
-    )
 
 
 def _cropped(camera: Path, image: Path, size: tuple[int, int]) -> Cropped:
