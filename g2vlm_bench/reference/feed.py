@@ -1,8 +1,9 @@
 """Scenes rendered as training goes, and drawn from a pool.
 
-Scenes are made in blocks. What block i holds follows from its number and the stage alone, and what
-a step draws from the number of the step alone: so a run that was killed goes on exactly where it
-was, and worker processes change nothing but the speed.
+Scenes are made in blocks. What block i holds follows from its number and the stage alone; its
+number from the seed and from how many came before it; what a step draws from the seed and the
+number of the step. So a run that was killed goes on exactly where it was, and worker processes
+change nothing but the speed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from g2vlm_bench.reference.tokenizer import Words
 
 # Of the validation split, for each stage.
 _VALIDATION_BLOCKS = 6
+# Trainings of other seeds show other scenes, so that one that goes on from another's weights does
+# not begin with what that one has seen; none makes so many.
+_BLOCKS_OF_A_SEED = 1_000_000
 
 
 class Feeder:
@@ -34,7 +38,7 @@ class Feeder:
     Args:
         config: The model's sizes, and how it is trained.
         words: Encodes texts.
-        seed: Of what is drawn.
+        seed: Of what is shown and drawn.
         workers: Processes that render ahead; 0 renders in this one.
     """
 
@@ -47,7 +51,7 @@ class Feeder:
     def batches(self, start: int = 0) -> Generator[Drawn]:
         """Batches of steps `start`, `start + 1`, ... to the end of the last stage."""
         before = 0
-        block = 0
+        block = self.seed * _BLOCKS_OF_A_SEED
         for stage in self._training.stages:
             after = before + stage.steps
             blocks = self._blocks_of(stage)

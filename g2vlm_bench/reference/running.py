@@ -65,7 +65,7 @@ class Plan(NamedTuple):
     Attributes:
         device: `cpu`, `cuda`, `cuda:1`.
         precision: Of what the matrices multiply.
-        seed: Of the weights and of what is drawn.
+        seed: Of the weights, and of what is shown and drawn.
         steps: Stop after this many; all stages where None.
         minutes: Stop after so many of this call, with a state to go on from and a model to use.
         workers: Processes that render ahead.

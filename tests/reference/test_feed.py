@@ -270,6 +270,25 @@ def test_a_step_draws_the_same_wherever_one_starts(config, words) -> None:
     assert not _same(next(iter(Feeder(config, words, seed=4).batches())), unbroken[0])
 
 
+def test_another_seed_shows_other_scenes(config, words, monkeypatch) -> None:
+    """What goes on from another training's weights must not begin with what that one has seen."""
+    made: list[int] = []
+
+    def noted(number, *others):
+        made.append(number)
+        return make_block(0, *others)
+
+    monkeypatch.setattr(feed, "make_block", noted)
+    shown = []
+    for seed in (0, 1, 2):
+        made.clear()
+        assert len(list(Feeder(config, words, seed).batches())) == 6
+        shown.append(set(made))
+    assert min(shown[0]) == 0
+    assert not shown[0] & shown[1]
+    assert not shown[1] & shown[2]
+
+
 def test_texts_speak_of_the_pictures_that_are_shown(words) -> None:
     stage = structs.replace(STAGE, views=3)
     assert stage.view_counts == (1, 2, 3)
