@@ -30,7 +30,9 @@ def train(
     precision: Annotated[
         str, typer.Option(help="float32, bfloat16, or auto: bfloat16 on CUDA.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of the weights, and of what is shown and drawn.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the weights, and of what is shown and drawn.")
+    ] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after so many; the same command goes on.")

@@ -48,10 +48,16 @@ class Feeder:
         self._validation: dict[Stage, list[Drawn]] = {}
         self._workers = workers
 
+    @property
+    def blocks(self) -> range:
+        """Numbers of the blocks that all stages make, one after the other."""
+        first = self.seed * _BLOCKS_OF_A_SEED
+        return range(first, first + sum(map(self._blocks_of, self._training.stages)))
+
     def batches(self, start: int = 0) -> Generator[Drawn]:
         """Batches of steps `start`, `start + 1`, ... to the end of the last stage."""
         before = 0
-        block = self.seed * _BLOCKS_OF_A_SEED
+        block = self.blocks.start
         for stage in self._training.stages:
             after = before + stage.steps
             blocks = self._blocks_of(stage)

@@ -282,8 +282,10 @@ def test_another_seed_shows_other_scenes(config, words, monkeypatch) -> None:
     shown = []
     for seed in (0, 1, 2):
         made.clear()
-        assert len(list(Feeder(config, words, seed).batches())) == 6
+        feeder = Feeder(config, words, seed)
+        assert len(list(feeder.batches())) == 6
         shown.append(set(made))
+        assert shown[-1] <= set(feeder.blocks)
     assert min(shown[0]) == 0
     assert not shown[0] & shown[1]
     assert not shown[1] & shown[2]
