@@ -59,11 +59,8 @@ def main() -> None:
     print(f"| views | scenes | {' | '.join(_SHOWN)} |\n|---:|---|{'---:|' * len(_SHOWN)}")
     for views in arguments.views:
         kinds = {
-            "rendered last": ("train", feeder.blocks),
-            "of another seed": (
-                "train",
-                Feeder(config, reference.words, arguments.seed + 1).blocks,
-            ),
+            "shown": ("train", shown.blocks),
+            "of another seed": ("train", others.blocks),
             "validation": ("validation", range(1000, 1000 + arguments.blocks)),
         }
         for name, (split, numbers) in kinds.items():
