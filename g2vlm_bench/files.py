@@ -335,12 +335,17 @@ def _pfm(path: Path) -> NDArray[Any]:
     content, where = _content(path)
     header = re.match(rb"Pf\s+(\d{1,6})\s+(\d{1,6})\s+([-+.\deE]{1,32})\s", content)
     if header is None:
-        raise BenchError(where, expected="a PFM of one channel (Pf)", got=f"{content[:12]!r}")
+        expected = "a PFM of one channel: Pf, width, height, scale"
+        raise BenchError(where, expected=expected, got=f"{content[:24]!r}")
+    scale = header[3].decode()
+    # Its sign says in which order bytes stand.
+    if not re.search("[1-9]", scale.lower().partition("e")[0]):
+        raise BenchError(where, expected="a scale above or below 0", got=scale)
     width, height = int(header[1]), int(header[2])
     data = content[header.end() :]
     if len(data) != 4 * width * height:
         raise BenchError(where, expected=f"{4 * width * height} bytes of numbers", got=len(data))
-    order = "<f4" if header[3].startswith(b"-") else ">f4"
+    order = "<f4" if scale.startswith("-") else ">f4"
     # Rows run from the bottom to the top.
     return np.frombuffer(data, order).reshape(height, width)[::-1].astype(np.float32)
 
@@ -362,7 +367,9 @@ def _pgm(path: Path) -> NDArray[Any]:
 def _dpt(path: Path) -> NDArray[Any]:
     content, where = _content(path)
     if content[:4] != _SINTEL_TAG or len(content) < 12:
-        raise BenchError(where, expected="a depth map tagged 202021.25", got=f"{content[:12]!r}")
+        expected = "a depth map tagged 202021.25, its width and its height (12 bytes)"
+        got = f"{content[:12]!r}" if len(content) >= 12 else f"{len(content)} bytes"
+        raise BenchError(where, expected=expected, got=got)
     width, height = np.frombuffer(content, "<i4", count=2, offset=4).tolist()
     return _floats(content[12:], (height, width), where)
 

@@ -228,4 +228,6 @@ def _lacking(label: str, unasked: Mapping[str, str]) -> list[str]:
 
 def _without(label: str, text: str) -> str:
     """Take the protocol's own label out of what it says, so that equal reasons read alike."""
-    return text.replace(f"@{label}", "").replace(f"{label}: ", "")
+    for part in (f"@{label}", f"{label}: ", f" under {label}"):
+        text = text.replace(part, "")
+    return text

@@ -145,7 +145,8 @@ def _maps(mine: Maps, true: Maps, family: str) -> Pair:
 
 def _clouds(prediction: Path, truth: Path, mesh_points: int | None) -> Pair:
     try:
-        mine, true = (read_points(path, mesh_points) for path in (prediction, truth))
+        mine = read_points(prediction, mesh_points, dropping=False)
+        true = read_points(truth, mesh_points)
     except (ValueError, OSError, ImportError) as error:
         raise BenchError("clouds", expected="two readable clouds", got=error) from None
     return Pair(

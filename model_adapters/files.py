@@ -174,7 +174,7 @@ class Files(Adapter):
     def _points(self, sample_id: str, arrays: frozenset[str]) -> dict[str, Any]:
         path = self._only(sample_id, _CLOUDS, arrays, "points")
         if path.suffix != ".npz":
-            cloud = read_points(path, self._mesh_points, self._mesh_seed)
+            cloud = read_points(path, self._mesh_points, self._mesh_seed, dropping=False)
             return {"points": cloud.points, "normals": cloud.normals}
         normals = load_array(path, "normals") if "normals" in arrays else None
         return {"points": load_array(path, "points"), "normals": normals}

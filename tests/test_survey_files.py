@@ -90,6 +90,19 @@ def test_trajectories_without_times_need_as_many_poses(tmp_path: Path) -> None:
         pair_of_files(tmp_path / "mine.kitti", tmp_path / "true.kitti")
 
 
+def test_a_prediction_is_not_rid_of_what_is_no_point(clouds, tmp_path: Path) -> None:
+    points = np.loadtxt(clouds[0])
+    points[2:4] = np.nan
+    np.savetxt(tmp_path / "holes.xyz", points)
+    said = rf"expected finite points, got 2 of {len(points)} that are NaN or infinite"
+    with pytest.raises(BenchError, match=said):
+        pair_of_files(tmp_path / "holes.xyz", Path(clouds[1]))
+    # A scanner's file may have them.
+    assert len(pair_of_files(Path(clouds[1]), tmp_path / "holes.xyz").target.points_world) == (
+        len(points) - 2
+    )
+
+
 def test_files_of_two_kinds_and_of_none(clouds, tmp_path: Path) -> None:
     (tmp_path / "a.tum").write_text(TUM.format(0, 0))
     with pytest.raises(BenchError, match="a trajectory like the prediction, got a cloud"):

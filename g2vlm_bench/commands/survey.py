@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -138,13 +139,14 @@ def _table(readings: list[Reading]) -> Iterable[str]:
             yield f"{reading.protocol:<{width}} {' '.join(cells)}"
     else:
         yield "No protocol gives a number."
-    told: dict[str, list[str]] = {}
-    for reading in readings:
-        for text in reading.warnings or ():
-            told.setdefault(f"warning: {text}", []).append(reading.protocol)
-    for reading in readings:
-        if reading.problem:
-            told.setdefault(reading.problem, []).append(reading.protocol)
-    for text, labels in told.items():
-        of_all = len(labels) == len(readings)
-        yield f"\n{text}:\n  {'all protocols' if of_all else ', '.join(labels)}"
+    told = [(f"warning: {text}", r.protocol) for r in readings for text in r.warnings or ()]
+    told += [(reading.problem, reading.protocol) for reading in readings if reading.problem]
+    # Protocols count other pixels, and say the same of them.
+    alike: dict[str, dict[str, list[str]]] = {}
+    for text, label in told:
+        alike.setdefault(re.sub(r"\d+", "#", text), {}).setdefault(text, []).append(label)
+    for texts in alike.values():
+        labels = [label for of_text in texts.values() for label in of_text]
+        others = " (others with other numbers)" if len(texts) > 1 else ""
+        named = "all protocols" if len(labels) == len(readings) else ", ".join(labels)
+        yield f"\n{next(iter(texts))}{others}:\n  {named}"

@@ -222,7 +222,7 @@ def _ply_elements(path: Path, header: list[str]) -> tuple[str, list[PlyElement]]
             match words:
                 case ["format", form, _]:
                     order = PLY_BYTE_ORDERS[form]
-                case ["element", name, count]:
+                case ["element", name, count] if not count.startswith("-"):
                     elements.append((name, int(count), []))
                 case ["property", kind, name]:
                     elements[-1][2].append((name, kind))

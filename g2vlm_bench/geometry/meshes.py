@@ -43,23 +43,35 @@ def read_mesh(path: Path | str) -> Mesh | None:
     return None if found is None else Mesh(*found)
 
 
-def read_points(path: Path | str, mesh_points: int | None = None, seed: int = 0) -> Cloud:
+def read_points(
+    path: Path | str, mesh_points: int | None = None, seed: int = 0, dropping: bool = True
+) -> Cloud:
     """Read a cloud, or draw one from the faces of a mesh.
 
     Args:
         path: as `clouds.read_cloud`, and .obj and .glb.
         mesh_points: how many points are drawn where the file has faces; 0 takes its vertices.
         seed: of drawing.
+        dropping: whether points without coordinates, which scanners write, are left out; what a
+            model says is refused for them, in a file as in an array.
 
     Raises:
-        ValueError: as `clouds.read_cloud`, and for a mesh where no number was given: its vertices
-            alone say where its faces are small, not where its surface is.
+        ValueError: as `clouds.read_cloud`, for points without coordinates that are not to be left
+            out, and for a mesh where no number was given: its vertices alone say where its faces
+            are small, not where its surface is.
         OSError: where the file cannot be opened.
         ImportError: as `clouds.read_cloud`.
     """
     mesh = read_mesh(path)
     if mesh is None or (mesh_points == 0 and Path(path).suffix.lower() == ".ply"):
-        return read_cloud(path)
+        cloud = read_cloud(path)
+        if cloud.n_dropped and not dropping:
+            raise ValueError(
+                f"{path}: expected finite points, got {cloud.n_dropped} of "
+                f"{cloud.n_dropped + len(cloud.points)} that are NaN or infinite: write those "
+                "alone that the model predicted"
+            )
+        return cloud
     if mesh_points is None:
         raise ValueError(
             f"{path}: expected a point cloud, got a mesh of {len(mesh.triangles)} triangles and no "

@@ -96,7 +96,7 @@ def test_truncated_ply_is_an_error_in_text_and_binary(tmp_path: Path, keep) -> N
         (b"format ascii", b"format ebcdic", "broken"),
         (b"format ascii 1.0\r\n", b"", "no format line"),
         (b"element vertex 2", b"element vertex two", "broken"),
-        (b"element vertex 2", b"element vertex -2", "expected -2 points"),
+        (b"element vertex 2", b"element vertex -2", "broken one .element vertex -2"),
         (b"element vertex 2", b"element vertex 99999999999", "expected 99999999999 points"),
         (b"element vertex 2", b"element point 2", "got a list|element 'vertex'"),
         (b"property float x", b"property quad x", "unknown type"),

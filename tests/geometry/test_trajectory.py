@@ -115,6 +115,25 @@ def test_a_wrong_order_of_quaternions_is_told(shift) -> None:
     assert not trajectory.has_swapped_quaternions(np.repeat(swapped[:1], 8, axis=0), still)
 
 
+@pytest.mark.parametrize("shift", [1, -1])
+def test_cameras_that_hardly_turn_tell_the_order_by_where_they_are(shift) -> None:
+    rng = np.random.default_rng(5)
+    look = Rotation.from_euler("xyz", [100.0, -20.0, 35.0], degrees=True)
+    turned = look * Rotation.from_rotvec(rng.normal(size=(20, 3)) * 0.03)
+    true = trajectory.poses_from_parts(turned.as_matrix(), rng.normal(size=(20, 3)))
+    elsewhere = trajectory.move(true, similarity())
+    assert not trajectory.has_swapped_quaternions(elsewhere, true)
+    wxyz = np.roll(Rotation.from_matrix(elsewhere[:, :3, :3]).as_quat(), 1, axis=1)
+    swapped = trajectory.poses_from_parts(
+        trajectory.rotations_from_quaternions(np.roll(wxyz, shift, axis=1)), elsewhere[:, :3, 3]
+    )
+    assert trajectory.has_swapped_quaternions(swapped, true)
+    # On one line positions give no frame.
+    for poses in (swapped, true):
+        poses[:, :3, 3] = np.arange(20)[:, None]
+    assert not trajectory.has_swapped_quaternions(swapped, true)
+
+
 def test_no_angle_between_rotations_tells_the_order_of_their_quaternions() -> None:
     """Why only the way can: exchanged numbers keep every angle, speed and acceleration."""
     xyzw = Rotation.random(30, random_state=np.random.default_rng(3)).as_quat()
