@@ -110,8 +110,9 @@ ALL = [
     Compared(
         "pi3.distance", "Pi3", eval_metrics("Pi3/relpose/evo_utils.py"), whole=True, remark=EVO,
     ),
-    Compared("evo.se3", "venv", lambda _: along.evo(False), whole=True, remark=EVO),
-    Compared("evo.sim3", "venv", lambda _: along.evo(True), whole=True, remark=EVO),
+    Compared("evo.none", "venv", lambda _: along.evo(False, False), whole=True, remark=EVO),
+    Compared("evo.se3", "venv", lambda _: along.evo(True, False), whole=True, remark=EVO),
+    Compared("evo.sim3", "venv", lambda _: along.evo(True, True), whole=True, remark=EVO),
 ]  # fmt: skip
 
 

@@ -71,17 +71,17 @@ def eval_metrics(path: Path) -> Scored:
     return scored
 
 
-def evo(with_scale: bool) -> Scored:
+def evo(align: bool, with_scale: bool) -> Scored:
     """APE and RPE by evo's own main functions."""
 
     def scored(sequence: Sequence) -> Values:
-        found = evo_distance(sequence.predicted, sequence.true, with_scale)
+        found = evo_distance(sequence.predicted, sequence.true, with_scale, align)
         return dict(zip(RMSE, found.tolist(), strict=True))
 
     return scored
 
 
-def evo_distance(predicted: Array, true: Array, with_scale: bool) -> Array:
+def evo_distance(predicted: Array, true: Array, with_scale: bool, align: bool = True) -> Array:
     """What evo's own main functions say: APE, and RPE in translation and rotation, RMSE."""
     from evo import main_ape, main_rpe
     from evo.core.metrics import PoseRelation, Unit
@@ -91,7 +91,7 @@ def evo_distance(predicted: Array, true: Array, with_scale: bool) -> Array:
         return PosePath3D(poses_se3=list(true)), PosePath3D(poses_se3=list(predicted.copy()))
 
     translation, rotation = PoseRelation.translation_part, PoseRelation.rotation_angle_deg
-    fit = {"align": True, "correct_scale": with_scale}
+    fit = {"align": align, "correct_scale": with_scale}
     along = {"delta": 1, "delta_unit": Unit.frames, **fit}
     results = [
         main_ape.ape(*paths(), pose_relation=translation, **fit),
