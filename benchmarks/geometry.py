@@ -4,7 +4,7 @@
                                   [--peers DIR] [--evo DIR] [--poses N]
 
 The sections of `depth.py`, `point_maps.py` and `poses.py` are among these: DIR of `--peers` holds
-MoGe (see scripts/conformance_depth.py), that of `--evo` an environment with evo.
+MoGe (see scripts/conformance_depth.py), that of `--evo` an environment `venv` with evo.
 Each section runs ours and theirs in turns on the same data, checks that they agree, and prints the
 median seconds of each, of the clock and of all cores, with the median of the turns' ratios. Wall
 ratios hold for the machine and the load that they were taken under; CPU ratios suffer less from it.
