@@ -68,7 +68,7 @@ def survey(
         metrics: Of the family; the usual few where none is named. A profile is asked for those that
             its published code gives.
         thresholds_m: Of clouds under the profile `default`, in place of its own; published
-            protocols keep theirs.
+            protocols keep theirs. F-scores are among the usual metrics then.
 
     Raises:
         BenchError: No profile says anything of the family, the family has no thresholds, a metric
@@ -83,13 +83,15 @@ def survey(
     ]
     if not protocols:
         raise BenchError(f"family '{family}'", expected="a profile of it", got="none")
+    if thresholds_m and family != "chamfer":
+        raise BenchError("--thresholds", expected="clouds to compare", got=f"family '{family}'")
     asked = list(metrics or METRICS.get(family, ()))
+    if thresholds_m and not metrics:
+        asked = [*dict.fromkeys([*asked, "fscore"])]
     if not asked:
         raise BenchError(f"family '{family}'", expected="metrics by name", got="none")
     _check_known(plugins, family, asked)
     _within_reach(asked, target)
-    if thresholds_m and family != "chamfer":
-        raise BenchError("--thresholds", expected="clouds to compare", got=f"family '{family}'")
     kept, readings, refusals = Kept(), [], []
     with progress("protocols", len(protocols)) as advance:
         for profile, name in protocols:

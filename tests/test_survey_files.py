@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,23 @@ def test_thresholds_are_those_of_the_default_protocols(clouds, capsys) -> None:
     assert plain["default.metric"]["values"].keys() == {"fscore_0.05m"}
     # Every point is one centimetre off.
     assert wider["default.metric"]["values"] == {"fscore_0.005m": 0.0, "fscore_2m": 1.0}
+    # Who names thresholds wants to see what they are for.
+    named = read(capsys, *clouds, "--thresholds", "2")["default.metric"]["values"]
+    assert named["fscore_2m"] == 1.0
+    assert named["accuracy_mean"] == pytest.approx(0.01)
+
+
+def test_reasons_that_differ_in_counts_alone_stand_once(tmp_path: Path, capsys) -> None:
+    truth = np.linspace(1, 9, 48).reshape(6, 8)
+    np.save(tmp_path / "true.npy", truth)
+    np.save(tmp_path / "holes.npy", np.where(truth > 8, np.nan, truth))
+    np.save(tmp_path / "none.npy", np.full((6, 8), np.nan))
+    for mine, true, most in (("holes", "true", 12), ("true", "none", 8)):
+        with pytest.raises(SystemExit):
+            app(["protocols", str(tmp_path / f"{mine}.npy"), str(tmp_path / f"{true}.npy")])
+        reasons = [line for line in capsys.readouterr().out.splitlines() if line.endswith(":")]
+        assert 1 <= len(reasons) <= most
+        assert len({re.sub(r"\d+", "#", line) for line in reasons}) == len(reasons)
 
 
 def test_clouds_of_few_digits_are_compared_as_coarsely(tmp_path: Path, capsys) -> None:
