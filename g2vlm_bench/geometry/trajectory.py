@@ -314,19 +314,47 @@ def relative_poses(
     Returns:
         (P, 4, 4).
     """
-    if composition == "second_from_first":
-        return relative_poses(poses, second, first)
-    if composition == "anchored_worlds":
-        # C_i inv(C_j) = inv(W_i) W_j of the camera_from_world W: the first composition, of W.
-        return relative_poses(invert_poses(in_first_camera(poses)), first, second)
-    rotations, positions = poses[:, :3, :3], poses[:, :3, 3]
-    turned = rotations[first].transpose(0, 2, 1)
     relative = np.zeros((len(first), 4, 4))
-    relative[:, :3, :3] = turned @ rotations[second]
-    difference = positions[second] - positions[first]
-    relative[:, :3, 3] = np.einsum("nij,nj->ni", turned, difference)
+    relative[:, :3, :3] = relative_rotations(poses, first, second, composition)
+    relative[:, :3, 3] = relative_translations(poses, first, second, composition)
     relative[:, 3, 3] = 1.0
     return relative
+
+
+def relative_rotations(
+    poses: NDArray[Any],
+    first: Indices,
+    second: Indices,
+    composition: Composition = "first_from_second",
+) -> Array:
+    """Return the rotations of `relative_poses` alone, (P, 3, 3)."""
+    poses, first, second = _composed(poses, first, second, composition)
+    rotations = poses[:, :3, :3]
+    return rotations[first].transpose(0, 2, 1) @ rotations[second]
+
+
+def relative_translations(
+    poses: NDArray[Any],
+    first: Indices,
+    second: Indices,
+    composition: Composition = "first_from_second",
+) -> Array:
+    """Return the translations of `relative_poses` alone, (P, 3)."""
+    poses, first, second = _composed(poses, first, second, composition)
+    turned, positions = poses[:, :3, :3].transpose(0, 2, 1), poses[:, :3, 3]
+    return np.einsum("nij,nj->ni", turned[first], positions[second] - positions[first])
+
+
+def _composed(
+    poses: NDArray[Any], first: Indices, second: Indices, composition: Composition
+) -> tuple[NDArray[Any], Indices, Indices]:
+    """Say which poses and pairs have the composition as their `first_from_second`."""
+    if composition == "second_from_first":
+        return poses, second, first
+    if composition == "anchored_worlds":
+        # C_i inv(C_j) = inv(W_i) W_j of the camera_from_world W: the first composition, of W.
+        return invert_poses(in_first_camera(poses)), first, second
+    return poses, first, second
 
 
 def _finite(array: Array) -> NDArray[Any]:

@@ -22,6 +22,8 @@ from g2vlm_bench.geometry.trajectory import (
     invert_poses,
     pairs_apart,
     relative_poses,
+    relative_rotations,
+    relative_translations,
 )
 
 Array = NDArray[np.float64]
@@ -164,14 +166,17 @@ def pair_errors(
     if not len(pairs[0]):
         raise ValueError("pairs: expected at least one pair of cameras, got none")
     turns, angles = np.empty(len(pairs[0])), np.empty(len(pairs[0]))
+    # Rounding is taken out of N poses here and not of each pair's A^T B: once is enough.
+    exact = _orthonormal(predicted), _orthonormal(true)
     for block in _blocks(len(turns)):
         some = pairs[0][block], pairs[1][block]
-        found = relative_poses(predicted, *some, composition)
-        wanted = relative_poses(true, *some, composition)
-        turns[block] = rotation_angles_deg(found[:, :3, :3], wanted[:, :3, :3])
-        angles[block] = translation_angles_deg(
-            found[:, :3, 3], wanted[:, :3, 3], direction, zero_baseline, shortest=0.0
+        turns[block] = rotation_angles_deg(
+            *(relative_rotations(poses, *some, composition) for poses in exact)
         )
+        angles[block] = translation_angles_deg(
+            *(relative_translations(poses, *some, composition) for poses in (predicted, true)),
+            direction, zero_baseline, shortest=0.0,
+        )  # fmt: skip
     if zero_baseline == "excluded":
         angles[~has_baseline(true, pairs)] = np.nan
     return PairErrors(turns, angles)
@@ -290,6 +295,12 @@ def summarise(errors: NDArray[Any], statistic: Statistic) -> float:
     if not len(errors):
         raise ValueError("errors: expected at least one, got none")
     return float(np.sqrt(np.mean(errors**2)) if statistic == "rmse" else np.mean(errors))
+
+
+def _orthonormal(poses: NDArray[Any]) -> Array:
+    exact = np.array(poses, np.float64)
+    exact[:, :3, :3] = Rotation.from_matrix(exact[:, :3, :3]).as_matrix()
+    return exact
 
 
 def _blocks(count: int) -> Iterator[slice]:
