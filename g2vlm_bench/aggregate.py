@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import (
-    LEVEL,
     Bootstrap,
+    SharedDraws,
+    bounded_interval,
     cluster_bootstrap,
     stratified_bootstrap,
     weighted_median,
@@ -27,6 +28,7 @@ class Column:
     """
 
     spec: MetricSpec
+    ids: list[str] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Column:
             self.worst[place] = worse(self.worst[place], worst)
             self.failed[place] |= failed
             return
+        self.ids.append(line.id)
         self.values.append(counted)
         self.worst.append(worst)
         self.weights.append(weight)
@@ -83,24 +86,35 @@ class Column:
 
     def counts_as(self, other: Column) -> bool:
         """Whether both count the same samples with the same weights, so that they are paired."""
-        return self.clusters == other.clusters and self.weights == other.weights
+        return (self.ids, self.clusters, self.strata, self.weights) == (
+            other.ids, other.clusters, other.strata, other.weights
+        )  # fmt: skip
 
-    def bootstrap(self, seed: int) -> Bootstrap | None:
+    def without(self, left_out: Sequence[bool]) -> Column:
+        """The samples that are not left out."""
+        rest = Column(self.spec)
+        for name in ("ids", "values", "weights", "clusters", "strata", "failed", "worst"):
+            pairs = zip(getattr(self, name), left_out, strict=True)
+            setattr(rest, name, [value for value, out in pairs if not out])
+        return rest
+
+    def bootstrap(self, seed: int, shared: SharedDraws | None = None) -> Bootstrap | None:
         """Resample the clusters; None where no sample, or none with weight, has truth."""
-        return self._bootstrap(self.values, seed)
+        return self._bootstrap(self.values, seed, shared)
 
-    def all_failed(self, seed: int) -> Bootstrap | None:
+    def all_failed(self, seed: int, shared: SharedDraws | None = None) -> Bootstrap | None:
         """What a model gets that fails on every one of these samples."""
-        return self._bootstrap(self.worst, seed)
+        return self._bootstrap(self.worst, seed, shared)
 
-    def _bootstrap(self, values: Sequence[float], seed: int) -> Bootstrap | None:
+    def _bootstrap(
+        self, values: Sequence[float], seed: int, shared: SharedDraws | None
+    ) -> Bootstrap | None:
         if sum(self.weights) <= 0:
             return None
+        counted = values, self.weights, self.clusters
         if self.spec.by is not None and not self.spec.pooled:
-            return stratified_bootstrap(
-                values, self.weights, self.clusters, self.strata, self._shares(), seed
-            )
-        return cluster_bootstrap(values, self.weights, self.clusters, seed, self.spec.statistic)
+            return stratified_bootstrap(*counted, self.strata, self._shares(), seed, shared)
+        return cluster_bootstrap(*counted, seed, self.spec.statistic, shared)
 
     def _shares(self) -> dict[str, float]:
         if self.spec.pooled or not self.spec.shares:
@@ -146,23 +160,14 @@ class Column:
 
 
 def _interval(spec: MetricSpec, boot: Bootstrap | None) -> tuple[float, float] | tuple[None, None]:
-    """Give the interval within what values there can be, and never one of no width by agreement.
-
-    Where all n scenes agree, resampling them shows no spread, and "1.000 [1.000, 1.000]" of five
-    scenes would claim what five scenes cannot show. A share q of other scenes stays unseen in n
-    with probability (1 - q)^n; the q for which that is 2.5 % may lie at either bound (the exact
-    binomial bound of Clopper and Pearson 1934 for shares of 0 and 1).
-    """
-    interval = None if boot is None else boot.interval()
-    if boot is None or interval is None:
+    """Give the interval within what values there can be."""
+    if boot is None:
         return None, None
     lowest, highest = sorted((spec.best, _worst(spec)))
-    if spec.bounded and boot.replicates.std() < 1e-12:
-        unseen = 1 - ((1 - LEVEL) / 2) ** (1 / boot.n_clusters)
-        interval = (
-            boot.value - unseen * (boot.value - lowest),
-            boot.value + unseen * (highest - boot.value),
-        )
+    drawn = boot.value, boot.replicates, boot.n_clusters
+    interval = bounded_interval(*drawn, lowest, highest) if spec.bounded else boot.interval()
+    if interval is None:
+        return None, None
     # Bounds that somebody else's metric does not keep bound no interval of it.
     if not lowest - 1e-9 <= boot.value <= highest + 1e-9:
         return interval

@@ -1,14 +1,13 @@
 """A board: a definition and runs become a ranked table in which every number has an interval.
 
 Models are ranked by the mean of their columns, each brought to 0 (chance, or the metric's worst
-value) ... 1 (perfect); a column that a model does not fill counts
-as if it had failed on every sample. A model's rank is one more than
-the number of models that are significantly better: paired on the same scenes, all pairs judged
-together, so that a board of equal models shows a difference once in twenty times. So nothing stands
-behind a model without being shown to be worse than another one. Significance is not transitive: a
-noisy model may share the first rank with one that beats a steadier model between them. Where a
-column has fewer than two scenes its uncertainty is unknown, and then so is that of every score: all
-are tied.
+value) ... 1 (perfect); a column that a model does not fill counts as if it had failed on every
+sample. A model's rank is one more than the number of models that are significantly better: paired
+on the same scenes, all pairs judged together and all columns under the same draws of scenes, so
+that a board of equal models shows a difference once in twenty times. So nothing stands behind a
+model without being shown to be worse than another one. Significance is not transitive: a noisy
+model may share the first rank with one that beats a steadier model between them. Where a column has
+fewer than two scenes its uncertainty is unknown, and then so is that of every score: all are tied.
 
 Whether a model beats the floors is no ranking: it is asked of the model alone, floor by floor, so
 that who else stands on the board makes no difference.
@@ -19,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,21 +31,46 @@ from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.statistics import (
     REPLICATES,
     Bootstrap,
-    confidence_interval,
-    direction,
+    SharedDraws,
+    bounded_interval,
+    side,
     simultaneous_directions,
 )
 from g2vlm_bench.store import MetricResult, RunFolder, RunRecord
 from g2vlm_bench.survival import Share, surviving_share
 
-# A number brought to 0 ... 1, and its replicates.
-Skill = tuple[float, NDArray[np.float64]]
 BY_DEFINITION = "chance by definition"
+
+
+class Skill(NamedTuple):
+    """A number brought to 0 (chance, or the metric's worst) ... 1 (perfect).
+
+    Attributes:
+        value: The number.
+        replicates: The number under each draw; empty where it has no uncertainty to speak of.
+        lowest: What it could have been at worst, below 0 where that is below chance.
+        highest: What it could have been at best.
+    """
+
+    value: float
+    replicates: NDArray[np.float64]
+    lowest: float = 0.0
+    highest: float = 1.0
+
+    def interval(self, n_clusters: int) -> tuple[float, float] | tuple[None, None]:
+        """Give the 95 % interval, within what the number could have been."""
+        ends = bounded_interval(self.value, self.replicates, n_clusters, self.lowest, self.highest)
+        # Student's interval may reach beyond what is perfect.
+        return (None, None) if ends is None else (ends[0], min(ends[1], self.highest))
+
+
+# A guess that is known by definition, and a column that nobody fills.
+_ZERO = Skill(0.0, np.zeros(REPLICATES), 0.0, 0.0)
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A run's number in one column, with its replicates."""
+    """A run's number in one column, under the draws of the board."""
 
     record: RunRecord
     spec: MetricSpec
@@ -63,10 +88,13 @@ class _Entry:
 
     def _skill(self, boot: Bootstrap | None) -> Skill:
         base = self.spec.worst if self.spec.chance is None else self.spec.chance
-        if boot is None or base is None:
-            return 0.0, np.empty(0)
+        worst = self.spec.worst
+        if boot is None or base is None or worst is None:
+            return Skill(0.0, np.empty(0))
         span = self.spec.best - base
-        return (boot.value - base) / span, (boot.replicates - base) / span
+        return Skill(
+            (boot.value - base) / span, (boot.replicates - base) / span, (worst - base) / span
+        )
 
 
 def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
@@ -91,7 +119,11 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
             got=", ".join(sorted({r.task.name for _, r in everything})) or "no runs",
         )
     check_rows(runs)
-    columns = [_column(column, runs) for column in definition.columns]
+    gathered = [_gathered(column, runs) for column in definition.columns]
+    # The same draws for all columns: two about mostly the same scenes are not independent.
+    scenes = {name for column in gathered for _, _, one in column.values() for name in one.clusters}
+    draws = SharedDraws(scenes)
+    columns = [_column(column, draws) for column in gathered]
     specs = tuple(next((e.spec for e in column.values()), None) for column in columns)
     models = list(dict.fromkeys(record.adapter.label for _, record in runs))
     ranks = [_column_ranks(column) for column in columns]
@@ -104,8 +136,7 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
     rows = []
     for model in models:
         own = [record for _, record in runs if record.adapter.label == model]
-        value, replicates = scores[model]
-        low, high = confidence_interval(value, replicates, n_clusters) or (None, None)
+        low, high = scores[model].interval(n_clusters)
         held = best_floors if model not in references | floors else None
         rows.append(
             Row(
@@ -114,10 +145,9 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
                     _cell(model, column, rank, definition.columns[i], own)
                     for i, (column, rank) in enumerate(zip(columns, ranks, strict=True))
                 ),
-                score=value,
+                score=scores[model].value,
                 low=low,
-                # Student's interval may reach beyond what is perfect.
-                high=None if high is None else min(high, 1.0),
+                high=high,
                 rank=order.get(model),
                 tied=list(order.values()).count(order.get(model, -1)) > 1,
                 provisional=_provisional(own),
@@ -137,8 +167,12 @@ def build(definition: BoardDefinition, paths: Sequence[Path]) -> Board:
     )
 
 
-def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
+_Gathered = Mapping[str, tuple[RunRecord, MetricSpec, Column]]
+
+
+def _gathered(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> _Gathered:
+    """Read the samples of a column's runs, by model."""
+    found: dict[str, tuple[RunRecord, MetricSpec, Column]] = {}
     first: tuple[Path, Column] | None = None
     for path, record in runs:
         if record.task.name != column.task:
@@ -156,18 +190,31 @@ def _column(column: BoardColumn, runs: Sequence[tuple[Path, RunRecord]]) -> dict
         if spec is None:
             continue
         if not spec.bounded:
-            raise BenchError(f"column {column.task}", expected="a bounded metric", got=f"'{name}'")
+            bounded = [each.name for each in record.metrics if each.bounded]
+            raise BenchError(
+                f"column {column.task}",
+                expected="a metric with a worst value, which is what a failed sample counts as",
+                got=f"'{name}', which has none",
+                fix=f"Take one of {', '.join(bounded)}." if bounded else None,
+            )
         gathered = gather([spec], (path, record))[name]
         first = first or (path, gathered)
         check_paired(name, first, (path, gathered))
-        entries[record.adapter.label] = _Entry(
+        found[record.adapter.label] = record, spec, gathered
+    return found
+
+
+def _column(column: _Gathered, draws: SharedDraws) -> dict[str, _Entry]:
+    return {
+        model: _Entry(
             record,
             spec,
-            gathered.result(record.seed),
-            gathered.bootstrap(record.seed),
-            gathered.all_failed(record.seed),
+            one.result(record.seed),
+            one.bootstrap(record.seed, draws),
+            one.all_failed(record.seed, draws),
         )
-    return entries
+        for model, (record, spec, one) in column.items()
+    }
 
 
 def _score(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Skill:
@@ -176,10 +223,14 @@ def _score(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Skill:
 
 
 def _mean(skills: Sequence[Skill]) -> Skill:
-    value = float(np.mean([value for value, _ in skills]))
-    if len({replicates.size for _, replicates in skills}) > 1:
-        return value, np.empty(0)
-    return value, np.mean([replicates for _, replicates in skills], axis=0)
+    value, lowest, highest = (
+        float(np.mean([getattr(skill, name) for skill in skills]))
+        for name in ("value", "lowest", "highest")
+    )
+    replicates = np.empty(0)
+    if len({skill.replicates.size for skill in skills}) == 1:
+        replicates = np.mean([skill.replicates for skill in skills], axis=0)
+    return Skill(value, replicates, lowest, highest)
 
 
 def _score_of_floors(columns: Sequence[Mapping[str, _Entry]]) -> Skill | None:
@@ -189,14 +240,14 @@ def _score_of_floors(columns: Sequence[Mapping[str, _Entry]]) -> Skill | None:
         label = _best_floor(column)
         if column and not label:
             return None
-        best.append(_floors(column)[label] if label else (0.0, np.zeros(REPLICATES)))
+        best.append(_floors(column)[label] if label else _ZERO)
     return _mean(best)
 
 
 def _best_floor(column: Mapping[str, _Entry]) -> str:
     """The floor of the best number, of equals the first by name; empty where there is none."""
     floors = _floors(column)
-    return max(sorted(floors), key=lambda label: floors[label][0], default="")
+    return max(sorted(floors), key=lambda label: floors[label].value, default="")
 
 
 def _floors(column: Mapping[str, _Entry]) -> dict[str, Skill]:
@@ -207,7 +258,7 @@ def _floors(column: Mapping[str, _Entry]) -> dict[str, Skill]:
         if entry.record.adapter.is_floor and entry.bootstrap is not None
     }
     if any(entry.spec.chance is not None for entry in column.values()):
-        found[BY_DEFINITION] = 0.0, np.zeros(REPLICATES)
+        found[BY_DEFINITION] = _ZERO
     return found
 
 
@@ -223,8 +274,7 @@ def _floor(column: Mapping[str, _Entry]) -> Floor | None:
 
 
 def _together(score: Skill, n_clusters: int) -> Floor:
-    low, high = confidence_interval(*score, n_clusters) or (None, None)
-    return Floor("", score[0], low, None if high is None else min(high, 1.0))
+    return Floor("", score.value, *score.interval(n_clusters))
 
 
 def _above_floors(model: str, column: Mapping[str, _Entry]) -> bool | None:
@@ -239,10 +289,9 @@ def _above_floors(model: str, column: Mapping[str, _Entry]) -> bool | None:
 
 def _is_better(one: Skill, other: Skill, n_clusters: int) -> bool:
     """Whether a number is significantly better than another, paired, this pair alone."""
-    (value, draws), (base, base_draws) = one, other
-    if draws.size != base_draws.size:
+    if one.replicates.size != other.replicates.size:
         return False
-    return direction(confidence_interval(value - base, draws - base_draws, n_clusters)) > 0
+    return side(one.value - other.value, one.replicates - other.replicates, n_clusters) > 0
 
 
 def _survives_blind(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Share | None:
@@ -251,7 +300,8 @@ def _survives_blind(model: str, columns: Sequence[Mapping[str, _Entry]]) -> Shar
     both = [column for column in columns if model in column and blind in column]
     if not both:
         return None
-    return surviving_share(_score(blind, both), _score(model, both), _few(both))
+    floor, own = _score(blind, both), _score(model, both)
+    return surviving_share(floor[:2], own[:2], _few(both))
 
 
 def _skill_in(column: Mapping[str, _Entry], model: str) -> Skill:
@@ -260,7 +310,7 @@ def _skill_in(column: Mapping[str, _Entry], model: str) -> Skill:
     # All runs of a column count the same samples, so any of them tells what failing costs. Leaving
     # a task out must not beat failing at it; a column that nobody fills says nothing of anyone.
     others = next(iter(column.values()), None)
-    return (0.0, np.zeros(REPLICATES)) if others is None else others.skill_of_none()
+    return _ZERO if others is None else others.skill_of_none()
 
 
 def _column_ranks(column: Mapping[str, _Entry]) -> dict[str, int]:
@@ -272,12 +322,12 @@ def _ranks(scores: Mapping[str, Skill], n_clusters: int) -> dict[str, int]:
     """Rank by significance: one more than the number of models that are significantly better."""
     models = list(scores)
     # Those whose score has no uncertainty to speak of cannot be told apart from any other.
-    size = max((draws.size for _, draws in scores.values()), default=0)
-    known = [model for model in models if scores[model][1].size == size > 0]
+    size = max((skill.replicates.size for skill in scores.values()), default=0)
+    known = [model for model in models if scores[model].replicates.size == size > 0]
     if len(known) < 2 or n_clusters < 2:
         return dict.fromkeys(models, 1)
-    values = np.array([scores[model][0] for model in known])
-    draws = np.stack([scores[model][1] for model in known])
+    values = np.array([scores[model].value for model in known])
+    draws = np.stack([scores[model].replicates for model in known])
     sides = simultaneous_directions(values, draws, n_clusters)
     better = dict(zip(known, (sides < 0).sum(axis=1).tolist(), strict=True))
     return {model: 1 + better.get(model, 0) for model in models}
@@ -308,7 +358,9 @@ def _cell(
 
 def _provisional(records: Sequence[RunRecord]) -> tuple[str, ...]:
     reasons = []
-    if any(record.environment.dirty for record in records):
+    # Clean predictions may have been scored again by a metric that nobody else has.
+    made_with = [one for record in records for one in (record.environment, record.scored_with)]
+    if any(one is not None and one.dirty for one in made_with):
         reasons.append("uncommitted changes")
     if any(record.data.limit is not None for record in records):
         reasons.append("only part of the samples")

@@ -2,16 +2,18 @@
 
 Two runs over the same clusters are resampled by the same draws, because the draws follow from the
 clusters' names and the seed alone. So the difference of two runs' replicates is a paired bootstrap.
+Numbers over different clusters that are to be put together, such as a board's columns, need draws
+that go together, too: `SharedDraws`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ LEVEL = 0.95
 # Of n clusters that all differ from 0 to one side, every resample does too, and that happens by
 # chance once in 2^(n-1): percentiles cannot cover 95 % before n = 6, and come close from here on.
 FEWEST_FOR_PERCENTILES = 8
+# Two sums of the same numbers in another order differ by rounding, always to the same side.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +54,7 @@ def cluster_bootstrap(
     clusters: Sequence[str],
     seed: int,
     statistic: Literal["mean", "median"] = "mean",
+    shared: SharedDraws | None = None,
 ) -> Bootstrap:
     """Resample clusters with replacement and take the weighted mean or median of each draw.
 
@@ -59,6 +64,7 @@ def cluster_bootstrap(
         clusters: The cluster of each sample.
         seed: Where the draws start; the same clusters and seed give the same draws.
         statistic: A median of an even number of equal weights is the mean of the middle two.
+        shared: Draws to take in place of the clusters' own.
 
     Raises:
         ValueError: Nothing to average, a NaN, a negative weight, or weights that sum to zero.
@@ -77,7 +83,7 @@ def cluster_bootstrap(
             f"got {int(np.isnan(value).sum())} NaN, weights from {weight.min()} to {weight.max()}"
         )
     names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    draws = draws_seed(names.tolist(), seed)
+    draws = _Draws(names.tolist(), seed, shared)
     if statistic == "median":
         return _median_bootstrap(value, weight, index, draws)
     mass: NDArray[np.float64] = np.bincount(index, weight).astype(np.float64)
@@ -97,6 +103,7 @@ def stratified_bootstrap(
     strata: Sequence[str],
     shares: Mapping[str, float],
     seed: int,
+    shared: SharedDraws | None = None,
 ) -> Bootstrap:
     """Resample clusters with replacement and take the mean of the strata's means of each draw.
 
@@ -110,6 +117,7 @@ def stratified_bootstrap(
         strata: The stratum of each sample.
         shares: Of each stratum's mean in the whole; brought to a sum of 1 over those with samples.
         seed: Where the draws start, as in `cluster_bootstrap`.
+        shared: Draws to take in place of the clusters' own.
 
     >>> values, strata = [1.0, 0.0, 1.0, 1.0], ["x", "x", "x", "y"]
     >>> stratified_bootstrap(values, [1] * 4, list("abcd"), strata, {"x": 1, "y": 1}, 0).value
@@ -129,7 +137,7 @@ def stratified_bootstrap(
     if len(names) < 2 or not math.isfinite(whole):
         return Bootstrap(whole, np.empty(0), len(names))
     replicates = []
-    for draws in _draws(len(names), draws_seed(names.tolist(), seed), len(names)):
+    for draws in _Draws(names.tolist(), seed, shared).blocks(len(names)):
         drawn = draws @ mass
         missed = np.broadcast_to(means, drawn.shape).copy()
         replicates.append(np.divide(draws @ total, drawn, out=missed, where=drawn > 0) @ share)
@@ -137,7 +145,10 @@ def stratified_bootstrap(
 
 
 def _median_bootstrap(
-    value: NDArray[np.float64], weight: NDArray[np.float64], index: NDArray[np.int64], draws: int
+    value: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    index: NDArray[np.int64],
+    draws: _Draws,
 ) -> Bootstrap:
     """Draws differ in the weights alone, so that the values are sorted once."""
     order = np.argsort(value, kind="stable")
@@ -154,7 +165,7 @@ def _median_bootstrap(
                 _weighted_medians(value, drawn),
                 median,
             )
-            for times in _draws(n_clusters, draws, len(value))
+            for times in draws.blocks(len(value))
         ]
     )
     finite = bool(np.isfinite(replicates).all())
@@ -215,17 +226,68 @@ def confidence_interval(
     return value - margin, value + margin
 
 
+def may_tell(replicates: NDArray[np.float64], n_clusters: int, level: float = LEVEL) -> bool:
+    """Whether replicates without spread mean anything: n coins fall alike once in 2^n.
+
+    Of clusters that all agree resampling shows no spread, however few they are.
+    """
+    agree = replicates.size > 0 and float(np.ptp(replicates)) <= _ROUNDING
+    return not agree or 2.0 ** (-n_clusters) <= (1 - level) / 2
+
+
+def side(value: float, replicates: NDArray[np.float64], n_clusters: int) -> int:
+    """Say on which side of 0 a number lies: 1 above, -1 below, 0 where that cannot be told.
+
+    Args:
+        value: Such as a difference of two paired numbers.
+        replicates: The number under each draw.
+        n_clusters: How many clusters were resampled.
+
+    >>> side(1.0, np.ones(2000), n_clusters=5), side(1.0, np.ones(2000), n_clusters=6)
+    (0, 1)
+    """
+    if not may_tell(replicates, n_clusters):
+        return 0
+    return direction(confidence_interval(value, replicates, n_clusters))
+
+
+def bounded_interval(
+    value: float, replicates: NDArray[np.float64], n_clusters: int, lowest: float, highest: float
+) -> tuple[float, float] | None:
+    """Give the interval of a number with bounds, and never one of no width by agreement.
+
+    Where all n scenes agree, resampling them shows no spread, and "1.000 [1.000, 1.000]" of five
+    scenes would claim what five scenes cannot show. A share q of other scenes stays unseen in n
+    with probability (1 - q)^n; the q for which that is 2.5 % may lie at either bound (the exact
+    binomial bound of Clopper and Pearson 1934 for shares of 0 and 1).
+
+    Args:
+        value: The number.
+        replicates: The number under each draw.
+        n_clusters: How many clusters were resampled.
+        lowest: What no scene can be below.
+        highest: What no scene can be above.
+
+    >>> low, high = bounded_interval(1.0, np.ones(2000), 5, 0.0, 1.0)
+    >>> round(low, 3), high
+    (0.478, 1.0)
+    """
+    interval = confidence_interval(value, replicates, n_clusters)
+    if interval is not None and float(np.ptp(replicates)) <= _ROUNDING:
+        unseen = 1 - ((1 - LEVEL) / 2) ** (1 / n_clusters)
+        return value - unseen * (value - lowest), value + unseen * (highest - value)
+    return interval
+
+
 def direction(interval: tuple[float, float] | None) -> int:
     """Say on which side of 0 an interval lies: 1 above, -1 below, 0 around it or undefined.
 
     >>> direction((0.1, 0.3)), direction((-0.1, 0.3)), direction(None)
     (1, 0, 0)
     """
-    # Two sums of the same numbers in another order differ by rounding, always to the same side.
-    rounding = 1e-12
     if interval is None:
         return 0
-    return (interval[0] > rounding) - (interval[1] < -rounding)
+    return (interval[0] > _ROUNDING) - (interval[1] < -_ROUNDING)
 
 
 def simultaneous_directions(
@@ -294,12 +356,12 @@ def expanded_percentile(
 
 
 def _replicates(
-    total: NDArray[np.float64], mass: NDArray[np.float64], seed: int
+    total: NDArray[np.float64], mass: NDArray[np.float64], all_draws: _Draws
 ) -> NDArray[np.float64]:
     # A draw can miss every cluster that has weight; its mean is that of the data.
     whole = total.sum() / mass.sum()
     means = []
-    for draws in _draws(len(total), seed, len(total)):
+    for draws in all_draws.blocks(len(total)):
         drawn = draws @ mass
         means.append(
             np.divide(draws @ total, drawn, out=np.full(len(draws), whole), where=drawn > 0)
@@ -309,6 +371,102 @@ def _replicates(
 
 # Clusters whose draws are kept: 2,000 of each, 16 MB.
 _FEW_ENOUGH_TO_KEEP = 1000
+# Numbers that are held at once of draws that are not kept.
+_AT_ONCE = 4_000_000
+
+
+class SharedDraws:
+    """Draws of clusters for numbers over different ones of them, such as the columns of a board.
+
+    All draws are taken from one endless sequence of picks of all clusters, a sequence for each
+    replicate: those of n clusters are the first n picks that are among them. So each number's draws
+    are what its own would be, n picks of n with replacement; numbers over the same clusters have
+    the same; those over clusters of which most are the same have almost the same, so that their
+    covariance is not lost; and those over others are independent.
+
+    Args:
+        clusters: All of them.
+        seed: Where the draws start.
+    """
+
+    def __init__(self, clusters: Iterable[str], seed: int = 0) -> None:
+        self._all = sorted(set(clusters))
+        self._seed = seed
+        self._kept: tuple[list[str], NDArray[np.float64]] | None = None
+
+    def blocks(self, names: list[str]) -> Iterator[NDArray[np.float64]]:
+        """How often each of these clusters is drawn, `(block, len(names))` at a time.
+
+        Raises:
+            KeyError: One is none of all clusters.
+        """
+        if self._kept is not None and self._kept[0] == names:
+            yield self._kept[1]
+            return
+        place = {name: number for number, name in enumerate(self._all)}
+        among = np.full(len(self._all), -1)
+        among[[place[name] for name in names]] = np.arange(len(names))
+        length = 2 * len(self._all)
+        height = max(1, min(REPLICATES, _AT_ONCE // length))
+        done = []
+        for start in range(0, REPLICATES, height):
+            rng = np.random.default_rng([draws_seed(self._all, self._seed), start])
+            shape = min(height, REPLICATES - start), length
+            picked = among[rng.integers(0, len(self._all), shape)]
+            drawn = _first_picks(picked, len(names))
+            # Of few among many the sequence may hold too few; the rest are picks of their own.
+            own = np.random.default_rng([draws_seed(names, self._seed), start])
+            lacking = len(names) - drawn.sum(axis=1).astype(int)
+            drawn += own.multinomial(lacking, np.full(len(names), 1 / len(names)))
+            done.append(drawn)
+            if len(names) > _FEW_ENOUGH_TO_KEEP:
+                yield done.pop()
+        if done:
+            self._kept = names, np.concatenate(done)
+            yield self._kept[1]
+
+
+def _first_picks(picked: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Count the first `count` picks of each row that are not -1, `(rows, count)`."""
+    taken = picked >= 0
+    taken &= np.cumsum(taken, axis=1) <= count
+    row, column = np.nonzero(taken)
+    cell = row * count + picked[row, column]
+    return np.bincount(cell, minlength=len(picked) * count).reshape(-1, count).astype(np.float64)
+
+
+class _Draws(NamedTuple):
+    """Draws of some clusters: their own, or those that they share with others.
+
+    Attributes:
+        names: The clusters, in order.
+        seed: Of their own draws.
+        shared: Where others decide.
+    """
+
+    names: list[str]
+    seed: int
+    shared: SharedDraws | None
+
+    def blocks(self, width: int) -> Iterator[NDArray[Any]]:
+        """How often each cluster is drawn, `(block, clusters)` at a time.
+
+        In blocks, so that memory stays small however many clusters there are, or however many
+        values (`width`) are computed of each draw.
+        """
+        block = max(1, min(REPLICATES, _AT_ONCE // width))
+        if self.shared is not None:
+            for draws in self.shared.blocks(self.names):
+                yield from (draws[at : at + block] for at in range(0, len(draws), block))
+            return
+        count, seed = len(self.names), draws_seed(self.names, self.seed)
+        if width <= _FEW_ENOUGH_TO_KEEP:
+            yield _all_draws(count, seed)
+            return
+        rng = np.random.default_rng(seed)
+        even = np.full(count, 1 / count)
+        for start in range(0, REPLICATES, block):
+            yield rng.multinomial(count, even, size=min(block, REPLICATES - start))
 
 
 @lru_cache(maxsize=2)
@@ -318,19 +476,3 @@ def _all_draws(count: int, seed: int) -> NDArray[np.float64]:
     draws = np.random.default_rng(seed).multinomial(count, even, size=REPLICATES).astype(np.float64)
     draws.setflags(write=False)
     return draws
-
-
-def _draws(count: int, seed: int, width: int) -> Iterator[NDArray[Any]]:
-    """How often each of `count` clusters is drawn, `(block, count)` at a time.
-
-    In blocks, so that memory stays small however many clusters there are, or however many values
-    (`width`) are computed of each draw.
-    """
-    if width <= _FEW_ENOUGH_TO_KEEP:
-        yield _all_draws(count, seed)
-        return
-    block = max(1, min(REPLICATES, 4_000_000 // width))
-    rng = np.random.default_rng(seed)
-    even = np.full(count, 1 / count)
-    for start in range(0, REPLICATES, block):
-        yield rng.multinomial(count, even, size=min(block, REPLICATES - start))

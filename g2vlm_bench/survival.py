@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2vlm_bench.statistics import FEWEST_FOR_PERCENTILES, LEVEL, confidence_interval
+from g2vlm_bench.statistics import FEWEST_FOR_PERCENTILES, LEVEL, side
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,7 @@ def surviving_share(
     >>> surviving_share((0.0, draws - 0.4), (0.0, draws - 0.4), 50) is None
     True
     """
-    whole = confidence_interval(*score, n_clusters)
-    if whole is None or whole[0] <= 0:
+    if side(*score, n_clusters) <= 0:
         return None
     value = floor[0] / score[0]
     if n_clusters < FEWEST_FOR_PERCENTILES or floor[1].size != score[1].size:

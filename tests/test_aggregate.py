@@ -198,6 +198,10 @@ def test_two_columns_are_paired_where_they_count_the_same_samples() -> None:
     assert base.counts_as(column(line("a", 0.0), line("b", status="failed")))
     assert not base.counts_as(column(line("a", 1.0), line("b", status="unscored")))
     assert not base.counts_as(column(line("a", 1.0), line("b", 0.5, weights={"pixels": 2.0})))
+    # Another sample of the same scene is another sample.
+    other = msgspec.structs.replace(line("b", 0.5), id="another")
+    assert not base.counts_as(column(line("a", 1.0), other))
+    assert base.without([True, False]).ids == [line("b", 0.5).id]
 
 
 def test_truth_that_cannot_be_read_is_told_from_truth_that_is_not_there() -> None:

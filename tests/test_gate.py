@@ -16,6 +16,7 @@ import pytest
 from g2vlm_bench import cli
 from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.gate import compare, write_junit
+from g2vlm_bench.metric import MetricSpec
 from g2vlm_bench.plugins import load_module
 from g2vlm_bench.store import RunFolder
 
@@ -109,9 +110,73 @@ def test_infinite_values_are_judged_by_their_failures(
     new = make("new", SCENES, rmse=errors(new_failures))
     difference = compare(base, new, {"rmse": 5.0}).differences[0]
     assert difference.regressed == regressed
-    assert (difference.worsening, difference.low) == (None, None)
+    assert difference.failed == (old_failures, new_failures)
+    assert difference.scored == (N - max(old_failures, new_failures), 1.0, 1.0)
+    assert (difference.worsening, difference.low) == (0, 0)
     assert math.isinf(difference.base) == (old_failures > 0)
-    assert "inf" in difference.text()
+    assert f"({old_failures} -> {new_failures} failed), of " in difference.text()
+
+
+@pytest.mark.parametrize("limits", [None, {"rmse": 0.01}])
+def test_a_failure_does_not_open_the_gate_for_what_was_scored(make, limits) -> None:
+    base = make("base", SCENES, rmse=[None, *[1.0] * (N - 1)])
+    new = make("new", SCENES, rmse=[None, *(5.0 + NOISE[1:])])
+    difference = compare(base, new, limits).differences[-1]
+    assert difference.regressed
+    assert difference.worsening == pytest.approx(4 + NOISE[1:].mean())
+    assert difference.low == pytest.approx(4, abs=0.1)
+    assert "WORSE" in difference.text()
+    assert f"(1 -> 1 failed), of {N - 1} scored in both 1.0000 -> 4.9993" in difference.text()
+    assert not compare(new, base, limits).regressed
+    assert not compare(base, new, {"rmse": 5.0}).regressed
+
+
+def test_where_no_sample_was_scored_in_both_nothing_is_judged(make) -> None:
+    half = N // 2
+    base = make("base", SCENES, rmse=[None] * half + [1.0] * half)
+    new = make("new", SCENES, rmse=[1.0] * half + [None] * half)
+    delta, rmse = compare(base, new).differences
+    assert (delta.judged, rmse.judged, rmse.worsening) == (True, False, None)
+    assert "no sample scored in both" in rmse.text()
+    with pytest.raises(NotComparableError, match="a sample that both scored by rmse"):
+        compare(base, new, {"rmse": 1.0, "delta1": 0.5})
+
+
+def test_a_median_that_bears_failures_under_some_draws_only_is_judged(tmp_path) -> None:
+    rank = MetricSpec(
+        name="median_rank", unit="1", higher_is_better=False, best=1.0, worst=None,
+        statistic="median",
+    )  # fmt: skip
+
+    def made(side: str, ranks: list[float | None]) -> Path:
+        lines = [runs.line(i, {rank.name: value}) for i, value in enumerate(ranks)]
+        runs.make_run(tmp_path / side, QA, "model", [rank], lines)
+        return tmp_path / side
+
+    base = made("base", [1.0] * 48)
+    failing = made("failing", [None] * 15 + [1.0] * 33)
+    (difference,) = compare(base, failing).differences
+    assert (difference.base, difference.new, difference.failed) == (1, 1, (0, 15))
+    assert difference.regressed
+    worse = made("worse", [None] * 15 + [50.0 + i for i in range(33)])
+    (difference,) = compare(failing, worse).differences
+    assert difference.regressed
+    assert difference.worsening == pytest.approx(65)
+
+
+def test_few_scenes_that_all_say_the_same_prove_nothing(make) -> None:
+    base, new = make("base", [1.0] * 5), make("new", [0.0] * 5)
+    with pytest.raises(NotComparableError, match="scenes enough for the interval"):
+        compare(base, new)
+    assert not compare(base, base).regressed
+    assert compare(make("base6", [1.0] * 6), make("new6", [0.0] * 6)).regressed
+
+
+def test_a_drop_of_exactly_what_is_allowed_passes_whatever_rounding_makes_of_it(make) -> None:
+    base, new = make("base", [1.0] * 8 + [0.0] * 2), make("new", [1.0] * 7 + [0.0] * 3)
+    assert 0.8 - 0.7 > 0.1
+    assert not compare(base, new, {"delta1": 0.1}).regressed
+    assert compare(base, new, {"delta1": 0.0999}).regressed
 
 
 def test_a_metric_that_the_new_run_is_refused_is_worse(make) -> None:
@@ -144,7 +209,7 @@ def test_a_drop_within_what_is_allowed_passes_though_significant(make) -> None:
 
 def test_one_scene_alone_is_no_pass(make) -> None:
     base, new = make("base", [0.9]), make("new", [0.1])
-    with pytest.raises(NotComparableError, match=r"one scene a task.*--max-drop"):
+    with pytest.raises(NotComparableError, match=r"scenes enough for the interval.*--max-drop"):
         compare(base, new)
     assert compare(base, new, {"delta1": 0.5}).regressed
     assert not compare(base, new, {"delta1": 0.9}).regressed
@@ -157,7 +222,7 @@ def test_what_was_not_judged_beside_what_was_is_not_called_ok(make, tmp_path) ->
     result = compare(base, new)
     assert [d.judged for d in result.differences] == [True, False]
     assert result.text().splitlines()[1].startswith(f"?     {QA}")
-    assert "no interval: fewer than two scenes" in result.text()
+    assert "no interval: too few scenes" in result.text()
     write_junit(result, tmp_path / "out.xml")
     suite = ElementTree.parse(tmp_path / "out.xml").getroot()
     assert (suite.get("skipped"), len(list(suite.iter("skipped")))) == ("1", 1)
@@ -300,4 +365,4 @@ def test_json_is_json_with_infinite_values_too(make, monkeypatch, capsys) -> Non
     assert command(monkeypatch, base, base, "--json") == 0
     delta, rmse = json.loads(capsys.readouterr().out)
     assert (delta["worsening"], delta["regressed"]) == (0, False)
-    assert (rmse["base"], rmse["worsening"]) == (None, None)
+    assert (rmse["base"], rmse["worsening"], rmse["scored"]) == (None, 0, [N - 1, 1, 1])

@@ -153,6 +153,28 @@ def test_the_column_of_fewest_scenes_decides_how_sure_the_score_is(make) -> None
     assert b.high - b.score == pytest.approx(4.30 * 0.257 / 3**0.5 / 2, rel=0.1)
 
 
+def test_columns_about_mostly_the_same_scenes_are_not_taken_for_independent(make) -> None:
+    values = 0.5 + 4 * NOISE
+    alike = board([make(DEPTH, "one", values), make(QA, "one", values)], DEPTH, QA)
+    fewer = board([make(DEPTH, "one", values), make(QA, "one", values[:-1])], DEPTH, QA)
+    (same,), (most,) = alike.rows, fewer.rows
+    assert most.high - most.low == pytest.approx(same.high - same.low, rel=0.15)
+    # Independent columns would have an interval narrower by the root of two.
+    (cell, _) = same.cells
+    assert same.high - same.low == pytest.approx(cell.result.high - cell.result.low, rel=0.1)
+
+
+def test_a_score_of_few_scenes_that_agree_is_not_sure_of_itself(make) -> None:
+    few = board([make(QA, "one", [1.0] * 5, CORRECTED)], QA)
+    (found,) = few.rows
+    # As the cell: 0.478 of other scenes may be unseen in five, and as wrong as can be.
+    assert (found.score, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(1 - 2 * 0.5218, abs=1e-3)
+    assert found.low == found.cells[0].result.low
+    assert not found.above_floor
+    assert board([make(QA, "one", [1.0] * 6, CORRECTED)], QA).rows[0].above_floor
+
+
 def test_the_score_is_the_mean_of_skills_from_chance_or_worst_to_best(make) -> None:
     made = board(
         [
@@ -486,7 +508,7 @@ def test_two_runs_of_one_model_and_an_unfinished_one_are_refused(make) -> None:
 
 
 def test_a_headline_without_bound_is_refused(make) -> None:
-    with pytest.raises(BenchError, match="a bounded metric"):
+    with pytest.raises(BenchError, match="a metric with a worst value"):
         board([make(DEPTH, "a", [1.0] * N, runs.RMSE)])
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from g2vlm_bench.statistics import (
     FEWEST_FOR_PERCENTILES,
     REPLICATES,
+    SharedDraws,
     cluster_bootstrap,
     confidence_interval,
     direction,
@@ -347,3 +348,66 @@ def test_a_stratum_that_a_draw_misses_keeps_its_mean() -> None:
         [1.0, 0.0], np.ones(2), ["a", "b"], ["x", "y"], {"x": 1, "y": 1}, seed=0
     )
     assert set(np.unique(boot.replicates)) == {0.5}
+
+
+# --------------------------------------------------------------------------------- shared draws
+
+
+def _drawn(shared: SharedDraws, names: list[str]) -> np.ndarray:
+    return np.concatenate(list(shared.blocks(sorted(names))))
+
+
+SCENES = [f"scene-{number:03d}" for number in range(48)]
+
+
+@pytest.mark.parametrize("count", [2, 12, 47, 48])
+def test_shared_draws_of_some_clusters_are_those_they_would_have_alone(count) -> None:
+    drawn = _drawn(SharedDraws(SCENES, seed=3), SCENES[:count])
+    assert drawn.shape == (2000, count)
+    np.testing.assert_array_equal(drawn.sum(axis=1), count)
+    # A multinomial: mean 1, variance 1 - 1/n, covariances -1/n.
+    np.testing.assert_allclose(drawn.mean(axis=0), 1, atol=0.12)
+    assert drawn.var(axis=0).mean() == pytest.approx(1 - 1 / count, abs=0.05)
+    covariances = np.cov(drawn.T)[np.triu_indices(count, 1)]
+    assert covariances.mean() == pytest.approx(-1 / count, abs=0.02)
+
+
+def test_numbers_about_mostly_the_same_scenes_keep_their_covariance() -> None:
+    values = np.random.default_rng(0).normal(size=48)
+    shared = SharedDraws(SCENES)
+    whole, most, again = (
+        cluster_bootstrap(values[:count], np.ones(count), SCENES[:count], 0, shared=shared)
+        for count in (48, 46, 48)
+    )
+    np.testing.assert_array_equal(whole.replicates, again.replicates)
+    assert np.corrcoef(whole.replicates, most.replicates)[0, 1] > 0.9
+    one, other = (
+        cluster_bootstrap(values[half], np.ones(24), np.array(SCENES)[half].tolist(), 0,
+                          shared=shared)
+        for half in (slice(24), slice(24, 48))
+    )  # fmt: skip
+    assert abs(np.corrcoef(one.replicates, other.replicates)[0, 1]) < 0.08
+    assert whole.replicates.std() == pytest.approx(values.std() / np.sqrt(48), rel=0.08)
+
+
+def test_shared_draws_serve_medians_strata_and_more_clusters_than_are_kept() -> None:
+    shared = SharedDraws(SCENES)
+    values = np.arange(48.0)
+    median = cluster_bootstrap(values, np.ones(48), SCENES, 0, "median", shared)
+    strata = ["x"] * 24 + ["y"] * 24
+    means = stratified_bootstrap(values, np.ones(48), SCENES, strata, {"x": 1, "y": 1}, 0, shared)
+    draws = _drawn(shared, SCENES)
+    halves = [draws[:, part] @ values[part] / draws[:, part].sum(axis=1)
+              for part in (slice(24), slice(24, 48))]  # fmt: skip
+    np.testing.assert_allclose(means.replicates, np.mean(halves, axis=0))
+    assert median.replicates.shape == (2000,)
+    many = [f"{number:05d}" for number in range(1500)]
+    drawn = _drawn(SharedDraws(many), many)
+    np.testing.assert_array_equal(drawn.sum(axis=1), 1500)
+    mean = cluster_bootstrap(np.arange(1500.0), np.ones(1500), many, 0, shared=SharedDraws(many))
+    np.testing.assert_allclose(mean.replicates, drawn @ np.arange(1500.0) / 1500)
+
+
+def test_a_cluster_that_is_none_of_all_is_an_error() -> None:
+    with pytest.raises(KeyError, match="elsewhere"):
+        list(SharedDraws(SCENES).blocks(["elsewhere"]))

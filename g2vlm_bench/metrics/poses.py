@@ -169,14 +169,13 @@ def pair_errors(
     # Rounding is taken out of N poses here and not of each pair's A^T B: once is enough.
     exact = _orthonormal(predicted), _orthonormal(true)
     for block in _blocks(len(turns)):
-        some = pairs[0][block], pairs[1][block]
-        turns[block] = rotation_angles_deg(
-            *(relative_rotations(poses, *some, composition) for poses in exact)
+        first, second = pairs[0][block], pairs[1][block]
+        found, wanted = (relative_rotations(p, first, second, composition) for p in exact)
+        turns[block] = rotation_angles_deg(found, wanted)
+        moved, truly = (
+            relative_translations(p, first, second, composition) for p in (predicted, true)
         )
-        angles[block] = translation_angles_deg(
-            *(relative_translations(poses, *some, composition) for poses in (predicted, true)),
-            direction, zero_baseline, shortest=0.0,
-        )  # fmt: skip
+        angles[block] = translation_angles_deg(moved, truly, direction, zero_baseline, shortest=0.0)
     if zero_baseline == "excluded":
         angles[~has_baseline(true, pairs)] = np.nan
     return PairErrors(turns, angles)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Width added to every head for the bias: 5 numbers, and 3 zeros that keep fast kernels possible.
-_EXTRA = 8
+# Widths of heads that fast kernels take are multiples of this.
+_MULTIPLE = 8
 # Times that the head which looks nearest holds distances dearer than the one which looks farthest.
 _NARROWEST = 400.0
 
@@ -90,9 +90,9 @@ class SpatialBias(nn.Module):
             known: `(..., N)` bool, whether a token has one.
 
         Returns:
-            Two `(..., N, heads, 8)` tensors.
+            Two `(..., N, heads, 5)` tensors, float32.
         """
-        places = torch.where(known[..., None], places, 0).unsqueeze(-2)
+        places = torch.where(known[..., None], places, 0).unsqueeze(-2).float()
         near = torch.linspace(0, 1, len(self.strength), device=self.strength.device)
         weight = (_NARROWEST**near * F.softplus(self.strength))[:, None]
         square = places.square().sum(-1, keepdim=True)
@@ -108,8 +108,7 @@ class SpatialBias(nn.Module):
             -(weight * square).expand(shape),
             here.expand(shape),
         ]
-        pad = places.new_zeros(*shape[:-1], _EXTRA - 5)
-        return torch.cat([*query, pad], -1), torch.cat([*key, pad], -1)
+        return torch.cat(query, -1), torch.cat(key, -1)
 
 
 def attend(
@@ -131,23 +130,45 @@ def attend(
     Returns:
         `(B, N, heads, d)`.
     """
-    width = query.shape[-1]
+    width, kind = query.shape[-1], value.dtype
     scale = 1 / math.sqrt(width)
-    if bias is not None:
-        # The kernel scales all logits; the bias is to arrive unscaled.
-        query = torch.cat([query, (bias[0] / scale).to(query.dtype)], -1)
-        key = torch.cat([key, bias[1].to(key.dtype)], -1)
-        value = F.pad(value, (0, _EXTRA))
-    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-    if query.device.type == "cpu":
-        # There the backward kernel for half floats takes four times as long as that for floats.
-        with torch.autocast("cpu", enabled=False):
-            out = F.scaled_dot_product_attention(
-                query.float(), key.float(), value.float(), attn_mask=mask, scale=scale
-            ).to(value.dtype)
-    else:
+    # All in one precision, which is that of floats on a CPU: there the backward kernel for half
+    # floats takes four times as long.
+    with torch.autocast(query.device.type, enabled=False):
+        if query.device.type == "cpu":
+            query, key, value = query.float(), key.float(), value.float()
+        if bias is not None:
+            # The kernel scales all logits; the bias is to arrive unscaled.
+            beside = carried(bias[0] / scale, bias[1], query.dtype)
+            query, key = (torch.cat(both, -1) for both in zip((query, key), beside, strict=True))
+            value = F.pad(value, (0, query.shape[-1] - width))
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
-    return out.transpose(1, 2)[..., :width]
+    return out.transpose(1, 2)[..., :width].to(kind)
+
+
+def carried(query: Tensor, key: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Make numbers whose scalar product counts fit to stand beside queries and keys.
+
+    A bias is a small difference of large products, of which half floats would leave noise: a logit
+    off by 0.4, and by up to 12 for the shipped weights. So each of its numbers is carried as two
+    halves, the nearest and what that lacks, whose products are added up in floats: `(a + a') (b +
+    b')` without `a' b'`.
+
+    Args:
+        query: `(..., n)` float32.
+        key: Likewise.
+        kind: Of the queries and keys that they are to stand beside.
+
+    Returns:
+        Both, `(..., m)` of that kind; m is n or 3 n, filled up with zeros to a multiple of 8.
+    """
+    if kind in (torch.float16, torch.bfloat16):
+        near, far = query.to(kind), key.to(kind)
+        query_rest, key_rest = (query - near.float()).to(kind), (key - far.float()).to(kind)
+        query, key = torch.cat([near, near, query_rest], -1), torch.cat([far, key_rest, far], -1)
+    room = -query.shape[-1] % _MULTIPLE
+    return F.pad(query.to(kind), (0, room)), F.pad(key.to(kind), (0, room))
 
 
 def attend_beside(own: Heads, shared_key: Tensor, shared_value: Tensor, mask: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class Layer(nn.Module):
         )
 
     def _carried(self, places: Places) -> tuple[Tensor, Tensor]:
-        """What queries and keys of each view's tokens carry, `(B, V, 1 + N + M, heads, 8)`."""
+        """What queries and keys of each view's tokens carry, `(B, V, 1 + N + M, heads, 5)`."""
         assert self.bias is not None
         camera = places.geometric.new_zeros(*places.geometric.shape[:2], 1, 3)
         where = torch.cat([camera, places.geometric, places.semantic], 2)

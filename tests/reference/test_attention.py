@@ -13,6 +13,7 @@ from g2vlm_bench.reference.attention import (
     SpatialBias,
     attend,
     attend_beside,
+    carried,
 )
 
 
@@ -34,6 +35,38 @@ def test_the_bias_is_the_distance_squared_times_a_weight() -> None:
     # From a token with a place to one without, the row's own |p|^2 is not there to cancel.
     slow = torch.einsum("bhnm,bmhd->bnhd", (logits - penalty).softmax(-1), value)
     torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32])
+def test_near_tokens_far_from_the_camera_keep_their_bias_in_half_floats(kind) -> None:
+    """A scene some three units away, patches a twentieth apart, the head that looks nearest."""
+    torch.manual_seed(0)
+    places = torch.tensor([1.0, -2.0, 3.0]) + 0.05 * torch.randn(1, 64, 3)
+    query, key = SpatialBias(6)(places, torch.ones(1, 64, dtype=torch.bool))
+    held = [part[0, :, -1].detach() for part in carried(query, key, kind)]
+    assert {part.dtype for part in held} == {kind}
+    assert held[0].shape[-1] % 8 == 0
+    exact = (
+        -(places[0, :, None] - places[0]).double().square().sum(-1)
+        * 400
+        * F.softplus(torch.tensor(-3.0).double())
+    )
+    error = (held[0].double() @ held[1].double().T - exact).abs().max()
+    assert float(error) < 0.02
+    assert float(exact.abs().median()) > 5 * float(error)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
+def test_attention_in_half_floats_keeps_the_bias(kind) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 1, 64, 6, 32)
+    places = torch.tensor([1.0, -2.0, 3.0]) + 0.2 * torch.randn(1, 64, 3)
+    bias = SpatialBias(6)(places, torch.ones(1, 64, dtype=torch.bool))
+    exact = attend(query, key, value, bias)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = attend(query.to(kind), key.to(kind), value.to(kind), bias)
+    assert rounded.dtype == kind
+    torch.testing.assert_close(rounded.float(), exact, atol=0.03, rtol=0)
 
 
 def test_heads_start_with_reaches_from_the_scene_to_a_few_patches() -> None:
@@ -59,8 +92,8 @@ def test_without_places_the_bias_is_nothing() -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 1, 5, 2, 4)
     nowhere = torch.zeros(1, 5, dtype=torch.bool)
-    carried = SpatialBias(2)(torch.randn(1, 5, 3), nowhere)
-    torch.testing.assert_close(attend(query, key, value, carried), attend(query, key, value))
+    bias = SpatialBias(2)(torch.randn(1, 5, 3), nowhere)
+    torch.testing.assert_close(attend(query, key, value, bias), attend(query, key, value))
 
 
 def test_a_mask_hides_tokens() -> None:
