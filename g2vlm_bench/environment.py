@@ -15,32 +15,51 @@ from pathlib import Path
 
 import msgspec
 
+# Whatever reads data, runs a model or computes a score; of the rest no number depends.
 _PACKAGES = (
     "g2vlm-bench",
     "numpy",
     "scipy",
     "pandas",
     "torch",
+    "torchvision",
     "transformers",
+    "tokenizers",
     "datasets",
+    "pyarrow",
     "open3d",
+    "numba",
     "lm-eval",
+    "sacrebleu",
     "pillow",
+    "av",
+    "openexr",
+    "h5py",
 )
 _FOLDER = Path(__file__).parent
+# Whose readers are part of `scorer_hash`.
+_READERS = ("world", "data")
+# Aggregation is not among them: boards and comparisons read the samples' values afresh.
+_SCORING = (
+    *("metrics", "protocols", "geometry", *_READERS, "lm_eval_bridge"),
+    *("scoring.py", "task.py", "metric.py", "sample.py", "files.py", "colmap.py"),
+)
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was computed with.
 
     Attributes:
-        commit: Of the checkout the package stands in, None for an installed wheel.
-        dirty: Whether that checkout had uncommitted changes, None where there is no checkout.
+        commit: Of the checkout the package stands in when the run began, None for a wheel.
+        dirty: Whether that checkout had uncommitted changes at any time that it was looked at, None
+            where there is no checkout.
+        other_commits: At which it stood later: at the end, or when an interrupted run went on.
         code_hash: Of the package's own source, known for a wheel too.
     """
 
     commit: str | None
     dirty: bool | None
+    other_commits: tuple[str, ...] = ()
     code_hash: str
     python: str
     system: str
@@ -69,6 +88,24 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
             else os.cpu_count() or 1,
         )
 
+    def since(self, earlier: Environment) -> Environment:
+        """Add what the checkout was earlier in the same run, which no later commit mends."""
+        flags = (earlier.dirty, self.dirty)
+        later = [*earlier.other_commits, self.commit, *self.other_commits]
+        return msgspec.structs.replace(
+            self,
+            commit=earlier.commit,
+            dirty=any(flags) or (None if None in flags else False),
+            other_commits=tuple(dict.fromkeys(c for c in later if c and c != earlier.commit)),
+        )
+
+    def ended(self) -> Environment:
+        """The same at the end of the work: a device is known now, and what became of the checkout.
+
+        The packages stay those that were there to be imported.
+        """
+        return msgspec.structs.replace(Environment.gather().since(self), packages=self.packages)
+
 
 @functools.cache
 def code_hash() -> str:
@@ -79,9 +116,16 @@ def code_hash() -> str:
 
 @functools.cache
 def scorer_hash() -> str:
-    """Hash what scores: metrics, protocols, geometry, and what makes or reads the truth."""
-    parts = ("metrics", "protocols", "geometry", "world", "data", "files.py")
-    return _source_hash(_FOLDER / part for part in parts)
+    """Hash what scores: metrics, protocols, geometry, and what makes or reads the truth.
+
+    Families, and readers that are not shipped, are hashed where they are used.
+    """
+    return _source_hash(_FOLDER / part for part in _SCORING)
+
+
+def is_shipped_reader(path: Path) -> bool:
+    """Whether a reader's file is part of `scorer_hash`."""
+    return any(path.resolve().is_relative_to(_FOLDER.resolve() / part) for part in _READERS)
 
 
 def file_hash(path: Path) -> str:

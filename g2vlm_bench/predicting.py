@@ -87,7 +87,7 @@ class Predictor:
                 inputs = swapped(self.adapter.swapped, inputs, other)
             if sample.after and self.adapter.swapped != "question":
                 inputs = replace(inputs, earlier=self._earlier(sample))
-            return self.family.prepare(inputs)
+            return _storable(self.family.prepare(inputs))
         except Exception as error:
             return Failure.of("inputs", error)
 
@@ -155,6 +155,13 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
+def _storable(inputs: Inputs) -> Inputs:
+    """Refuse what the index could not say a model was asked; JSON data can spell such text."""
+    for name in ("prompt", "system"):
+        _text(name, getattr(inputs, name) or "")
+    return inputs
+
+
 def _checked(answer: object, inputs: Inputs, wants: frozenset[Want]) -> Prediction | Failure:
     if isinstance(answer, Exception):
         return Failure.of("predict", answer)
@@ -172,7 +179,7 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
     Raises:
         TypeError: Not a prediction, or a field of the wrong type.
         ValueError: A wanted field is missing, an array has the wrong shape, the ambiguity is none,
-            or the answer cannot be stored as UTF-8.
+            or the answer is no valid Unicode, such as half of a surrogate pair.
     """
     if not isinstance(answer, Prediction):
         raise TypeError(f"expected a Prediction, got {type(answer).__name__}")
@@ -219,7 +226,10 @@ def check_prediction(answer: object, inputs: Inputs, wants: frozenset[Want]) -> 
 def _text(field: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected '{field}' as text, got {type(value).__name__}")
-    value.encode()
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"expected '{field}' as text that is valid Unicode, {error}") from None
     return str(value)  # numpy has a kind of its own
 
 

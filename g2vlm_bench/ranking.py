@@ -362,6 +362,8 @@ def _provisional(records: Sequence[RunRecord]) -> tuple[str, ...]:
     made_with = [one for record in records for one in (record.environment, record.scored_with)]
     if any(one is not None and one.dirty for one in made_with):
         reasons.append("uncommitted changes")
+    if any(record.unreadable_truths for record in records):
+        reasons.append("truths that could not be read")
     if any(record.data.limit is not None for record in records):
         reasons.append("only part of the samples")
     if not all(record.data.pinned for record in records):

@@ -23,7 +23,14 @@ from g2vlm_bench.cross_fitting import HELD_OUT, CrossFitted
 from g2vlm_bench.data.export import configuration_of, export_of
 from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
 from g2vlm_bench.data.reader import Reader
-from g2vlm_bench.environment import Environment, code_hash, file_hash, peak_memory_mb, scorer_hash
+from g2vlm_bench.environment import (
+    Environment,
+    code_hash,
+    file_hash,
+    is_shipped_reader,
+    peak_memory_mb,
+    scorer_hash,
+)
 from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.plugins import Plugins, check_arguments, load_class
 from g2vlm_bench.predicting import AUTO_BATCH, Predictor
@@ -96,13 +103,18 @@ class NotApplicableError(BenchError):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task ready to run: its definition, its family, its data held to their pins."""
+    """A task ready to run: its definition, its family, its data held to their pins.
+
+    Attributes:
+        scorer: Hashes of the files that make a score of a prediction, beside the core's own: the
+            family, and a reader of the user's, whose truth the content hash need not cover.
+    """
 
     definition: TaskDefinition
     family: Family
     dataset: Dataset
-    family_hash: str
     reader_hash: str
+    scorer: dict[str, str]
 
     @property
     def name(self) -> str:
@@ -133,12 +145,17 @@ class Task:
             # What was not exported is made, once something is fitted on it.
             trainer = reader if pins.train_split in reader.splits else opened(pins, options)
             pins = read
+        reader_path = plugins.path("reader", pins.format)
+        reader_hash = file_hash(reader_path)
+        # A shipped one is not named: made data and their export are read by two, and comparable.
+        own_reader = {} if is_shipped_reader(reader_path) else {"reader": reader_hash}
+        family_hash = file_hash(plugins.path("family", definition.family))
         return cls(
             definition=definition,
             family=family,
             dataset=open_dataset(pins, reader, where, trainer),
-            family_hash=file_hash(plugins.path("family", definition.family)),
-            reader_hash=file_hash(plugins.path("reader", pins.format)),
+            reader_hash=reader_hash,
+            scorer={"family": family_hash, **own_reader},
         )
 
 
@@ -206,6 +223,7 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
     """
     samples = task.dataset.samples[: options.limit]
     record = plan(task, model, options)
+    begun = record.environment
     folder = RunFolder(options.out / _folder_name(task, model, record.identity))
     again: set[str] = set()
     with disk_errors(folder.path), folder:
@@ -216,6 +234,8 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
             if stored.status == "complete" and not again:
                 return folder, stored
             record.seconds, record.retried = stored.seconds, stored.retried + len(again)
+            if any(True for _ in folder.predictions()):
+                record.environment = begun.since(stored.environment)
         folder.write_record(record)
         if again:
             record.seconds.pop("score", None)
@@ -239,7 +259,8 @@ def run(task: Task, model: Model, options: Options) -> tuple[RunFolder, RunRecor
             raise
         record.finished = datetime.now(UTC).isoformat(timespec="seconds")
         record.peak_memory_mb = peak_memory_mb()
-        record.environment = Environment.gather()
+        record.scored_with = begun.ended()
+        record.environment = record.scored_with.since(record.environment)
         record.status = "complete"
         folder.write_record(record)
     return folder, record
@@ -261,6 +282,7 @@ def rescore(plugins: Plugins, path: Path, data_root: Path | None = None) -> RunR
     """
     folder = RunFolder(path)
     record = folder.read_record()
+    begun = Environment.gather()
     with disk_errors(path), folder:
         task = stored_task(plugins, record, data_root)
         samples = task.dataset.samples[: record.data.limit]
@@ -270,6 +292,7 @@ def rescore(plugins: Plugins, path: Path, data_root: Path | None = None) -> RunR
         record.seconds.pop("score", None)
         with _stage(record, "score"):
             _score(task, record, folder, samples)
+        record.scored_with = begun.ended()
         record.status = "complete"
         folder.write_record(record)
     return record
@@ -323,7 +346,7 @@ def plan(task: Task, model: Model, options: Options) -> RunRecord:
             "task": task_record,
             "data": data,
             "adapter": adapter_record,
-            "family": task.family_hash,
+            "family": task.scorer["family"],
             "reader": task.reader_hash,
             "code": code_hash(),
             "packages": environment.packages,
@@ -454,7 +477,7 @@ def _score(task: Task, record: RunRecord, folder: RunFolder, samples: Iterable[S
     samples = list(samples)
     with progress(f"scoring {record.adapter.label} on {task.name}", len(samples)) as advance:
         score_samples(folder, task.family, samples, record.metrics, record.ambiguity(), advance)
-    record.scorer = {"family": task.family_hash, "code": scorer_hash()}
+    record.scorer = {**task.scorer, "code": scorer_hash()}
     write_results(folder, record)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -54,8 +54,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         except Exception:
             message = "its message cannot be shown"
         # JSON holds no lone surrogates, which the name of a file that is not UTF-8 is full of.
-        message = message.encode("utf-8", "backslashreplace").decode()
-        return cls(stage=stage, kind=type(error).__name__, message=message[:500])
+        return cls(stage=stage, kind=type(error).__name__, message=_escape(message)[:500])
 
 
 class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +106,24 @@ class SampleLine(msgspec.Struct, frozen=True, kw_only=True):
     error: Failure | None = None
     prediction: str | None = None
     prediction_sha256: str | None = None
+
+    def without(self, error: Exception) -> SampleLine:
+        """The same sample less what no line can hold, and so without a score."""
+        unfit = ValueError(
+            "expected tags and details as JSON: numbers, lists, mappings and text that is valid "
+            f"Unicode: {error}"
+        )
+        line = msgspec.structs.replace(
+            self,
+            tags=_escaped(self.tags),
+            groups=_escaped(self.groups),
+            undefined=_escaped(self.undefined),
+            details={},
+        )
+        if line.status != "scored":
+            return line
+        failure = Failure.of("score", unfit)
+        return msgspec.structs.replace(line, status="failed", values={}, error=failure)
 
 
 class MetricResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +228,10 @@ class RunRecord(msgspec.Struct, kw_only=True):
 
     Attributes:
         refused: Metric -> why this model's predictions are not scored by it.
+        environment: What it was predicted with, from its first session to its last.
+        scorer: Hashes of the code that makes a score of a prediction, where runs that are compared
+            must be equal.
+        scored_with: What it was scored with last, packages included; not known of older runs.
         unreadable_truths: Of the unscored, those whose truth could not be opened or read.
         retried: Samples that had failed and were asked again because the user said so, and turns of
             talks that had heard a failure; no part of the identity.
@@ -229,6 +250,7 @@ class RunRecord(msgspec.Struct, kw_only=True):
     seed: int
     environment: Environment
     scorer: dict[str, str] = {}
+    scored_with: Environment | None = None
     results: list[MetricResult] = []
     categories: dict[str, dict[str, list[MetricResult]]] = {}
     counts: dict[str, int] = {}
@@ -328,7 +350,7 @@ class RunFolder:
         """Read the index in the task's order; a line that a kill cut off does not count."""
         return _read_lines(self.path / "predictions" / "index.jsonl", PredictionLine)
 
-    def append_predictions(self) -> LineWriter:
+    def append_predictions(self) -> LineWriter[PredictionLine]:
         """Open the index of predictions for appending, behind its last complete line."""
         path = self.path / "predictions" / "index.jsonl"
         _cut_torn_line(path)
@@ -344,9 +366,9 @@ class RunFolder:
         """Read the scored samples in the task's order."""
         return _read_lines(self.path / "samples.jsonl", SampleLine)
 
-    def rewrite_samples(self) -> LineWriter:
+    def rewrite_samples(self) -> SampleWriter:
         """Open `samples.jsonl` afresh."""
-        return LineWriter(self.path / "samples.jsonl", "wb")
+        return SampleWriter(self.path / "samples.jsonl", "wb")
 
     def save_prediction(
         self,
@@ -406,7 +428,7 @@ class RunFolder:
         return _from_arrays(arrays, line)
 
 
-class LineWriter:
+class LineWriter(Generic[S]):
     """Appends JSON lines, each flushed to the file before the next."""
 
     def __init__(self, path: Path, mode: Literal["ab", "wb"]) -> None:
@@ -419,10 +441,21 @@ class LineWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, line: msgspec.Struct) -> None:
+    def write(self, line: S) -> None:
         """Write one line and flush it."""
         self._file.write(self._encoder.encode(line) + b"\n")
         self._file.flush()
+
+
+class SampleWriter(LineWriter[SampleLine]):
+    """Writes scored samples; what cannot be written of one is its failure, not the run's."""
+
+    def write(self, line: SampleLine) -> None:
+        """Write one line and flush it."""
+        try:
+            super().write(line)
+        except (TypeError, ValueError, RecursionError) as error:
+            super().write(line.without(error))
 
 
 @contextmanager
@@ -458,6 +491,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def _escaped(texts: Mapping[str, str]) -> dict[str, str]:
+    return {_escape(key): _escape(text) for key, text in texts.items()}
+
+
+def _escape(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from g2vlm_bench import environment
 from g2vlm_bench.data import known_hashes
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Model, Options, Task, run
@@ -64,6 +65,32 @@ def toy_run(
         return run(toy_task(task, data=data or {}), model, chosen)
 
     return start
+
+
+class Checkout:
+    """The checkout that the package stands in, as git would tell of it."""
+
+    def __init__(self) -> None:
+        self.commit, self.changes = "a" * 40, ""
+
+    def git(self, *arguments: str) -> str:
+        return self.commit if arguments[0] == "rev-parse" else self.changes
+
+    def edit(self) -> None:
+        """Change a file without committing it."""
+        self.changes = "M g2vlm_bench/metrics/depth.py"
+
+    def move_to(self, commit: str) -> None:
+        """Commit everything."""
+        self.commit, self.changes = commit * 40, ""
+
+
+@pytest.fixture
+def checkout(monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """A checkout to edit and commit to; clean, at commit `aaaa...`."""
+    made = Checkout()
+    monkeypatch.setattr(environment, "_git", made.git)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import types
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,9 @@ import pytest
 
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.predicting import check_prediction, rng_of
-from g2vlm_bench.runner import Model, Options, Task
+from g2vlm_bench.runner import Model, Options, Task, rescore, run
 from g2vlm_bench.sample import Ambiguity, Inputs, Prediction, Sample, Target, Want
+from g2vlm_bench.task import Family
 
 ANSWER = frozenset({Want.ANSWER})
 # Everything that makes a depth prediction useless, and what the failure must say.
@@ -46,7 +50,7 @@ BAD_DEPTH = {
     "bare map": "got ndarray",
     "another view": "for 1 views, got 2",
     "bytes as answer": "got bytes",
-    "answer cut in a surrogate": "surrogates not allowed",
+    "answer cut in a surrogate": "expected 'answer' as text that is valid Unicode",
     "unknown ambiguity": "'sometimes' is not a valid Ambiguity",
 }
 BAD_ANSWER = {
@@ -163,6 +167,71 @@ def test_randomness_depends_on_the_sample_alone(toy_run) -> None:
     assert [s.values for s in one.samples()] == [s.values for s in four.samples()]
     assert rng_of(0, "a").random() == rng_of(0, "a").random() != rng_of(0, "b").random()
     assert rng_of(1, "a").random() != rng_of(0, "a").random()
+
+
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "fails"),
+    [
+        ("question", f"Is 3 {HALF} even?", ("inputs", "expected 'prompt' as text that is valid")),
+        ("kind", HALF, ("score", "expected tags and details as JSON")),
+        # The oracle says it.
+        ("answer", f"no{HALF}", ("prediction", "expected 'answer' as text that is valid")),
+    ],
+)
+def test_half_a_surrogate_pair_in_the_data_fails_its_own_sample_only(
+    tmp_path, field, text, fails
+) -> None:
+    rows = [{"id": str(i), "question": f"Is {i} even?", "answer": "no"} for i in range(6)]
+    rows = [row | {"kind": "parity"} for row in rows]
+    rows[3][field] = text
+    house = _house_of_questions(tmp_path, rows)
+    options = Options(out=tmp_path / "runs", data_root=tmp_path, batch_size=4)
+    task = Task.load(house, house.task("mine/parity"), tmp_path)
+    folder, record = run(task, Model.load(house, "oracle", {}, options), options)
+    assert (record.status, record.counts) == ("complete", {"failed": 1, "scored": 5})
+    failed = next(line for line in folder.samples() if line.status == "failed")
+    assert (failed.id, failed.error.stage) == ("3", fails[0])
+    assert fails[1] in failed.error.message
+    assert failed.tags["kind"] == (r"\ud83d" if field == "kind" else "parity")
+    assert rescore(house, folder.path, tmp_path).counts == record.counts
+
+
+def _house_of_questions(folder: Path, rows: list[dict[str, str]]) -> Plugins:
+    (folder / "tasks" / "mine").mkdir(parents=True)
+    (folder / "questions.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (folder / "tasks" / "mine" / "parity.yaml").write_text(
+        """
+title: Parity
+version: 1
+family: spatial_qa
+data:
+  {format: qa_jsonl, root: ., questions: questions.jsonl, question: "{question}",
+   answer: "{answer}", answer_type: text, id: "{id}", tags: {kind: "{kind}"}}
+metrics: [accuracy]
+headline: accuracy@strict
+"""
+    )
+    return Plugins((folder / "tasks",), ())
+
+
+def test_a_model_is_not_asked_what_could_not_be_recorded(toys, toy_run, monkeypatch) -> None:
+    model = Model.load(toys, "hungry", {}, Options())
+    honest = Family.prepare
+
+    def prepare(family: Family, inputs: Inputs) -> Inputs:
+        system = HALF if inputs.id == "room-2" else ""
+        return replace(honest(family, inputs), system=system)
+
+    monkeypatch.setattr(Family, "prepare", prepare)
+    folder, record = toy_run(model, batch_size=6)
+    assert record.counts == {"failed": 1, "scored": 5}
+    failed = next(line for line in folder.samples() if line.status == "failed")
+    assert (failed.id, failed.error.stage) == ("room-2", "inputs")
+    assert "'system' as text that is valid Unicode" in failed.error.message
+    assert model.adapter.sizes[0] == 5
 
 
 def test_what_is_stored_is_a_copy_of_one_dtype() -> None:

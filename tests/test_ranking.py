@@ -422,6 +422,7 @@ def test_provisional_marks(make) -> None:
             edited(make(DEPTH, "clean", [1.0] * N)),
             edited(make(DEPTH, "dirty", [1.0] * N), environment={"dirty": True}),
             make(DEPTH, "loose", [1.0] * N, pinned=False),
+            edited(make(DEPTH, "lacking", [1.0] * N), unreadable_truths=2),
         ]
     )
     marks = {row.model: row.provisional for row in made.rows}
@@ -429,6 +430,7 @@ def test_provisional_marks(make) -> None:
         "clean": (),
         "dirty": ("uncommitted changes",),
         "loose": ("data not pinned",),
+        "lacking": ("truths that could not be read",),
     }
     part = board([edited(make(DEPTH, "part", [1.0] * 3), data={"limit": 3})])
     assert part.rows[0].provisional == ("only part of the samples",)

@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from g2vlm_bench.board import BoardColumn, BoardDefinition
+from g2vlm_bench.comparable import check_comparable
 from g2vlm_bench.errors import BenchError, NotComparableError
-from g2vlm_bench.plugins import load_module
-from g2vlm_bench.runner import rescore
+from g2vlm_bench.plugins import Plugins, load_module
+from g2vlm_bench.ranking import build
+from g2vlm_bench.runner import Model, Options, Task, rescore, run
 
 PROJECT = Path(__file__).parent.parent
 TOYS = Path(__file__).parent / "toys"
@@ -86,3 +90,55 @@ def test_scoring_again_uses_the_task_as_it_was(toy_run, tmp_path) -> None:
     folder, record = toy_run("pixels")
     edit("tasks/toy/echo.yaml", "metrics: [right, error]", "metrics: [right]")(tmp_path / "house")
     assert numbers_of(rescore(house, folder.path)) == numbers_of(record)
+
+
+def test_scores_of_an_uncommitted_scorer_are_provisional(toys, toy_run, checkout) -> None:
+    folder, record = toy_run("pixels")
+    checkout.move_to("b")
+    checkout.edit()
+    again = rescore(toys, folder.path)
+    assert again.environment == record.environment
+    assert (again.scored_with.commit, again.scored_with.dirty) == ("b" * 40, True)
+    assert "uncommitted changes" in _marks(folder.path)
+    checkout.move_to("c")
+    assert rescore(toys, folder.path).scored_with.dirty is False
+    assert "uncommitted changes" not in _marks(folder.path)
+
+
+def test_scoring_again_does_not_make_predictions_of_a_dirty_checkout_clean(
+    toys, toy_run, checkout
+) -> None:
+    checkout.edit()
+    folder, _ = toy_run("pixels")
+    checkout.move_to("b")
+    assert rescore(toys, folder.path).environment.dirty is True
+    assert "uncommitted changes" in _marks(folder.path)
+
+
+def _marks(path: Path) -> tuple[str, ...]:
+    columns = [BoardColumn(task="toy/echo")]
+    (row,) = build(BoardDefinition(name="b", version=1, title="B", columns=columns), [path]).rows
+    return row.provisional
+
+
+def test_a_users_reader_that_tells_another_truth_is_another_scorer(tmp_path) -> None:
+    house = house_of(tmp_path / "house")
+    options = Options(out=tmp_path / "runs")
+
+    def evaluated(plugins: Plugins) -> tuple[Path, Any]:
+        task = Task.load(plugins, plugins.task("toy/echo"))
+        folder, record = run(task, Model.load(plugins, "pixels", {}, options), options)
+        return folder.path, record
+
+    one = evaluated(house)
+    edit("tasks/readers/toy.py", "float(self._value(i))", "1 + float(self._value(i))")(
+        tmp_path / "house"
+    )
+    edited = Plugins(house.tasks_dirs, house.adapters_dirs)
+    other = evaluated(edited)
+    assert one[1].data == other[1].data, "the content hash covers ids alone"
+    with pytest.raises(NotComparableError, match="scorer of toy/echo"):
+        check_comparable(one, other)
+    again = rescore(edited, one[0])
+    assert again.scorer == other[1].scorer
+    check_comparable((one[0], again), other)

@@ -76,6 +76,56 @@ def test_what_fails_again_stays_failed_and_a_killed_retry_goes_on(toys, toy_run)
     assert [line.id for line in folder.predictions()] == [f"room-{i}" for i in range(6)]
 
 
+def test_a_commit_while_a_run_goes_on_does_not_make_it_clean(toys, toy_run, checkout) -> None:
+    model = Model.load(toys, "pixels", {}, Options())
+    predict = model.adapter.predict
+
+    def committing(*arguments: Any) -> Any:
+        checkout.move_to("b")
+        return predict(*arguments)
+
+    checkout.edit()
+    model.adapter.predict = committing
+    _, record = toy_run(model)
+    for made in (record.environment, record.scored_with):
+        assert (made.commit, made.dirty, made.other_commits) == ("a" * 40, True, ("b" * 40,))
+
+
+def test_changes_made_while_a_run_goes_on_are_seen(toys, toy_run, checkout) -> None:
+    model = Model.load(toys, "pixels", {}, Options())
+    predict = model.adapter.predict
+    model.adapter.predict = lambda *given: checkout.edit() or predict(*given)
+    _, record = toy_run(model)
+    assert (record.environment.commit, record.environment.dirty) == ("a" * 40, True)
+
+
+@pytest.mark.parametrize(("after", "kept"), [(2, True), (0, False)])
+def test_a_run_that_goes_on_keeps_what_its_predictions_were_made_with(
+    toys, toy_run, checkout, after, kept
+) -> None:
+    model = Model.load(toys, "pixels", {}, Options())
+    predict, calls = model.adapter.predict, iter(range(9))
+
+    def stopped(*arguments: Any) -> Any:
+        if next(calls) == after:
+            raise KeyboardInterrupt
+        return predict(*arguments)
+
+    checkout.edit()
+    model.adapter.predict = stopped
+    with pytest.raises(KeyboardInterrupt):
+        toy_run(model, batch_size=2)
+    checkout.move_to("b")
+    model.adapter.predict = predict
+    folder, record = toy_run(model, batch_size=2)
+    made, scored = record.environment, record.scored_with
+    # Where nothing was predicted before, the run begins now.
+    assert (made.commit[0], made.dirty) == (("a", True) if kept else ("b", False))
+    assert made.other_commits == (("b" * 40,) if kept else ())
+    assert (scored.commit[0], scored.dirty, scored.other_commits) == ("b", False, ())
+    assert folder.read_record() == record
+
+
 def test_a_model_that_predicts_something_else_is_told_so(toys, toy_run) -> None:
     with pytest.raises(
         NotApplicableError, match="expected a model that predicts depth, got answer"

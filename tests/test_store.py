@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from g2vlm_bench import store
-from g2vlm_bench.errors import BenchError
+from g2vlm_bench.comparable import check_comparable
+from g2vlm_bench.errors import BenchError, NotComparableError
 from g2vlm_bench.runner import rescore
 from g2vlm_bench.sample import Ambiguity, Prediction
-from g2vlm_bench.store import Failure, PredictionLine, RunFolder, identity_of
+from g2vlm_bench.store import Failure, PredictionLine, RunFolder, SampleLine, identity_of
 
 STORED = Path(__file__).parent / "data_runs"
 LIKE_EACH_OTHER = [
@@ -228,6 +229,33 @@ def test_each_line_is_on_disk_before_the_next(folder) -> None:
             assert len(list(folder.predictions())) == count
 
 
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        {"details": {"said": "\ud83d"}},
+        {"details": {"said": [object()]}},
+        {"tags": {"kind": "\ud83d"}},
+        {"groups": {"\ud83d": "a"}},
+        {"undefined": {"weight": "no \ud83d"}},
+    ],
+)
+def test_what_no_line_can_hold_of_a_sample_is_its_own_failure(folder, unfit) -> None:
+    about = {"cluster": "c", "values": {"m": 1.0}, "weights": {"weight": 0.5}, "worst": {"m": 0.0}}
+    lost = Failure.of("target", ValueError("no truth"))
+    with folder.rewrite_samples() as out:
+        out.write(SampleLine(id="a", status="scored", **about, **unfit))
+        out.write(SampleLine(id="b", status="scored", **about))
+        out.write(SampleLine(id="c", cluster="c", status="unscored", error=lost, **unfit))
+    bad, good, unscored = folder.samples()
+    assert (bad.status, bad.values, bad.details) == ("failed", {}, {})
+    assert "expected tags and details as JSON" in bad.error.message
+    # It counts for what it would have counted, a tag of it as far as it can be written.
+    assert (bad.weights, bad.worst) == (about["weights"], about["worst"])
+    assert set(bad.tags.values()) <= {r"\ud83d"}
+    assert good.status == "scored"
+    assert (unscored.status, unscored.error) == ("unscored", lost)
+
+
 def test_a_broken_line_is_named(folder) -> None:
     path = folder.path / "predictions" / "index.jsonl"
     path.write_bytes(b'{"id":"a","seconds":0}\n{"id":5,"seconds":0}\n{"id":"c","seconds":0}\n')
@@ -309,6 +337,20 @@ def test_runs_of_every_schema_stay_readable_and_can_be_scored_again(toys, tmp_pa
     assert again.results == stored.results
     # Three perfect of four, the failed one at the worst value.
     assert again.result("delta1@metric").value == 0.75
+
+
+def test_a_run_of_before_does_not_say_what_scored_it_and_counts_as_another_scorer(
+    toys, tmp_path
+) -> None:
+    copy = tmp_path / "old"
+    shutil.copytree(STORED / "schema_1", copy)
+    old = RunFolder(copy).read_record()
+    assert old.scored_with is None
+    assert old.environment.other_commits == ()
+    new = rescore(toys, copy)
+    assert new.scored_with is not None
+    with pytest.raises(NotComparableError, match="scorer of"):
+        check_comparable((copy, old), (copy, new))
 
 
 def test_a_schema_of_every_number_is_kept() -> None:
