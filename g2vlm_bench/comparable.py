@@ -58,7 +58,7 @@ def check_rows(runs: Sequence[tuple[Path, RunRecord]]) -> None:
         BenchError: A run is not complete, or a model has two runs of one task.
     """
     first: dict[str, tuple[Path, RunRecord]] = {}
-    seen: dict[tuple[str, str], Path] = {}
+    seen: dict[tuple[str, str], tuple[Path, RunRecord]] = {}
     models: dict[str, tuple[Path, RunRecord]] = {}
     for path, record in runs:
         if record.status != "complete":
@@ -70,15 +70,32 @@ def check_rows(runs: Sequence[tuple[Path, RunRecord]]) -> None:
             )
         key = (record.task.name, record.adapter.label)
         if key in seen:
-            raise BenchError(
-                f"{record.adapter.label} on {record.task.name}",
-                expected="one run",
-                got=f"{seen[key]} and {path}",
-                fix="Name the runs that are meant.",
-            )
-        seen[key] = path
+            raise _twice(seen[key], (path, record))
+        seen[key] = path, record
         _check_one_model(models.setdefault(record.adapter.label, (path, record)), (path, record))
         check_comparable(first.setdefault(record.task.name, (path, record)), (path, record))
+
+
+def _twice(first: tuple[Path, RunRecord], other: tuple[Path, RunRecord]) -> BenchError:
+    """Say of two runs of one model and task what they differ in, and which is the newer."""
+    (first_path, one), (path, two) = first, other
+    differ = [
+        f"{what} {before} and {after}"
+        for what, before, after in (
+            ("limit", one.data.limit, two.data.limit),
+            ("weights", one.adapter.weights_hash, two.adapter.weights_hash),
+            ("commit", one.environment.commit, two.environment.commit),
+            ("seed", one.seed, two.seed),
+        )
+        if before != after
+    ]
+    newest = max((first, other), key=lambda run: run[1].finished or "")[0]
+    return BenchError(
+        f"{one.adapter.label} on {one.task.name}",
+        expected="one run",
+        got=f"{first_path} and {path}" + (f", of {', '.join(differ)}" if differ else ""),
+        fix=f"Name the runs that are meant; the newest is {newest}.",
+    )
 
 
 def _check_one_model(first: tuple[Path, RunRecord], other: tuple[Path, RunRecord]) -> None:

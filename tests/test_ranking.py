@@ -505,6 +505,10 @@ def test_a_row_is_one_model(make, field, what) -> None:
 def test_two_runs_of_one_model_and_an_unfinished_one_are_refused(make) -> None:
     with pytest.raises(BenchError, match="expected one run"):
         board([make(DEPTH, "a", [1.0] * N), make(DEPTH, "a", [1.0] * N)])
+    old = edited(make(DEPTH, "a", [1.0] * N), finished="2026-11-22T10:00:00+00:00", seed=1)
+    new = edited(make(DEPTH, "a", [1.0] * N), finished="2026-11-22T11:00:00+00:00", seed=2)
+    with pytest.raises(BenchError, match=f"of seed 2 and 1. .*the newest is {new}"):
+        board([new, old])
     with pytest.raises(BenchError, match="one that is interrupted"):
         board([edited(make(DEPTH, "a", [1.0] * N), status="interrupted")])
 
