@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -34,6 +36,37 @@ class Run:
 
     path: Path
     record: RunRecord
+
+    @property
+    def n_failed(self) -> int:
+        """Samples that failed, be it under one metric alone.
+
+        Under how many is `n_failed_metrics`. What a floor leaves undefined is no failure of it:
+        cameras that stand still have no path to align.
+        """
+        whole = self.record.counts.get("failed", 0)
+        if self.record.adapter.is_floor:
+            return whole
+        return max([whole, *(result.n_failed for result in self.record.results)])
+
+    @property
+    def n_failed_metrics(self) -> int:
+        """Metrics under which samples failed."""
+        return sum(result.n_failed > 0 for result in self.record.results)
+
+    def failures(self) -> dict[str, int]:
+        """Count why samples failed, the most frequent first; reasons may differ in numbers."""
+        statuses = ("failed",) if self.record.adapter.is_floor else ("failed", "scored")
+        lines = RunFolder(self.path).samples()
+        return _counted(line for line in lines if line.status in statuses)
+
+    def unreadable_truths(self) -> dict[str, int]:
+        """Count why truths could not be read, as `failures` does."""
+        return _counted(
+            line
+            for line in RunFolder(self.path).samples()
+            if line.status == "unscored" and line.error and line.error.kind != "NoTruthError"
+        )
 
     def samples(self) -> list[SampleLine]:
         """Read how each sample ended."""
@@ -84,7 +117,7 @@ class Evaluation:
     @property
     def n_failed(self) -> int:
         """Samples that failed, over all runs."""
-        return sum(run.record.counts.get("failed", 0) for run in self.runs)
+        return sum(run.n_failed for run in self.runs)
 
 
 def evaluate(
@@ -111,7 +144,7 @@ def evaluate(
     Args:
         models: Names of adapters, `wrapper:model`, or none to run a suite's own.
         tasks: Names or files of tasks; `lm_eval:GROUP` stands for all tasks of that group.
-        suite: A leaderboard whose tasks are run, beside those named.
+        suite: A leaderboard whose tasks are run; of those, where tasks are named, only they.
         model_args: Arguments of the adapter; `model.key` goes to one of several models.
         out: Folder of run folders.
         data_root: Where the tasks' data roots start.
@@ -130,15 +163,16 @@ def evaluate(
         on_run: Called with each run as it is finished.
 
     Raises:
-        BenchError: A name, a task, the data or the model is not as it should be, or no model
-            goes with any task.
+        BenchError: A name, a task, the data or the model is not as it should be, a task is not of
+            the suite, or no model goes with any task. Names and arguments of all models are checked
+            before the first of them is made.
     """
     models = [models] if isinstance(models, str) else list(models)
     tasks = [tasks] if isinstance(tasks, str) else list(tasks)
     plugins = plugins or find_plugins(tasks_dirs, adapters_dirs)
     if suite is not None:
         board = load_board(plugins.path("leaderboard", suite))
-        tasks, models = [*tasks, *board.tasks], models or list(board.models)
+        tasks, models = _of_suite(plugins, suite, board, tasks), models or list(board.models)
     if not models or not tasks:
         missing = "a model" if not models else "a task"
         raise BenchError("run", expected=missing, got="none", fix="Name one, or a suite.")
@@ -151,10 +185,12 @@ def evaluate(
         limit=limit,
         retry_failed=retry_failed,
     )
-    names = dict.fromkeys(one for name in tasks for one in plugins.members(name))
-    loaded = [Task.load(plugins, plugins.task(name), options.data_root) for name in names]
     arguments = _arguments_by_model(models, model_args or {})
     arguments |= {floor: {} for floor in ALONE if floors and floor not in arguments}
+    for spec, given in arguments.items():
+        plugins.adapter_classes(spec, given, {"device": device, "dtype": dtype})
+    names = dict.fromkeys(one for name in tasks for one in plugins.members(name))
+    loaded = [Task.load(plugins, plugins.task(name), options.data_root) for name in names]
     runs: list[Run] = []
     skipped: list[str] = []
     asked: set[tuple[str, str]] = set()
@@ -254,6 +290,32 @@ def _samples(
                 warnings.warn(f"no pictures of {path.name}: {error}", stacklevel=3)
                 found[record.task.name] = ()
     return found
+
+
+def _of_suite(
+    plugins: Plugins, suite: str, board: BoardDefinition, tasks: Sequence[str]
+) -> list[str]:
+    """Give the tasks of a suite, only those named where there are any."""
+    for name in tasks:
+        if any(plugins.task(one).name not in board.tasks for one in plugins.members(name)):
+            raise BenchError(
+                f"task '{name}'",
+                expected=f"a task of the suite '{suite}'",
+                got="another",
+                fix=f"Leave the suite out, or name one of {', '.join(board.tasks)}.",
+            )
+    return list(tasks) or board.tasks
+
+
+def _counted(lines: Iterable[SampleLine]) -> dict[str, int]:
+    """Count the errors of samples, those that differ in numbers alone as the first of them."""
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for line in lines:
+        if line.error is not None:
+            text = f"{line.error.kind}: {line.error.message}"
+            counts[first.setdefault(re.sub(r"\d+", "#", text), text)] += 1
+    return dict(counts.most_common())
 
 
 def _arguments_by_model(

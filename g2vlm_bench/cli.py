@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 SAMPLES_FAILED = 5
+# Reasons of failures that are printed; samples.jsonl has all.
+REASONS = 3
 
 app = typer.Typer(
     add_completion=False,
@@ -68,7 +71,7 @@ def default_job(
     leaderboard and writes the report to runs/quick.
 
     Exit codes: 0 fine, 1 an error you can fix, 2 usage, 3 regression, 4 not comparable, 5 finished
-    but samples failed, 130 interrupted.
+    but samples failed, be it under one metric, 130 interrupted.
     """
     if version:
         typer.echo(f"g2vlm-bench {__version__}")
@@ -87,7 +90,12 @@ def run(
         typer.Option("--task", "-t", help="Tasks, by comma or repeated: names or YAML files."),
     ] = None,
     suite: Annotated[
-        str | None, typer.Option("--suite", "-s", help="A leaderboard: its tasks and models.")
+        str | None,
+        typer.Option(
+            "--suite",
+            "-s",
+            help="A leaderboard: its tasks and models; with --task, only those of its tasks.",
+        ),
     ] = None,
     model_args: Annotated[
         list[str] | None,
@@ -289,6 +297,18 @@ def _clean_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Print a warning as a line of its own, not with the code that it comes from."""
+
+    def note(message: Warning | str, *_: Any, **__: Any) -> None:
+        typer.echo(f"note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note
+        yield
+
+
 def _run(
     models: list[str] | None = None,
     tasks: list[str] | None = None,
@@ -302,13 +322,23 @@ def _run(
 
     plugins = plugins or find_plugins(None, None)
 
-    def finished(run: Run) -> None:
+    finished: list[Run] = []
+
+    def on_run(run: Run) -> None:
+        finished.append(run)
         if not json:
             _print_progress(run)
 
-    done = api.evaluate(
-        models or [], tasks or [], suite=suite, out=out, plugins=plugins, on_run=finished, **options
-    )
+    try:
+        done = api.evaluate(
+            models or [], tasks or [], suite=suite, out=out, plugins=plugins, on_run=on_run,
+            **options,
+        )  # fmt: skip
+    except Exception:
+        # One model's error must not hide what the others came to.
+        if finished:
+            _print_results(finished, json)
+        raise
     for line in done.skipped:
         typer.echo(f"skipped: {line}", err=True)
     survivals = done.survivals()
@@ -327,7 +357,8 @@ def _leaderboard(
 ) -> None:
     from g2vlm_bench import api
 
-    built = api.leaderboard(board, runs, out=out, data_root=data_root, plugins=plugins)
+    with _notes():
+        built = api.leaderboard(board, runs, out=out, data_root=data_root, plugins=plugins)
     if json:
         print_json(list(built.records()))
         return
@@ -345,6 +376,8 @@ def _print_progress(run: Run) -> None:
     result = record.result(name)
     value = "refused" if result is None else _interval(result)
     counts = ", ".join(f"{count} {status}" for status, count in record.counts.items())
+    if run.n_failed > record.counts.get("failed", 0):
+        counts += f"; {_failed(run)}"
     typer.echo(f"{record.adapter.label:<20} {record.task.name} {name} {value} ({counts})", err=True)
 
 
@@ -397,8 +430,10 @@ def _interval(result: MetricResult) -> str:
 
 
 def _exit_on_failures(runs: Sequence[Run]) -> None:
-    failed = sum(run.record.counts.get("failed", 0) for run in runs)
+    failed = sum(run.n_failed for run in runs)
     unreadable = sum(run.record.unreadable_truths for run in runs)
+    for run in runs:
+        _print_reasons(run)
     if failed:
         again = "where the model raised, run --retry-failed asks it again"
         typer.echo(f"{failed} samples failed; samples.jsonl says why; {again}", err=True)
@@ -406,6 +441,32 @@ def _exit_on_failures(runs: Sequence[Run]) -> None:
         typer.echo(f"the truth of {unreadable} samples could not be read", err=True)
     if failed or unreadable:
         raise typer.Exit(SAMPLES_FAILED)
+
+
+def _print_reasons(run: Run) -> None:
+    """Say why samples failed and why truths could not be read."""
+    if run.n_failed:
+        _print_counted(run, _failed(run), run.failures())
+    if unreadable := run.record.unreadable_truths:
+        total = sum(run.record.counts.values())
+        heading = f"the truth of {unreadable} of {total} could not be read"
+        _print_counted(run, heading, run.unreadable_truths())
+
+
+def _print_counted(run: Run, heading: str, reasons: dict[str, int]) -> None:
+    where = f"{run.record.adapter.label} on {run.record.task.name}"
+    typer.echo(f"{where}: {heading} ({run.path / 'samples.jsonl'})", err=True)
+    for reason, count in list(reasons.items())[:REASONS]:
+        typer.echo(f"  {count}: {reason}", err=True)
+    if rest := sum(list(reasons.values())[REASONS:]):
+        typer.echo(f"  {rest}: other reasons", err=True)
+
+
+def _failed(run: Run) -> str:
+    """Say how many samples failed, and under how many metrics."""
+    total = sum(run.record.counts.values())
+    under = f"{run.n_failed_metrics} of {len(run.record.results)} metrics"
+    return f"{run.n_failed} of {total} failed under {under}"
 
 
 def _named(plugins: Plugins, what: Listed) -> list[tuple[str, str]]:

@@ -70,8 +70,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "Did you mean 'depth'?"
     >>> nearest("zzz", ["depth", "chamfer"])
     'Known: chamfer, depth.'
+
+    A name without its folder is that of every folder that has it.
+
+    >>> nearest("blink", ["spatial_qa/blink", "depth/real_tum"])
+    "Did you mean 'spatial_qa/blink'?"
     """
     known = sorted(known)
+    inside = [f"'{one}'" for one in known if one.rpartition("/")[2] == name]
+    if inside:
+        return f"Did you mean {' or '.join(inside)}?"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"Did you mean '{close[0]}'?"

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
@@ -76,11 +77,13 @@ class Plugins:
         if name not in index:
             # What the command line calls it.
             shown = {"adapter": "model", "reader": "data format"}.get(kind, kind)
+            family = name.rstrip("/*")
+            members = [one for one in sorted(index) if one.startswith(f"{family}/")]
             raise BenchError(
                 f"{shown} '{name}'",
                 expected=f"a known {shown}",
-                got="an unknown name",
-                fix=nearest(name, index),
+                got="the name of a family" if members else "an unknown name",
+                fix=_some_of(members) if members else nearest(name, index),
             )
         return index[name]
 
@@ -186,6 +189,33 @@ class Plugins:
             spec: What the user wrote.
             arguments: The model's own arguments; unknown ones are refused.
             run: What the run offers (`device`, `dtype`, ...), given to adapters that take it.
+
+        Raises:
+            BenchError: What `adapter_classes` raises, or the model cannot be made.
+        """
+        (*wrappers, cls), checked = self.adapter_classes(spec, arguments, run)
+        where = f"model '{spec.rpartition(':')[2]}'"
+        adapter = _made(where, cls, **checked)
+        _check_declared(adapter, where)
+        for wrapper in reversed(wrappers):
+            adapter = _made(f"model '{spec}'", wrapper, adapter)
+        return adapter
+
+    def adapter_classes(
+        self, spec: str, arguments: dict[str, Any], run: dict[str, Any]
+    ) -> tuple[list[type[Adapter]], dict[str, Any]]:
+        """Find the classes of a model spec, the outermost first, and what its model is made with.
+
+        Nothing is made, so that many models can be checked before the first of them runs.
+
+        Args:
+            spec: As of `adapter`.
+            arguments: As of `adapter`.
+            run: As of `adapter`.
+
+        Raises:
+            BenchError: A name or an argument is unknown, a file does not import, or the parts of
+                the spec do not go together.
         """
         outer, _, inner = spec.partition(":")
         cls = load_class(self.path("adapter", outer), Adapter)
@@ -194,21 +224,19 @@ class Plugins:
                 raise BenchError(
                     f"model '{spec}'", expected=f"{outer}:MODEL", got="no model to wrap"
                 )
-            wrapped = self.adapter(inner, arguments, run)
-            if isinstance(wrapped, TruthAdapter | FittedAdapter):
+            wrapped, checked = self.adapter_classes(inner, arguments, run)
+            if issubclass(wrapped[0], TruthAdapter | FittedAdapter):
                 raise BenchError(
                     f"model '{spec}'",
                     expected="a model to wrap",
                     got="a reference row or a fitted floor",
                 )
-            return cls(wrapped)
+            return [cls, *wrapped], checked
         if inner:
             raise BenchError(
                 f"model '{spec}'", expected="a wrapper before the ':'", got=f"'{outer}'"
             )
-        adapter = cls(**check_arguments(cls, arguments, f"model '{spec}'", offered=run))
-        _check_declared(adapter, f"model '{spec}'")
-        return adapter
+        return [cls], check_arguments(cls, arguments, f"model '{spec}'", offered=run)
 
     def _index(self, kind: Kind) -> dict[str, Path]:
         if kind not in self._found:
@@ -238,6 +266,33 @@ class Plugins:
         else:
             users = (root / "leaderboards" for root in self.tasks_dirs)
             yield from _yaml_files((shipped("leaderboards"), *users))
+
+
+def _some_of(members: Sequence[str]) -> str:
+    more = f" and {len(members) - 4} more" if len(members) > 4 else ""
+    return f"Name its tasks: {', '.join(members[:4])}{more}; `list tasks` has them all."
+
+
+def _made(where: str, cls: type[T], *parts: Any, **arguments: Any) -> T:
+    """Make an adapter; whatever its own code raises is an error of one line that names the place.
+
+    Raises:
+        BenchError: It cannot be made.
+    """
+    try:
+        return cls(*parts, **arguments)
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if frame.filename == inspect.getsourcefile(cls)]
+        last = (own or frames)[-1]
+        raise BenchError(
+            where,
+            expected="a model that can be made",
+            got=f"{type(error).__name__}: {error}",
+            fix=f"See {last.filename}, line {last.lineno}, in {last.name}.",
+        ) from error
 
 
 def _check_declared(adapter: Adapter, where: str) -> None:

@@ -60,6 +60,14 @@ def test_a_benchmark_is_fetched_to_where_its_task_looks(tmp_path: Path, monkeypa
     assert asked["allow_patterns"] == ["test.jsonl", "README.md"]
 
 
+@pytest.mark.parametrize("command", ["prepare", "verify"])
+def test_a_benchmark_without_its_family_is_met_with_the_whole_name(command: str) -> None:
+    with pytest.raises(BenchError, match="Did you mean 'spatial_qa/blink'"):
+        CliRunner().invoke(app, ["data", command, "blink"], catch_exceptions=False)
+    with pytest.raises(BenchError, match="Did you mean 'tum_dynamics'"):
+        CliRunner().invoke(app, ["data", command, "tum_dynamic"], catch_exceptions=False)
+
+
 def test_what_is_not_on_the_hub_or_no_benchmark(tmp_path: Path) -> None:
     (nlvr,) = [one for one in benchmarks.list_benchmarks(PLUGINS) if one.task.endswith("/nlvr")]
     with pytest.raises(BenchError, match="expected one of the Hub, got one that is not"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -81,6 +82,131 @@ def test_failed_samples_are_exit_code_5(call) -> None:
     assert json.loads((run / "run.json").read_text())["retried"] == 1
 
 
+def test_a_failure_under_some_metrics_is_exit_code_5_as_well(call) -> None:
+    arguments = ("run", "-m", "troubled", "-a", "how=zero", "-t", "toy/metres", "--out", "out")
+    done = call(*arguments)
+    assert done.code == 5
+    # Zero everywhere is a depth map, but has no median to scale by.
+    counts = "1 of 6 failed under 2 of 4 metrics"
+    assert f"(6 scored; {counts})" in done.err
+    (run,) = Path("out").iterdir()
+    assert f"troubled(how=zero) on toy/metres: {counts} ({run / 'samples.jsonl'})" in done.err
+    assert "  1: Undefined: no finite abs_rel@median_scale, delta1@median_scale" in done.err
+    assert "1 samples failed" in done.err
+    assert call("score", run).code == 5
+
+
+def test_what_a_floor_leaves_undefined_is_no_failure(call) -> None:
+    done = call("run", "-m", "static_camera", "-t", "camera_pose/world_rooms", "--limit", 1)
+    assert "ate@sim3                inf (1 failed)" in done.out
+    assert done.code == 0, done.err
+
+
+def test_failures_say_why_the_most_frequent_reasons_first(call) -> None:
+    done = call("run", "-m", "troubled", "-a", "how=raises", "-t", "toy/echo", "--out", "out")
+    (run,) = Path("out").iterdir()
+    counts = "1 of 6 failed under 2 of 2 metrics"
+    assert f"troubled(how=raises) on toy/echo: {counts} ({run / 'samples.jsonl'})" in done.err
+    assert "  1: RuntimeError: a model of two lines\n" in done.err
+
+
+def test_reasons_that_differ_in_numbers_alone_are_counted_together(call, tmp_path) -> None:
+    text = (TOYS / "tasks" / "toy" / "echo.yaml").read_text()
+    task = tmp_path / "mine" / "echo.yaml"
+    task.parent.mkdir()
+    task.write_text(text.replace("n: 6", "n: 6, damaged: [1, 2], lost_truth: [4, 5]"))
+    done = call("run", "-m", "pixels", "-t", task)
+    assert done.code == 5
+    assert ": room-1.png: expected an image, got half of one\n" in done.err
+    assert "pixels on mine/echo: the truth of 2 of 6 could not be read (" in done.err
+    assert done.err.count("\n  2: ") == 2
+
+
+@pytest.mark.parametrize("wrong", [("-m", "pixels,pixel"), ("-m", "pixels,idle,blind:oracle")])
+def test_a_wrong_model_is_found_before_the_first_one_runs(call, wrong) -> None:
+    done = call("run", *wrong, "-t", "toy/echo", "--out", "out")
+    assert done.code == 1
+    assert done.error()
+    assert not Path("out").exists()
+
+
+def test_a_wrong_argument_of_a_second_model_is_found_before_the_first_one_runs(call) -> None:
+    arguments = ("-m", "chance,pixels", "-a", "pixels.secnds=1")
+    done = call("run", *arguments, "-t", "toy/echo", "--out", "out")
+    assert "Did you mean 'seconds'?" in done.error()
+    assert not Path("out").exists()
+
+
+def test_what_finished_before_an_error_is_printed(call, tmp_path) -> None:
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "unmade.py").write_text(UNMADE)
+    arguments = ("-m", "pixels,unmade", "-t", "toy/echo", "--adapters-dir", tmp_path / "adapters")
+    done = call("run", *arguments)
+    assert done.code == 1
+    assert "got FileNotFoundError: weights.pt" in done.error()
+    assert "right@within0  1.0000" in done.out
+    (run,) = json.loads(call("run", *arguments, "--json").out)
+    assert run["adapter"]["spec"] == "pixels"
+
+
+UNMADE = """from g2vlm_bench.adapter import Adapter
+from g2vlm_bench.sample import Want
+
+class Unmade(Adapter):
+    predicts = frozenset({Want.ANSWER})
+
+    def __init__(self):
+        raise FileNotFoundError("weights.pt")
+
+    def predict(self, batch, wants):
+        return []
+"""
+BOARD = """title: Mine
+version: 1
+description: Two toys.
+columns:
+  - {task: toy/echo, title: Echo}
+  - {task: toy/quiz, title: Quiz}
+models: [pixels]
+"""
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch) -> str:
+    """A board of two toys, beside them in the environment."""
+    path = tmp_path / "boards" / "leaderboards" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(BOARD)
+    folders = f"{TOYS / 'tasks'}{os.pathsep}{path.parent.parent}"
+    monkeypatch.setenv("G2VLM_BENCH_TASKS_DIR", folders)
+    return "mine"
+
+
+def test_a_task_narrows_a_suite_to_itself(call, board) -> None:
+    done = call("run", "--suite", board, "-t", "toy/quiz", "--out", "out")
+    assert done.code == 0, done.err
+    assert [path.name.partition("--")[0] for path in Path("out").glob("*--*")] == ["toy-quiz"]
+    other = call("run", "--suite", board, "-t", "toy/metres", "--out", "other")
+    assert other.code == 1
+    assert "task 'toy/metres': expected a task of the suite 'mine', got another" in other.error()
+    assert "name one of toy/echo, toy/quiz" in other.error()
+    assert not Path("other").exists()
+
+
+def test_a_board_without_its_data_says_so_in_a_line(call, board, tmp_path, monkeypatch) -> None:
+    call("run", "--suite", board, "--out", "out")
+    shutil.copytree(TOYS / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pyc*"))
+    reader = tmp_path / "tasks" / "readers" / "toy.py"
+    reader.write_text(reader.read_text().replace("hash_text([split,", 'hash_text(["x", split,'))
+    folders = f"{tmp_path / 'tasks'}{os.pathsep}{tmp_path / 'boards'}"
+    monkeypatch.setenv("G2VLM_BENCH_TASKS_DIR", folders)
+    done = call("leaderboard", board, "out")
+    assert done.code == 0, done.err
+    (echo, quiz) = done.err.splitlines()
+    assert echo.startswith("note: no pictures of toy-echo--pixels--")
+    assert quiz.startswith("note: no pictures of toy-quiz--pixels--")
+
+
 def test_models_and_tasks_that_do_not_go_together_are_skipped_with_a_reason(call) -> None:
     done = call("run", "-m", "pixels,hungry", "-t", "toy/echo,toy/metres", "--out", "out")
     assert done.code == 0
@@ -102,6 +228,9 @@ def test_models_and_tasks_may_be_repeated_as_well(call) -> None:
     [
         (("run", "-m", "pixel", "-t", "toy/echo"), 1, "Did you mean 'pixels'?"),
         (("run", "-m", "pixels", "-t", "toy/ecko"), 1, "Did you mean 'toy/echo'?"),
+        (("run", "-m", "pixels", "-t", "toy"), 1, "got the name of a family. Name its tasks: toy/"),
+        (("run", "-m", "pixels", "-t", "toy/*"), 1, "tasks: toy/echo, toy/metres, toy/quiz;"),
+        (("run", "-m", "pixels", "-t", "echo"), 1, "Did you mean 'toy/echo'?"),
         (("run", "-m", "pixels", "--suite", "quik"), 1, "Did you mean 'quick'?"),
         (("run", "-m", "pixels", "-t", "none.yaml"), 1, "expected a YAML file, got no file"),
         (("run", "-m", "pixels"), 1, "expected a task, got none"),

@@ -190,6 +190,33 @@ def test_unknown_and_missing_arguments_are_named(adapters) -> None:
     _refused(lambda: _make(required), "model 'mine': expected argument 'temperature', got none")
 
 
+def test_a_constructor_that_raises_names_its_place(adapters, tmp_path) -> None:
+    body = "        self.temperature, self.device = temperature, device\n"
+    for raising, kind in (("open('weights.pt')", "FileNotFoundError"), ("raise SystemExit", "Sys")):
+        plugins = adapters(ADAPTER.replace(body, f"        import io; {raising}\n"))
+        path = tmp_path / "adapters" / "mine.py"
+        _refused(
+            lambda plugins=plugins: _make(plugins),
+            f"model 'mine': expected a model that can be made, got {kind}",
+            f"See {path}, line 9, in __init__.",
+        )
+
+
+def test_a_constructor_may_refuse_in_its_own_words(adapters) -> None:
+    refusal = "from g2vlm_bench.errors import BenchError; raise BenchError('weights', got='none')"
+    body = "self.temperature, self.device = temperature, device"
+    plugins = adapters(ADAPTER.replace(body, refusal))
+    assert _refused(lambda: _make(plugins)) == "weights: got none"
+
+
+def test_models_are_checked_without_being_made(adapters) -> None:
+    body = "self.temperature, self.device = temperature, device"
+    plugins = adapters(ADAPTER.replace(body, "raise RuntimeError('made')"))
+    classes, checked = plugins.adapter_classes("blind:mine", {"temperature": 1}, {"device": "cpu"})
+    assert [cls.__name__ for cls in classes] == ["Blind", "Mine"]
+    assert checked == {"temperature": 1.0, "device": "cpu"}
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from g2vlm_bench import cli
-from g2vlm_bench.errors import BenchError
+from g2vlm_bench.errors import BenchError, UsageError
 from g2vlm_bench.report.contact_sheet import Panel
 from g2vlm_bench.sheet import write_sheet
 
@@ -30,6 +30,12 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not ended.value.code
     sheet = np.asarray(Image.open(out).convert("RGB"))
     assert sheet.shape[1] == 4 * 64 + 3 * 4 + 2 * 12  # two pictures, depth, objects
+
+
+def test_a_name_of_another_kind_of_file_is_refused(tmp_path: Path, capsys) -> None:
+    with pytest.raises(UsageError, match=r"expected a name that ends in .png, got 'sheet.xyz'"):
+        cli.app(["data", "sheet", "--out", str(tmp_path / "sheet.xyz")])
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_scene_has_a_question(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench import survey as surveying
+from g2vlm_bench.cli import app
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.metrics import poses as pose_metrics
 from g2vlm_bench.plugins import Plugins
@@ -150,3 +151,22 @@ def test_an_unknown_metric_or_family_is_refused() -> None:
         survey(
             Plugins.find(), "depth", Target(), Prediction(), Ambiguity.METRIC, thresholds_m=[1.0]
         )
+
+
+def test_no_number_at_all_is_exit_code_1_and_says_that_holes_are_failures(tmp_path, capsys) -> None:
+    truth = np.linspace(1, 9, 48).reshape(6, 8)
+    holed = truth.copy()
+    holed[0, 0] = np.nan
+    for name, depth in (("true", truth), ("holed", holed), ("none", np.full((6, 8), np.nan))):
+        np.save(tmp_path / f"{name}.npy", depth)
+    hole = "A hole (NaN or infinite) in a prediction where the truth is valid is a failure."
+    for mine, true, code, says in (
+        ("holed", "true", 1, True),
+        ("true", "none", 1, False),
+        ("true", "true", 0, False),
+        ("holed", "holed", 0, False),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            app(["protocols", str(tmp_path / f"{mine}.npy"), str(tmp_path / f"{true}.npy")])
+        assert ended.value.code == code, (mine, true)
+        assert (hole in capsys.readouterr().out) == says, (mine, true)

@@ -12,7 +12,7 @@ from g2vlm_bench.errors import BenchError
 from g2vlm_bench.plugins import Plugins
 from g2vlm_bench.runner import Task
 from g2vlm_bench.task import TaskDefinition, label_number, load_definition
-from g2vlm_bench.yaml_files import convert, read_yaml
+from g2vlm_bench.yaml_files import convert, parse_yaml, read_yaml
 
 GOOD = (Path(__file__).parent / "toys" / "tasks" / "toy" / "echo.yaml").read_text()
 
@@ -68,6 +68,46 @@ def test_a_broken_file_is_one_line_that_names_it(write, text, says) -> None:
     line = _line(caught)
     assert line.startswith(f"{path}: ")
     assert says in line
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            GOOD + "title: Again\n",
+            "line 7: expected each key once, got 'title' again, which line 1",
+        ),
+        (GOOD + "'title': Quoted\n", "got 'title' again, which line 1 has. Keep one of them."),
+        (GOOD.replace("n: 6", "n: 6, n: 7"), "line 4: expected each key once, got 'n' again"),
+        (GOOD + "protocols:\n  - {within: 0}\n  - {within: 1, within: 2}\n", "line 9: "),
+    ],
+)
+def test_a_key_that_is_named_twice_is_refused_with_its_line(write, text, says) -> None:
+    path = write(text)
+    with pytest.raises(BenchError) as caught:
+        load_definition(path)
+    assert _line(caught).startswith(f"{path}, line ")
+    assert says in _line(caught)
+
+
+def test_a_key_may_stand_in_several_mappings_and_over_what_is_merged() -> None:
+    text = "one: &one {a: 1, b: &all [1]}\ntwo: {<<: *one, a: 2, c: *all}\na: 3\n1: x\n'1': y\n"
+    assert parse_yaml(text, "here") == yaml.safe_load(text)
+    assert parse_yaml("a: &loop [*loop]", "here")["a"], "what holds itself is read to an end"
+
+
+def test_no_shipped_file_names_a_key_twice() -> None:
+    project = Path(__file__).parent.parent
+    files = [
+        path
+        for folder in ("g2vlm_bench", "tasks", "leaderboards")
+        for path in (project / folder).rglob("*.y*ml")
+        # lm-eval's own tags are in these.
+        if "lm_eval_bridge" not in path.parts
+    ]
+    assert project / "g2vlm_bench" / "world" / "language" / "templates.yaml" in files
+    for path in files:
+        assert parse_yaml(path.read_text(encoding="utf-8"), path), path
 
 
 def test_yaml_executes_nothing(write, tmp_path) -> None:

@@ -17,6 +17,7 @@ from g2vlm_bench.commands.shared import (
 from g2vlm_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from g2vlm_bench.data.catalogue import Entry
     from g2vlm_bench.plugins import Plugins
 
 # Where data that this package makes are written.
@@ -52,6 +53,17 @@ def data_list(catalogue: Catalogue = None, tasks_dir: TasksDirs = None, json: Js
     width = max((len(name) for name, *_ in lines), default=0)
     for name, how, title, licence in lines:
         typer.echo(f"{name:<{width}}  {how:<7}  {title} ({' '.join(licence.split())})")
+
+
+def _entry(name: str, catalogue: Path | None, tasks_dir: list[Path] | None) -> Entry:
+    """Find a dataset; a benchmark's name without its family is met with the whole one."""
+    from g2vlm_bench.benchmarks import list_benchmarks
+    from g2vlm_bench.data.catalogue import find_entry, load_catalogue
+
+    if catalogue is None and name not in load_catalogue():
+        benchmarks = list_benchmarks(find_plugins(tasks_dir, None))
+        return find_entry(name, also=[one.task for one in benchmarks])
+    return find_entry(name, catalogue)
 
 
 def _prepare_benchmark(name: str, root: Path | None, plugins: Plugins) -> None:
@@ -93,12 +105,10 @@ def data_prepare(
     Fetching goes on where it was cut, checks hashes, and unpacks within the folder only. The
     procedural world is made: written as a Hugging Face dataset, the same bytes on every run.
     """
-    from g2vlm_bench.data.catalogue import find_entry
-
     if "/" in name:
         _prepare_benchmark(name, root, find_plugins(tasks_dir, None))
         return
-    entry = find_entry(name, catalogue)
+    entry = _entry(name, catalogue, tasks_dir)
     if not entry.made_by and (split or task):
         raise UsageError(f"dataset '{name}'", expected="no --split or --task", got="one")
     typer.echo(entry.text())
@@ -128,7 +138,6 @@ def data_verify(
 ) -> None:
     """Check a dataset's folder: hashes, counts, files that are missing."""
     from g2vlm_bench import acquire
-    from g2vlm_bench.data.catalogue import find_entry
 
     if "/" in name:
         raise UsageError(
@@ -138,7 +147,7 @@ def data_verify(
             fix=f"g2vlm-bench validate {name} --data-root DIR checks its rows, content and pins.",
         )
 
-    entry = find_entry(name, catalogue)
+    entry = _entry(name, catalogue, tasks_dir)
     if entry.made_by:
         from g2vlm_bench.making import verify_made
 
@@ -175,6 +184,8 @@ def data_sheet(
 
     if name != "world":
         raise UsageError(f"dataset '{name}'", expected="one that is made: world", got="another")
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}", expected="a name that ends in .png", got=f"'{out.name}'")
     write_sheet(
         out, split, n, per_scene=questions, columns=columns, picture_px=side,
         place=place, views=views, moving=moving,

@@ -75,7 +75,10 @@ def protocols(
     tasks_dir: TasksDirs = None,
     json: Json = False,
 ) -> None:
-    """Show one prediction under every published protocol: what the protocol alone is worth."""
+    """Show one prediction under every published protocol: what the protocol alone is worth.
+
+    Exit code 1 where not one of them gives a number.
+    """
     from g2vlm_bench.sample import Ambiguity
     from g2vlm_bench.survey import survey
     from g2vlm_bench.survey_files import pair_of_files
@@ -107,9 +110,11 @@ def protocols(
     )
     if json:
         print_json(readings)
-        return
-    for line in _table(readings):
-        typer.echo(line)
+    else:
+        for line in _table(readings):
+            typer.echo(line)
+    if not any(reading.values for reading in readings):
+        raise typer.Exit(1)
 
 
 def _metres(texts: str | None) -> list[float]:
@@ -139,6 +144,8 @@ def _table(readings: list[Reading]) -> Iterable[str]:
             yield f"{reading.protocol:<{width}} {' '.join(cells)}"
     else:
         yield "No protocol gives a number."
+        if any("non-finite of" in reading.problem for reading in readings):
+            yield "A hole (NaN or infinite) in a prediction where the truth is valid is a failure."
     told = [(f"warning: {text}", r.protocol) for r in readings for text in r.warnings or ()]
     told += [(reading.problem, reading.protocol) for reading in readings if reading.problem]
     # Protocols count other pixels, and say the same of them.

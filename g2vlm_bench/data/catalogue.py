@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +136,19 @@ def load_catalogue(path: Path | None = None) -> dict[str, Entry]:
     return found
 
 
-def find_entry(name: str, path: Path | None = None) -> Entry:
+def find_entry(name: str, path: Path | None = None, also: Iterable[str] = ()) -> Entry:
     """Find a dataset by its name, in the shipped catalogue where no other is given.
+
+    Args:
+        name: The dataset.
+        path: Of the catalogue.
+        also: Names that are none of a catalogue, but may have been meant.
 
     Raises:
         BenchError: There is none; the nearest name is given.
     """
     catalogue = load_catalogue(path)
     if name not in catalogue:
-        raise BenchError(f"dataset '{name}'", got="an unknown name", fix=nearest(name, catalogue))
+        fix = nearest(name, [*catalogue, *also])
+        raise BenchError(f"dataset '{name}'", got="an unknown name", fix=fix)
     return catalogue[name]

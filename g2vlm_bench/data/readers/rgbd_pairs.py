@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -64,6 +65,9 @@ class RgbdPairs(FrameReader):
         sampling: Which images of a scene make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
         train: Scenes, or images by their id, that make the training split instead.
+
+    Raises:
+        BenchError: `depth_scale` is not above 0, or the folder is not as the patterns say.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
@@ -91,6 +95,8 @@ class RgbdPairs(FrameReader):
         given: Sequence[str] = (),
         train: Sequence[str] = (),
     ) -> None:
+        if depth_scale is not None and not 0 < depth_scale < math.inf:
+            raise BenchError("data, key 'depth_scale'", expected="above 0", got=depth_scale)
         self.root = root.resolve()
         self.depth, self.pose, self.cluster = depth, pose, cluster
         self.mask, self.unless = tuple(mask), tuple(unless)

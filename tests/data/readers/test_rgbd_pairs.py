@@ -48,6 +48,13 @@ def test_own_folder(tmp_path: Path) -> None:
     assert samples[0].load_inputs().images[0].shape == (4, 6, 3)
 
 
+@pytest.mark.parametrize("scale", [0, -1000, float("nan"), float("inf")])
+def test_a_scale_that_no_depth_can_have(tmp_path: Path, scale: float) -> None:
+    write_pair(tmp_path, "a")
+    with pytest.raises(BenchError, match="key 'depth_scale': expected above 0, got"):
+        reader(tmp_path, depth_scale=scale)
+
+
 def test_training_split_by_scene_or_image(tmp_path: Path) -> None:
     for name in ("x-1", "x-2", "y-1"):
         write_pair(tmp_path, name)
