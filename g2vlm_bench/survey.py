@@ -54,6 +54,7 @@ def survey(
     ambiguity: Ambiguity,
     metrics: Sequence[str] = (),
     thresholds_m: Sequence[float] = (),
+    notes: Sequence[str] = (),
 ) -> list[Reading]:
     """Score one prediction under every protocol of every profile of its family, each for itself.
 
@@ -69,6 +70,8 @@ def survey(
             its published code gives.
         thresholds_m: Of clouds under the profile `default`, in place of its own; published
             protocols keep theirs. F-scores are among the usual metrics then.
+        notes: What to know of all values, such as how many poses were matched; it stands first
+            among the warnings of each reading that has values.
 
     Raises:
         BenchError: No profile says anything of the family, the family has no thresholds, a metric
@@ -107,7 +110,7 @@ def survey(
                 readings.append(Reading(label, {}, said))
             else:
                 scorer.kept = kept
-                readings.append(_reading(scorer, target, prediction, ambiguity, left_out))
+                readings.append(_reading(scorer, target, prediction, ambiguity, notes, left_out))
             advance(1)
     if len(refusals) == len(readings):
         raise refusals[0]
@@ -182,6 +185,7 @@ def _reading(
     target: Target,
     prediction: Prediction,
     ambiguity: Ambiguity,
+    notes: Sequence[str],
     left_out: tuple[str, ...],
 ) -> Reading:
     """Score under the one protocol of a family."""
@@ -208,7 +212,7 @@ def _reading(
     said = [*_said(label, score), *_lacking(label, unasked)]
     if not values:
         return Reading(label, {}, "; ".join(said) or "undefined for this prediction")
-    return Reading(label, values, warnings=(*said, *left_out))
+    return Reading(label, values, warnings=(*notes, *said, *left_out))
 
 
 def _said(label: str, score: SampleScore) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,13 +27,39 @@ _COLUMNS = {8: "tum", 12: "kitti"}
 _TOLERANCE_S = 0.01
 
 
+class Matched(NamedTuple):
+    """How many poses two trajectories share, and how many each has."""
+
+    both: int
+    predicted: int
+    true: int
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prediction, its truth, and the family that scores them."""
+    """A prediction, its truth, and the family that scores them.
+
+    Attributes:
+        family: Such as `depth`.
+        target: The truth.
+        prediction: Of the same views.
+        matched: Of trajectories, whose other poses are left out of both.
+    """
 
     family: str
     target: Target
     prediction: Prediction
+    matched: Matched | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of numbers that are made of this pair; see `survey`."""
+        if self.matched is None:
+            return ()
+        both, predicted, true = self.matched
+        counts = {"true": true, "predicted": predicted}
+        parts = [f"{both:,} of {n:,} {whose} poses" for whose, n in counts.items() if both < n]
+        return (f"{' and '.join(parts)} matched",) if parts else ()
 
 
 def pair_of_files(
@@ -51,8 +78,9 @@ def pair_of_files(
     """Read a pair of files of one kind.
 
     Clouds are in one frame. Trajectories are matched by time where both have times, within 10 ms,
-    by name where both have names, else line by line. Of maps the family can be chosen: depth, and
-    with the truth's intrinsics also the points that it lifts to, as maps or as one cloud.
+    by name where both have names, else line by line; the pair notes how many. Of maps the family
+    can be chosen: depth, and with the truth's intrinsics also the points that it lifts to, as maps
+    or as one cloud.
 
     Args:
         prediction: Depth maps, maps of points, a cloud, or a trajectory; see `load_maps`.
@@ -163,6 +191,7 @@ def _trajectories(prediction: Path, truth: Path, named: str | None) -> Pair:
         "camera_pose",
         Target(world_from_camera=tuple(true.world_from_camera[rows[1]])),
         Prediction(world_from_camera=tuple(mine.world_from_camera[rows[0]])),
+        Matched(len(rows[0]), len(mine.world_from_camera), len(true.world_from_camera)),
     )
 
 

@@ -119,7 +119,7 @@ MARIGOLD = {
     "kitti": (marigold(1e-5, 80, "eigen"), "kitti"),
     "eth3d": (marigold(1e-5, np.inf), "map"),
     "eth3d_1024": (marigold(1e-5, np.inf, None, 1024), "wide"),
-    "diode": (marigold(0.6, 350), "map"),
+    "diode": (marigold(0.6, 350, own_mask=True), "map"),
 }
 SPATIALBENCH = {
     "1m": (1, None), "3m": (3, None), "5m": (5, None), "ropedia": (8, 80), "10m": (10, None),

@@ -10,6 +10,9 @@ import pytest
 from g2vlm_bench.cli import app
 from g2vlm_bench.errors import BenchError, UsageError
 from g2vlm_bench.geometry.cameras import unproject
+from g2vlm_bench.plugins import Plugins
+from g2vlm_bench.sample import Ambiguity
+from g2vlm_bench.survey import survey
 from g2vlm_bench.survey_files import pair_of_files
 
 TUM = "{} {} 0 0 0 0 0 1\n"
@@ -27,8 +30,9 @@ def clouds(tmp_path: Path) -> list[str]:
 def read(capsys, *arguments: str) -> dict[str, dict[str, object]]:
     with pytest.raises(SystemExit) as ended:
         app(["protocols", *arguments, "--json"])
-    assert ended.value.code == 0
-    return {one["protocol"]: one for one in json.loads(capsys.readouterr().out)}
+    readings = json.loads(capsys.readouterr().out)
+    assert ended.value.code == int(not any(one["values"] for one in readings))
+    return {one["protocol"]: one for one in readings}
 
 
 def test_clouds_alone_give_no_number_under_a_protocol_that_needs_more(clouds, capsys) -> None:
@@ -98,6 +102,63 @@ def test_trajectories_are_matched_by_time(tmp_path: Path, capsys) -> None:
     readings = read(capsys, str(mine), str(true), "--metrics", "ate")
     # Twice as far: x - 2x = -x, root mean square of 0, 1, 3, 6, 10.
     assert readings["evo.none"]["values"]["ate"] == pytest.approx(np.sqrt(146 / 5))
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([1, 2, 3, 4], ["4 of 400 true poses matched"]),
+        ([0.5, 1, 2, 3], ["3 of 400 true poses and 3 of 4 predicted poses matched"]),
+        (range(400), []),
+        ([*range(400), 400], ["400 of 401 predicted poses matched"]),
+    ],
+)
+def test_poses_that_are_not_matched_are_told_of(tmp_path: Path, times, said) -> None:
+    """Perfect as far as it goes, an estimate of four poses is no equal of one of 400."""
+    mine, true = tmp_path / "mine.tum", tmp_path / "true.tum"
+    mine.write_text("".join(TUM.format(t, t * t) for t in times))
+    true.write_text("".join(TUM.format(t, t * t) for t in range(400)))
+    pair = pair_of_files(mine, true)
+    assert list(pair.notes) == said
+    assert pair.matched is not None
+    assert pair.matched[1:] == (len(times), 400)
+    readings = survey(
+        Plugins.find(), pair.family, pair.target, pair.prediction, Ambiguity.METRIC,
+        ["ate"], notes=pair.notes,
+    )  # fmt: skip
+    with_values = [reading for reading in readings if reading.values]
+    assert with_values
+    assert all(list(reading.warnings[: len(said)]) == said for reading in with_values)
+
+
+def test_images_of_other_names_are_told_of_and_clouds_have_no_poses(tmp_path: Path, clouds) -> None:
+    for which, names in (("mine", "abcd"), ("true", "bcdef")):
+        rows = (f"{i} 1 0 0 0 {i * i} 0 0 1 {name}.png\n\n" for i, name in enumerate(names))
+        (tmp_path / which).mkdir()
+        (tmp_path / which / "images.txt").write_text("".join(rows))
+    pair = pair_of_files(tmp_path / "mine", tmp_path / "true")
+    assert pair.notes == ("3 of 5 true poses and 3 of 4 predicted poses matched",)
+    assert pair_of_files(*map(Path, clouds)).notes == ()
+
+
+def test_clocks_half_a_period_apart_are_matched(tmp_path: Path) -> None:
+    """Of 50 Hz, 10 ms apart: as far as the tolerance, and each as near to two others."""
+    mine, true = tmp_path / "mine.tum", tmp_path / "true.tum"
+    times = 1305031100 + 0.02 * np.arange(400)
+    for path, at in ((mine, times + 0.01), (true, times)):
+        path.write_text("".join(TUM.format(f"{t:.6f}", i) for i, t in enumerate(at)))
+    pair = pair_of_files(mine, true)
+    assert len(pair.target.world_from_camera) == 400
+    assert pair.notes == ()
+
+
+def test_the_command_says_how_many_poses_were_matched(tmp_path: Path, capsys) -> None:
+    mine, true = tmp_path / "mine.tum", tmp_path / "true.tum"
+    for path, count in ((mine, 4), (true, 400)):
+        times = 1305031100 + 0.02 * np.arange(count)
+        path.write_text("".join(TUM.format(f"{t:.6f}", i) for i, t in enumerate(times)))
+    readings = read(capsys, str(mine), str(true), "--metrics", "ate")
+    assert "4 of 400 true poses matched" in readings["evo.none"]["warnings"]
 
 
 def test_trajectories_without_times_need_as_many_poses(tmp_path: Path) -> None:

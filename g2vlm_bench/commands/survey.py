@@ -107,6 +107,7 @@ def protocols(
         Ambiguity(ambiguity),
         between_commas(metrics),
         _metres(thresholds),
+        pair.notes,
     )
     if json:
         print_json(readings)

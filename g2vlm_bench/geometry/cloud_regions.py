@@ -198,6 +198,7 @@ def in_prism(
         if y1 == y2:
             continue
         crosses = (y1 >= y) != (y2 >= y)
-        inside ^= crosses & (x <= x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+        # Divided first, as Open3D does: on a slope rounding says which side a point is on.
+        inside ^= crosses & (x <= x1 + (y - y1) / (y2 - y1) * (x2 - x1))
     along = cloud[:, axis]
     return np.asarray(inside & (along >= low) & (along <= high))

@@ -25,6 +25,10 @@ _FLAT = 1e-5
 # Of the largest coordinate: what float64 leaves of the difference of two equal positions.
 ROUNDING = 1e-12
 _UNIT_TOLERANCE = 1e-2
+# What two equal distances of three times differ by at most, the time in both counting twice: files
+# have microseconds, each rounded by a half; and each number loses up to a digit where it is made (a
+# multiple of a step, nanoseconds to seconds).
+_ROUNDED_S, _ROUNDED_DIGITS = 2e-6, 4
 
 
 def check_poses(poses: Any, name: str = "poses", at_least: int = 1) -> Array:
@@ -177,9 +181,9 @@ def associate(
         times_s: (N,) seconds, increasing.
         other_times_s: (M,) seconds, increasing.
         tolerance_s: What lies farther apart does not belong together.
-        mutual: Whether both must be the other's nearest, so that none is used twice. Otherwise each
-            of `times_s` takes its nearest; with the shorter list first that is what evo does
-            (`sync.matching_time_indices`, 26d0953).
+        mutual: Whether both must be the other's nearest, so that none is used twice; see
+            `mutually_nearest`. Otherwise each of `times_s` takes its nearest; with the shorter list
+            first that is what evo does (`sync.matching_time_indices`, 26d0953).
 
     Returns:
         Indices into both lists, of equal length, in order of time.
@@ -192,16 +196,59 @@ def associate(
     if not tolerance_s >= 0:
         raise ValueError(f"tolerance: expected 0 s or more, got {tolerance_s}")
     nearest = nearest_in_time(first, second)
-    kept = np.abs(second[nearest] - first) <= tolerance_s
+    apart = np.abs(second[nearest] - first)
     if mutual:
-        kept &= nearest_in_time(second, first)[nearest] == np.arange(len(first))
-    if not kept.any():
-        closest = np.abs(second[nearest] - first).min()
+        pairs = mutually_nearest(first, second, tolerance_s)
+    else:
+        kept = np.flatnonzero(apart <= tolerance_s)
+        pairs = kept, nearest[kept]
+    if not len(pairs[0]):
         raise ValueError(
             f"association: expected times within {tolerance_s:g} s of each other, "
-            f"got none (the nearest are {closest:g} s apart)"
+            f"got none (the nearest are {apart.min():g} s apart)"
         )
-    return np.flatnonzero(kept), nearest[kept]
+    return pairs
+
+
+def mutually_nearest(
+    times_s: NDArray[Any], other_times_s: NDArray[Any], tolerance_s: float
+) -> Pairs:
+    """Match the times of two lists that are each other's nearest, and use none twice.
+
+    Of two that are as near but for rounding, 2 microseconds, either is the nearest, and as many
+    pairs stay as can: steady clocks half a period apart lose none, though all of theirs are ties.
+
+    Args:
+        times_s: (N,) seconds, not decreasing, N >= 1.
+        other_times_s: (M,) seconds, not decreasing, M >= 1.
+        tolerance_s: What lies farther apart, by more than rounding, does not belong together.
+
+    Returns:
+        Increasing indices into both lists, of equal length, which may be 0.
+    """
+    largest = max(np.abs(times_s).max(), np.abs(other_times_s).max())
+    rounding_s = _ROUNDED_S + _ROUNDED_DIGITS * float(np.spacing(largest))
+    there = _as_near(times_s, other_times_s, tolerance_s, rounding_s)
+    back = _as_near(other_times_s, times_s, tolerance_s, rounding_s)
+    width = len(other_times_s)
+    both = np.intersect1d(there[0] * width + there[1], back[1] * width + back[0])
+    # Ties chain neighbours in time; of a chain, taking what is free from its start leaves most.
+    pairs = [(-1, -1)]
+    for row, column in zip(*(part.tolist() for part in np.divmod(both, width)), strict=True):
+        if row > pairs[-1][0] and column > pairs[-1][1]:
+            pairs.append((row, column))
+    rows, columns = np.array(pairs[1:], dtype=np.int64).reshape(-1, 2).T
+    return rows, columns
+
+
+def _as_near(
+    times_s: NDArray[Any], other_times_s: NDArray[Any], tolerance_s: float, rounding_s: float
+) -> Pairs:
+    """Pair each time with its nearest other one, and with the one on its other side if as near."""
+    sides = np.stack(_beside(times_s, other_times_s))
+    apart = np.abs(other_times_s[sides] - times_s)
+    side, row = np.nonzero(apart <= np.minimum(apart.min(axis=0), tolerance_s) + rounding_s)
+    return row, sides[side, row]
 
 
 def nearest_in_time(times_s: NDArray[Any], other_times_s: NDArray[Any]) -> Indices:
@@ -214,11 +261,16 @@ def nearest_in_time(times_s: NDArray[Any], other_times_s: NDArray[Any]) -> Indic
     Returns:
         (N,) indices into `other_times_s`.
     """
-    right = np.searchsorted(other_times_s, times_s).clip(0, len(other_times_s) - 1)
-    left = np.maximum(right - 1, 0)
+    left, right = _beside(times_s, other_times_s)
     is_left = np.abs(other_times_s[left] - times_s) <= np.abs(other_times_s[right] - times_s)
     nearest: Indices = np.where(is_left, left, right)
     return nearest
+
+
+def _beside(times_s: NDArray[Any], other_times_s: NDArray[Any]) -> Pairs:
+    """Return for each time the indices of two other ones, of which one is the nearest."""
+    right = np.searchsorted(other_times_s, times_s).clip(0, len(other_times_s) - 1)
+    return np.maximum(right - 1, 0), right
 
 
 def align(predicted: NDArray[Any], true: NDArray[Any], with_scale: bool) -> Similarity:
@@ -330,7 +382,8 @@ def relative_rotations(
     """Return the rotations of `relative_poses` alone, (P, 3, 3)."""
     poses, first, second = _composed(poses, first, second, composition)
     rotations = poses[:, :3, :3]
-    return rotations[first].transpose(0, 2, 1) @ rotations[second]
+    relative: Array = rotations[first].transpose(0, 2, 1) @ rotations[second]
+    return relative
 
 
 def relative_translations(
@@ -342,7 +395,8 @@ def relative_translations(
     """Return the translations of `relative_poses` alone, (P, 3)."""
     poses, first, second = _composed(poses, first, second, composition)
     turned, positions = poses[:, :3, :3].transpose(0, 2, 1), poses[:, :3, 3]
-    return np.einsum("nij,nj->ni", turned[first], positions[second] - positions[first])
+    relative: Array = np.einsum("nij,nj->ni", turned[first], positions[second] - positions[first])
+    return relative
 
 
 def _composed(

@@ -17,8 +17,12 @@ def marigold(
     crop: str | None = None,
     max_resolution: int | None = None,
     disparity: bool = False,
+    own_mask: bool = False,
 ) -> Peer:
-    """Marigold's mask, its alignment, the clips of its script, and its metrics."""
+    """Marigold's mask, its alignment, the clips of its script, and its metrics.
+
+    Where a data set brings a mask of its own (DIODE), the range clips the prediction alone.
+    """
     names = {
         "abs_rel": "abs_relative_difference", "sq_rel": "squared_relative_difference",
         "rmse": "rmse_linear", "rmse_log": "rmse_log", "log10": "log10", "i_rmse": "i_rmse",
@@ -35,7 +39,9 @@ def marigold(
         if crop == "eigen":
             benchmark_crop = marigold_data(peers, crop).kitti_benchmark_crop
             true, predicted = (benchmark_crop(part).copy() for part in (true, predicted))
-        mask = marigold_mask(peers, torch.tensor(true), low, high, crop)
+        mask = torch.tensor(true > 0)
+        if not own_mask:
+            mask = marigold_mask(peers, torch.tensor(true), low, high, crop)
         aligned = alignment.align_depth_least_square(
             gt_arr=alignment.depth2disparity(true) if disparity else true,
             pred_arr=predicted, valid_mask_arr=mask.numpy(),

@@ -93,22 +93,44 @@ def test_a_prism_by_hand_and_against_open3d() -> None:
     corners = np.array([[0, 0], [2, 0], [2, 1], [1, 1], [1, 2], [0, 2]], float)
     points = np.array([[0.5, 0.5, 0], [1.5, 1.5, 0], [1.5, 0.5, 0], [0.5, 1.5, 2], [3, 0.5, 0]])
     assert in_prism(points, corners, 2, -1, 1).tolist() == [True, False, True, False, False]
+    cloud = np.random.default_rng(3).uniform(-1, 3, size=(3000, 3))
+    # Every third point lies on a line of the edges, some on corners: flat floors are so.
+    cloud[::3] = np.round(2 * cloud[::3]) / 2
+    for axis in (0, 1, 2):
+        kept = cropped_by_open3d(cloud, corners, axis)
+        np.testing.assert_array_equal(cloud[in_prism(cloud, corners, axis, -0.5, 1.5)], kept)
+
+
+def cropped_by_open3d(cloud: np.ndarray, corners: np.ndarray, axis: int) -> np.ndarray:
+    """The points that Open3D keeps, from -0.5 to 1.5 along the axis."""
     try:
         import open3d
     except (ImportError, OSError) as error:
         pytest.skip(f"Open3D cannot be loaded: {error}")
-    cloud = np.random.default_rng(3).uniform(-1, 3, size=(3000, 3))
-    # Every third point lies on a line of the edges, some on corners: flat floors are so.
-    cloud[::3] = np.round(2 * cloud[::3]) / 2
-    for axis, name in ((0, "X"), (1, "Y"), (2, "Z")):
-        volume = open3d.visualization.SelectionPolygonVolume()
-        volume.orthogonal_axis, volume.axis_min, volume.axis_max = name, -0.5, 1.5
-        volume.bounding_polygon = open3d.utility.Vector3dVector(
-            np.insert(corners, axis, 0.0, axis=1)
-        )
-        legacy = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud))
-        kept = np.asarray(volume.crop_point_cloud(legacy).points)
+    volume = open3d.visualization.SelectionPolygonVolume()
+    volume.orthogonal_axis, volume.axis_min, volume.axis_max = "XYZ"[axis], -0.5, 1.5
+    volume.bounding_polygon = open3d.utility.Vector3dVector(np.insert(corners, axis, 0.0, axis=1))
+    legacy = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(cloud))
+    return np.asarray(volume.crop_point_cloud(legacy).points)
+
+
+def test_points_on_the_slopes_of_a_prism_are_on_open3ds_side() -> None:
+    """Rounding decides there, so that the sum has to be taken in Open3D's order."""
+    rng = np.random.default_rng(1)
+    for index in range(400):
+        corners = np.round(rng.normal(size=(rng.integers(3, 8), 2)), 1)
+        cloud, axis = np.round(rng.normal(size=(300, 3)), 1), index % 3
+        kept = cropped_by_open3d(cloud, corners, axis)
         np.testing.assert_array_equal(cloud[in_prism(cloud, corners, axis, -0.5, 1.5)], kept)
+
+
+def test_a_point_on_a_slope_by_hand() -> None:
+    # By fractions, -0.7 lies on the edge from (0.5, 1.4) to (-1, 0.9), at 4/5 of it. In float64
+    # 0.5 + 0.8 * -1.5 ends at -0.7000000000000002, left of the point, which is out in Open3D 0.20;
+    # 0.5 + -0.4 * -1.5 / -0.5 would end at -0.7.
+    corners = np.array([[0.5, 1.4], [-1.0, 0.9], [-2.0, 1.4]])
+    assert in_prism(np.array([[-0.7, 1.0, 0.0]]), corners, 2, -1, 1).tolist() == [False]
+    assert in_prism(np.array([[-0.7 - 1e-9, 1.0, 0.0]]), corners, 2, -1, 1).tolist() == [True]
 
 
 def test_a_prism_without_meaning_is_refused() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 from scipy.spatial.transform import Rotation
 
 from g2vlm_bench.geometry import cameras, trajectory
@@ -161,35 +163,94 @@ def test_steadiness_of_the_way() -> None:
 # ---------------------------------------------------------------------------------------- time
 
 
-def by_hand(first, second, tolerance, mutual):
-    """The definition, one time after the other."""
-    found = []
-    for i, time in enumerate(first):
-        j = int(np.argmin(np.abs(second - time)))
-        back = int(np.argmin(np.abs(first - second[j])))
-        if abs(second[j] - time) <= tolerance and (back == i or not mutual):
-            found.append((i, j))
-    return found
+def by_hand(first, second, tolerance):
+    """The definition of evo's rule, one time after the other."""
+    apart = np.abs(first[:, None] - second)
+    nearest = apart.argmin(axis=1)
+    return [(i, j) for i, j in enumerate(nearest) if apart[i, j] <= tolerance]
 
 
-@settings(max_examples=60, deadline=None)
-@given(
+def mutual_by_hand(first, second, tolerance):
+    """All pairs of which each is among the nearest of the other, as a table (N, M)."""
+    apart = np.abs(first[:, None] - second)
+    nearest = (apart == apart.min(axis=1, keepdims=True)) & (apart == apart.min(axis=0))
+    return nearest & (apart <= tolerance)
+
+
+two_lists = given(
     st.sets(st.integers(0, 60), min_size=1, max_size=20),
     st.sets(st.integers(0, 60), min_size=1, max_size=20),
     st.integers(0, 4),
-    st.booleans(),
 )
-def test_association_is_its_definition(first, second, tolerance, mutual) -> None:
+
+
+@settings(max_examples=60, deadline=None)
+@two_lists
+def test_association_to_the_nearest_is_its_definition(first, second, tolerance) -> None:
     a, b = np.array(sorted(first), float), np.array(sorted(second), float)
-    expected = by_hand(a, b, tolerance, mutual)
+    expected = by_hand(a, b, tolerance)
     if not expected:
         with pytest.raises(ValueError, match="nearest are"):
-            trajectory.associate(a, b, tolerance, mutual)
+            trajectory.associate(a, b, tolerance, mutual=False)
         return
-    found = trajectory.associate(a, b, tolerance, mutual)
+    found = trajectory.associate(a, b, tolerance, mutual=False)
     assert list(zip(*found, strict=True)) == expected
-    if mutual:
-        assert len(set(found[1])) == len(found[1])
+
+
+@settings(max_examples=60, deadline=None)
+@two_lists
+def test_mutual_association_keeps_as_many_of_its_pairs_as_can_be(first, second, tolerance) -> None:
+    a, b = np.array(sorted(first), float), np.array(sorted(second), float)
+    allowed = mutual_by_hand(a, b, tolerance)
+    most = np.count_nonzero(maximum_bipartite_matching(csr_array(allowed)) >= 0)
+    if not most:
+        with pytest.raises(ValueError, match="nearest are"):
+            trajectory.associate(a, b, tolerance)
+        return
+    i, j = trajectory.associate(a, b, tolerance)
+    assert allowed[i, j].all()
+    assert len(i) == most
+    assert (np.diff(i) > 0).all()
+    assert (np.diff(j) > 0).all()
+
+
+@pytest.mark.parametrize("base", [0.0, 1.3e9])
+@pytest.mark.parametrize("rate_hz", [16, 25, 30, 50, 64, 200])
+@pytest.mark.parametrize("tolerance", [0.5, 1.0])
+def test_clocks_half_a_period_apart_lose_no_pose(rate_hz, base, tolerance) -> None:
+    """Each time lies between two others, and rounding alone says which is nearer."""
+    step = 1 / rate_hz
+    early = np.arange(100) * step + base
+    late = early + step / 2
+    for first, second in ((early, late), (late, early), (early, late[:-1]), (early[1:], late)):
+        i, j = trajectory.associate(first, second, tolerance * step)
+        assert len(i) >= min(len(first), len(second))
+        assert (np.diff(i) > 0).all()
+        assert (np.diff(j) > 0).all()
+        assert np.abs(first[i] - second[j]) == pytest.approx(step / 2, abs=1e-6)
+
+
+def test_a_tie_leaves_the_pair_that_none_contests() -> None:
+    # 1 is as near to 0 as to 2, but 2 has a nearer one.
+    found = trajectory.associate(np.array([0.0, 2.0]), np.array([1.0, 2.5]), 1)
+    assert list(zip(*found, strict=True)) == [(0, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("base", [0.0, 1.3e9])
+@pytest.mark.parametrize("rate_hz", [24, 30, 40, 60])
+def test_clocks_that_files_have_to_the_microsecond_lose_no_pose(rate_hz, base) -> None:
+    exact = base + np.arange(400) / rate_hz
+    first, second = np.round(exact, 6), np.round(exact + 0.5 / rate_hz, 6)
+    every = list(range(400))
+    for lists in ((first, second), (second, first)):
+        found = trajectory.mutually_nearest(*lists, 0.5 / rate_hz)
+        assert [rows.tolist() for rows in found] == [every, every]
+
+
+def test_lists_that_repeat_a_time_pair_it_once() -> None:
+    found = trajectory.mutually_nearest(np.array([1.0, 1.0, 3.0]), np.array([1.0, 3.0, 3.0]), 1)
+    assert list(zip(*found, strict=True)) == [(0, 0), (2, 1)]
+    assert not len(trajectory.mutually_nearest(np.array([1.0]), np.array([3.0]), 1)[0])
 
 
 def test_the_nearest_in_time_is_the_earlier_of_two_as_near() -> None:

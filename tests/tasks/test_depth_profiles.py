@@ -301,6 +301,22 @@ def test_a_profile_gives_the_number_of_its_code(load_family, protocol) -> None:
         )
 
 
+def test_diode_counts_all_that_its_mask_file_leaves(load_family) -> None:
+    """0.6 and 350 m bound the prediction alone (Marigold@b1dffaa, script/depth/eval.py)."""
+    rng = np.random.default_rng(0)
+    true = np.geomspace(0.1, 900, 48 * 64, dtype=np.float32).reshape(48, 64)
+    predicted = true * rng.lognormal(0, 0.1, true.shape).astype(np.float32)
+    valid = rng.random(true.shape) < 0.9
+    target = Target(depth_m=(np.where(valid, true, np.float32(np.nan)),))
+    score = load_family("depth", ["abs_rel"], *fields_of("marigold.diode")).score(
+        target, Prediction(depth=(predicted,)), Ambiguity.METRIC
+    )
+    x, y = predicted[valid].astype(float), true[valid].astype(float)
+    aligned = np.polyval(np.polyfit(x, y, 1), x).clip(0.6, 350)
+    expected = np.mean(np.abs(aligned - y) / y)
+    assert score.values["abs_rel@marigold.diode"] == pytest.approx(expected, rel=1e-6)
+
+
 # CUT3R/CUT3R@8bc15dc: cv2.resize(INTER_CUBIC) of OpenCV 5.0, `depth_evaluation` of the two images
 # below, and `np.average` by `valid_pixels`, as in eval/monodepth/eval_metrics.py.
 OF_TWO_IMAGES: dict[str, dict[str, float]] = {

@@ -65,9 +65,6 @@ class RgbdPairs(FrameReader):
         sampling: Which images of a scene make samples.
         given: Which of `intrinsics` and `poses` a model is given besides the images.
         train: Scenes, or images by their id, that make the training split instead.
-
-    Raises:
-        BenchError: `depth_scale` is not above 0, or the folder is not as the patterns say.
     """
 
     splits: ClassVar[tuple[str, ...]] = ("train", "test")

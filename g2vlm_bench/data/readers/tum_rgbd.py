@@ -14,7 +14,7 @@ from g2vlm_bench.data.views import View, pinhole
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.files import load_depth, load_text
 from g2vlm_bench.geometry.cameras import matrix_from_quaternion, pose_matrix
-from g2vlm_bench.geometry.trajectory import nearest_in_time
+from g2vlm_bench.geometry.trajectory import mutually_nearest, nearest_in_time
 from g2vlm_bench.paths import safe_join
 
 # Colour cameras as the data set's page gives them ("Intrinsic Camera Calibration of the Kinect").
@@ -78,20 +78,18 @@ class TumRgbd(FrameReader):
         lists = [folder / name for name in ("rgb.txt", "depth.txt")]
         lists += [folder / "groundtruth.txt"] if self.poses else []
         images, depths, *trajectory = (_timed(path) for path in lists)
-        times, depth_times = _times(images), _times(depths)
-        depth_of = nearest_in_time(times, depth_times)
-        image_of = nearest_in_time(depth_times, times)
-        apart = np.abs(depth_times[depth_of] - times)
-        apart[image_of[depth_of] != np.arange(len(times))] = np.inf
+        image_of, depth_of = mutually_nearest(_times(images), _times(depths), self.max_difference_s)
+        times = _times(images)[image_of]
+        has_pose = np.ones(len(times), bool)
         load_poses: list[Callable[[], NDArray[np.float64]] | None] = [None] * len(times)
         for poses in trajectory:
             pose_times = _times(poses)
             pose_of = nearest_in_time(times, pose_times)
-            apart = np.maximum(apart, np.abs(pose_times[pose_of] - times))
+            has_pose = np.abs(pose_times[pose_of] - times) <= self.max_difference_s
             load_poses = [partial(_pose, poses[at][1], lists[-1]) for at in pose_of]
         frames = []
-        for index in np.flatnonzero(apart <= self.max_difference_s):
-            image = safe_join(folder, images[index][1][0])
+        for index in np.flatnonzero(has_pose):
+            image = safe_join(folder, images[image_of[index]][1][0])
             depth = safe_join(folder, depths[depth_of[index]][1][0])
             view = View(
                 id=image.stem if folder == self.root else f"{folder.name}/{image.stem}",

@@ -65,6 +65,15 @@ def test_association_by_nearest_time(tmp_path: Path) -> None:
     assert [sample.id for sample in wide] == ["1.000000", "1.036000", "3.000000"]
 
 
+@pytest.mark.parametrize("base", [0.0, 1305031102.0])
+def test_depth_half_a_period_after_its_image_belongs_to_it(tmp_path: Path, base: float) -> None:
+    """Each image but the first lies between two depth maps, and rounding says which is nearer."""
+    images = [base + index / 30 for index in range(12)]
+    write_sequence(tmp_path, images, [time + 1 / 60 for time in images], images)
+    samples = TumRgbd(tmp_path, intrinsics=CAMERA).samples("test")
+    assert [sample.id for sample in samples] == [f"{time:.6f}" for time in images]
+
+
 def test_sequences_are_clusters(tmp_path: Path) -> None:
     for name in ("freiburg1_a", "freiburg3_b"):
         write_sequence(tmp_path / name, [1.0, 1.1, 1.2], [1.0, 1.1, 1.2], [1.0, 1.1, 1.2])
