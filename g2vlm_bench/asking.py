@@ -19,6 +19,7 @@ from g2vlm_bench.files import load_rgb
 if TYPE_CHECKING:
     from g2vlm_bench.reference.inference import Reconstruction
 
+_CAMERAS = "cameras.json"
 # What a 16-bit PNG of millimetres can hold.
 _FARTHEST_M = 65.535
 # Of lenses that draw a flat picture.
@@ -39,6 +40,18 @@ _OPEN = re.compile(
 _IN_UNITS = re.compile(r"\bin (?:square )?(?:meters?|metres?|degrees)\b")
 # "left or right?" asks for one of two; "three or more?" does not.
 _ALTERNATIVES = re.compile(r"\bor (?!more\b|less\b|fewer\b|not\b|with others\b)")
+
+
+class _CameraRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """A camera of `cameras.json`.
+
+    Attributes:
+        intrinsics: `(3, 3)` pixels.
+        first_from_camera: `(4, 4)`, metres.
+    """
+
+    intrinsics: list[list[float]]
+    first_from_camera: list[list[float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +97,8 @@ def ask(
 
     Raises:
         BenchError: A picture cannot be read, a word of the command fits nothing, nothing says among
-            which answers the question chooses, or there are no such weights.
+            which answers the question chooses, there are no such weights, or what the model makes
+            of the pictures is no number.
     """
     kind = kind_of(question, options)
     pictures = tuple(load_rgb(path) for path in images)
@@ -103,6 +117,10 @@ def ask(
         (seen,) = inference.look([Pictures(images=pictures, intrinsics=cameras)])
     except ValueError as error:
         raise BenchError(f"question: {error}") from None
+    try:
+        geometry = inference.reconstruct(seen)
+    except ValueError as error:
+        raise BenchError(f"geometry: {error}") from None
     (answer,) = speaker.answer([(seen, asked)])
     unknown: tuple[str, ...] = ()
     if kind != "description":
@@ -112,12 +130,7 @@ def ask(
         (likelihoods,) = speaker.log_likelihoods([(seen, asked)])
         shares = np.exp(likelihoods - np.logaddexp.reduce(likelihoods))
         chances = dict(zip(options, shares.tolist(), strict=True))
-    return Asked(
-        answer=answer,
-        chances=chances,
-        unknown=unknown,
-        geometry=inference.reconstruct(seen),
-    )
+    return Asked(answer=answer, chances=chances, unknown=unknown, geometry=geometry)
 
 
 def kind_of(question: str, options: Sequence[str] = ()) -> str:
@@ -187,9 +200,9 @@ def _cameras(
 def write_geometry(geometry: Reconstruction, folder: Path, arrays: bool = False) -> list[Path]:
     """Write depth, a picture of it, cameras and a coloured cloud of all views.
 
-    Files are `depth_000.png` (16 bits, millimetres, 0 = beyond 65.535 m) or `depth_000.npy`
-    (float32 metres), `preview_000.png` (near is red), `cameras.json`, and `cloud.ply` in the
-    first camera's frame (x right, y down, z forward, metres).
+    Files are `cameras.json`, `depth_000.png` (16 bits, millimetres, 0 = beyond 65.535 m) or
+    `depth_000.npy` (float32 metres), `preview_000.png` (near is red), and `cloud.ply` in the first
+    camera's frame (x right, y down, z forward, metres). Those of an earlier scene are removed.
 
     Args:
         geometry: Of one scene.
@@ -204,9 +217,13 @@ def write_geometry(geometry: Reconstruction, folder: Path, arrays: bool = False)
     """
     from g2vlm_bench.geometry.cloud_files import write_ply
 
-    written: list[Path] = []
+    # First, because it tells the next call which files are there, even if this one is cut short.
+    written = [folder / _CAMERAS]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in earlier_files(folder):
+            path.unlink()
+        written[-1].write_bytes(msgspec.json.format(msgspec.json.encode(_camera_records(geometry))))
         low, high = _range(geometry.depth_m)
         for view, depth in enumerate(geometry.depth_m):
             name = folder / f"depth_{view:03d}"
@@ -220,11 +237,25 @@ def write_geometry(geometry: Reconstruction, folder: Path, arrays: bool = False)
             _save_preview(depth, low, high, written[-1])
         written.append(folder / "cloud.ply")
         write_ply(written[-1], geometry.points, geometry.normals, geometry.colors)
-        written.append(folder / "cameras.json")
-        written[-1].write_bytes(msgspec.json.format(msgspec.json.encode(_camera_records(geometry))))
     except OSError as error:
         raise BenchError(folder, expected="a folder to write to", got=error.strerror) from None
     return written
+
+
+def earlier_files(folder: Path) -> list[Path]:
+    """What `write_geometry` wrote into a folder before, as its `cameras.json` tells.
+
+    Nothing else in the folder is named: files that only have such names are none of these. The last
+    one is `cameras.json`, without which nothing would tell of the others.
+    """
+    try:
+        cameras = msgspec.json.decode((folder / _CAMERAS).read_bytes(), type=list[_CameraRecord])
+    except (OSError, msgspec.DecodeError):
+        return []
+    views = [f"{view:03d}" for view in range(len(cameras))]
+    names = [f"{name}_{view}.png" for view in views for name in ("depth", "preview")]
+    names += [*(f"depth_{view}.npy" for view in views), "cloud.ply", _CAMERAS]
+    return [folder / name for name in names if (folder / name).is_file()]
 
 
 def _range(depths: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
@@ -248,8 +279,8 @@ def _save_preview(depth: NDArray[np.float32], low: float, high: float, path: Pat
     Image.fromarray(painted(1 / depth.astype(np.float64), low, high, "turbo")).save(path)
 
 
-def _camera_records(geometry: Reconstruction) -> list[dict[str, Any]]:
+def _camera_records(geometry: Reconstruction) -> list[_CameraRecord]:
     return [
-        {"intrinsics": camera.tolist(), "first_from_camera": pose.tolist()}
+        _CameraRecord(camera.tolist(), pose.tolist())
         for camera, pose in zip(geometry.intrinsics, geometry.first_from_camera, strict=True)
     ]

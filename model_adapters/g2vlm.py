@@ -92,7 +92,8 @@ class G2vlm(Adapter):
         """Answer each of the inputs with what is wanted, as far as it can.
 
         Returns:
-            A prediction for each; a `ValueError` in place of one that lacks a picture or words.
+            A prediction for each; a `ValueError` in place of one that lacks a picture or words, or
+            of which the model made what is no number.
         """
         parts: list[_Part] = [{"ambiguity": self.ambiguity} for _ in batch]
         if Want.EMBEDDING in wants:
@@ -103,8 +104,11 @@ class G2vlm(Adapter):
         if Want.EMBEDDING in wants:
             embed = self._inference.embed_pictures
             self._put(parts, {i: {"embedding": embed(scene)} for i, scene in seen.items()})
-        if wants & (_WORDS | _POINTING):
-            asked = self._asked(batch, seen, wants, parts)
+        # One text is a phrase to find, and a question to answer: the model learnt both apart.
+        if wants & _POINTING:
+            self._put(parts, self._found(self._asked(batch, seen, parts, points_out=True)))
+        if wants & _WORDS:
+            asked = self._asked(batch, seen, parts, points_out=False)
             self._put(parts, self._spoken(batch, asked, wants))
         return [part if isinstance(part, Exception) else _prediction(part, wants) for part in parts]
 
@@ -134,9 +138,18 @@ class G2vlm(Adapter):
                 continue
             keys[i] = _key(given)
             pictures.setdefault(keys[i], given)
-        seen = self._inference.look(list(pictures.values()))
-        by_key = dict(zip(pictures, seen, strict=True))
-        return {i: by_key[key] for i, key in keys.items()}
+        seen: dict[Hashable, Seen] = {}
+        failed: dict[Hashable, Exception] = {}
+        looked = self._inference.look(list(pictures.values()))
+        for key, scene in zip(pictures, looked, strict=True):
+            try:
+                self._inference.check(scene)
+                seen[key] = scene
+            except ValueError as error:
+                failed[key] = error
+        for i, key in keys.items():
+            parts[i] = failed.get(key, parts[i])
+        return {i: seen[key] for i, key in keys.items() if key in seen}
 
     def _pictures(self, inputs: Inputs, wants: frozenset[Want]) -> Pictures:
         from g2vlm_bench.reference.inference import Pictures
@@ -186,19 +199,26 @@ class G2vlm(Adapter):
         self,
         batch: Sequence[Inputs],
         seen: dict[int, Seen],
-        wants: frozenset[Want],
         parts: list[_Part],
+        points_out: bool,
     ) -> dict[int, tuple[Seen, Question]]:
         """What is asked of which scene; a question that cannot be put fails alone."""
         asked = {}
         for i, scene in seen.items():
             try:
-                question = _question(batch[i], points_out=bool(wants & _POINTING))
+                question = _question(batch[i], points_out)
                 self._speaker.check(question)
                 asked[i] = scene, question
             except ValueError as error:
                 parts[i] = error
         return asked
+
+    def _found(self, asked: dict[int, tuple[Seen, Question]]) -> dict[int, _Fields]:
+        located = self._speaker.locate(list(asked.values()))
+        return {
+            i: {"masks": masks, "location": place}
+            for i, (masks, place) in zip(asked, located, strict=True)
+        }
 
     def _spoken(
         self,
@@ -208,9 +228,6 @@ class G2vlm(Adapter):
     ) -> dict[int, _Fields]:
         found: dict[int, _Fields] = {i: {} for i in asked}
         each = list(asked.values())
-        if wants & _POINTING:
-            for i, (masks, place) in zip(asked, self._speaker.locate(each), strict=True):
-                found[i] |= {"masks": masks, "location": place}
         if Want.CHOICE_LOGLIKELIHOODS in wants:
             for i, values in zip(asked, self._speaker.log_likelihoods(each), strict=True):
                 found[i] |= {"choice_loglikelihoods": values}

@@ -156,6 +156,7 @@ def test_odd_pictures_are_read(call, name) -> None:
         (["one.png", QUESTION, "--intrinsics", "1,2"], 2, "four numbers FX,FY,CX,CY"),
         (["one.png", QUESTION, "--intrinsics", "0,1,2,3"], 1, "positive focal lengths"),
         (["one.png", QUESTION, "--fov", 60, "--intrinsics", "1,1,2,3"], 1, "got both"),
+        (["one.png", QUESTION, "--intrinsics", "1e-30,1e-30,32,24"], 1, "of finite numbers"),
         (["one.png", "Is " + "nearer " * 200], 1, "at most 128 words"),
         (["one.png", QUESTION, "--out", "notes.txt"], 1, "notes.txt: expected a folder"),
     ],
@@ -181,6 +182,67 @@ def test_weights_that_are_not_there_are_one_line(call, tiny_reference, tmp_path)
     code, _, err = call("one.png", QUESTION, weights=str(damaged))
     assert code == 1
     assert err.count("\n") == 1
+
+
+def names_in(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def test_earlier_results_are_replaced_and_nothing_else(call) -> None:
+    """Neither the views nor the format of another call stay, nor the files of somebody else go."""
+    code, _, err = call("one.png", "two.png", QUESTION, "--out", "made")
+    assert code == 0, err
+    assert "replaced" not in err
+    for name in ("depth_002.png", "mine.png", "depth_1.png"):
+        Path("made", name).write_text("mine")
+    code, _, err = call("one.png", QUESTION, "--out", "made", "--npy")
+    assert code == 0, err
+    assert err.count("earlier results in made were replaced") == 1
+    assert names_in("made") == {
+        "cameras.json", "depth_000.npy", "preview_000.png", "cloud.ply",
+        "depth_002.png", "mine.png", "depth_1.png",
+    }  # fmt: skip
+
+
+def test_pictures_of_one_name_do_not_replace_one_another_in_silence(call) -> None:
+    for folder, picture in (("a", "one.png"), ("b", "two.png")):
+        Path(folder).mkdir()
+        shutil.copy(picture, Path(folder, "0.png"))
+    assert "replaced" not in call("a/0.png", QUESTION)[2]
+    assert "earlier results in 0.g2vlm were replaced" in call("b/0.png", QUESTION)[2]
+
+
+def test_a_call_that_was_cut_short_leaves_nothing_behind(
+    call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("g2vlm_bench.geometry.cloud_files.write_ply", full)
+        code, _, err = call("one.png", "two.png", QUESTION, "--out", "made")
+    assert code == 1
+    assert "No space left" in err
+    assert "depth_001.png" in names_in("made")
+    assert call("one.png", QUESTION, "--out", "made")[0] == 0
+    assert names_in("made") == {"cameras.json", "depth_000.png", "preview_000.png", "cloud.ply"}
+
+
+@pytest.mark.parametrize("content", ["{}", "[", '[{"fx": 3}]', '[{"intrinsics": 1}]'])
+def test_a_folder_with_cameras_of_somebody_else_loses_nothing_more(call, content) -> None:
+    Path("made").mkdir()
+    Path("made/cameras.json").write_text(content)
+    Path("made/depth_000.npy").write_text("mine")
+    assert call("one.png", QUESTION, "--out", "made")[0] == 0
+    assert Path("made/depth_000.npy").read_text() == "mine"
+
+
+def test_help_says_what_is_replaced(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["g2vlm-bench", "ask", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "whose earlier results are replaced" in told
 
 
 def test_words_that_were_never_learnt_are_named(call) -> None:

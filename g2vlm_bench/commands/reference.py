@@ -116,7 +116,11 @@ def ask(
         str | None, typer.Option(help="FX,FY,CX,CY of all pictures, in pixels.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of depth, preview and cloud; FIRST_IMAGE.g2vlm.")
+        Path | None,
+        typer.Option(
+            help="Folder of depth, preview and cloud, whose earlier results are replaced; "
+            "FIRST_IMAGE.g2vlm in the current folder."
+        ),
     ] = None,
     npy: Annotated[
         bool, typer.Option("--npy", help="Depth as npy in metres, not as png in millimetres.")
@@ -125,12 +129,14 @@ def ask(
     """Ask the reference model about pictures of one's own; prints the answer alone.
 
     Writes depth, a coloured preview of it, cameras, and one coloured point cloud of all pictures.
+    Pictures of one name share a folder unless --out names others; what ask wrote there before is
+    removed, and that is said.
     "Describe the scene" asks for a description. A question that neither yes or no nor a number
     answers needs --options: "What color is the box?" --options red,green. The model knows
     rooms, table tops and roads of its own procedural world; of photographs it knows nothing.
     """
     from g2vlm_bench.asking import ask as answer
-    from g2vlm_bench.asking import write_geometry
+    from g2vlm_bench.asking import earlier_files, write_geometry
 
     images, question = _pictures_and_question(asked)
     choices = between_commas(options)
@@ -142,12 +148,15 @@ def ask(
         intrinsics=None if intrinsics is None else _matrix(intrinsics),
     )  # fmt: skip
     folder = out or Path(f"{images[0].stem}.g2vlm")
+    replaced = bool(earlier_files(folder))
     written = write_geometry(done.geometry, folder, npy)
     typer.echo(done.answer)
     if done.unknown:
         typer.echo(f"words that the model never learnt: {', '.join(done.unknown)}", err=True)
     for option, chance in done.chances.items():
         typer.echo(f"{chance:6.1%}  {option}", err=True)
+    if replaced:
+        typer.echo(f"earlier results in {folder} were replaced", err=True)
     typer.echo(f"{', '.join(path.name for path in written)} in {folder}", err=True)
 
 

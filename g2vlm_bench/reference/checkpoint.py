@@ -51,17 +51,22 @@ def save_reference(
         words: Its tokenizer.
         config: Its configuration.
         half: Whether weights are written as 16-bit floats, half the size.
+
+    Raises:
+        BenchError: A weight is no number as it would be written; then nothing is.
     """
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    if model.visual.public is not None:
-        model.visual.public.vit.save_pretrained(folder / PUBLIC)
     weights = {
         name: (value.half() if half and value.is_floating_point() else value).cpu().contiguous()
         for name, value in _weights(model).items()
         if not name.startswith(_PUBLIC_PREFIX)
     }
+    fix = "Lower training.learning_rate, and give --out a new folder."
+    _check_numbers(_weights(model) | weights, folder / WEIGHTS, fix)
+    folder.mkdir(parents=True, exist_ok=True)
+    if model.visual.public is not None:
+        model.visual.public.vit.save_pretrained(folder / PUBLIC)
     partial = folder / f"{WEIGHTS}.partial"
     save_file(weights, partial)
     os.replace(partial, folder / WEIGHTS)
@@ -134,12 +139,7 @@ def load_reference(folder: Path, device: str = "cpu") -> Reference:
             folder / TOKENIZER,
             expected=f"the {config.model.vocabulary} words of {CONFIG} at most", got=len(words),
         )  # fmt: skip
-    odd = sorted(name for name, value in weights.items() if not value.isfinite().all())
-    if odd:
-        raise BenchError(
-            folder / WEIGHTS, expected="weights that are numbers", got=f"none in {odd[0]}",
-            fix="Copy the model again, or train it again.",
-        )  # fmt: skip
+    _check_numbers(weights, folder / WEIGHTS, "Copy the model again, or train it again.")
     model = G2Vlm(config.model, find_public(folder))
     expected = {name for name in _weights(model) if not name.startswith(_PUBLIC_PREFIX)}
     _put(model, weights, expected, folder / WEIGHTS)
@@ -214,6 +214,19 @@ def _weights(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def _check_numbers(weights: dict[str, Tensor], path: Path, fix: str) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        BenchError: One of them is NaN or infinite.
+    """
+    odd = sorted(name for name, value in weights.items() if not value.isfinite().all())
+    if odd:
+        raise BenchError(
+            path, expected="weights that are numbers", got=f"none in {odd[0]}", fix=fix
+        )
+
+
 def _put(module: nn.Module, weights: dict[str, Tensor], expected: set[str], path: Path) -> None:
     """Load exactly the expected weights.
 
@@ -224,10 +237,15 @@ def _put(module: nn.Module, weights: dict[str, Tensor], expected: set[str], path
     if odd:
         more = f"{odd[0]} and {len(odd) - 1} others are not in both"
         raise BenchError(path, expected="the weights of its configuration", got=more)
-    try:
-        module.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise BenchError(path, expected="weights that fit", got=str(error)) from None
+    shapes = {name: tuple(weight.shape) for name, weight in _weights(module).items()}
+    other = sorted(name for name in expected if weights[name].shape != shapes[name])
+    if other:
+        first = other[0]
+        raise BenchError(
+            path, expected=f"{first} of shape {shapes[first]}, as its configuration has it",
+            got=f"{tuple(weights[first].shape)}, and {len(other) - 1} more of another shape",
+        )  # fmt: skip
+    module.load_state_dict(weights, strict=False)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -16,7 +16,9 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Whole = Annotated[int, msgspec.Meta(ge=0)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_Weight = Annotated[float, msgspec.Meta(ge=0)]
+# JSON, in which a model's configuration is kept, has no infinity.
+_LARGEST = 1e6
+_Weight = Annotated[float, msgspec.Meta(ge=0, le=_LARGEST)]
 # A still scene of the world has no more cameras.
 _Views = Annotated[int, msgspec.Meta(ge=1, le=8)]
 
@@ -51,7 +53,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     trunk_layers: Annotated[int, msgspec.Meta(ge=2)]
     decoder_layers: _Count
     vocabulary: _Count
-    hidden: Annotated[float, msgspec.Meta(gt=0)] = 3.0
+    hidden: Annotated[float, msgspec.Meta(gt=0, le=100)] = 3.0
     patch: Literal[8, 16] = 8
     merge: Literal[1, 2, 4] = 2
     cloud_tokens: _Count = 32
@@ -196,12 +198,12 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     stages: Annotated[tuple[Stage, ...], msgspec.Meta(min_length=1)]
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1e-3
     warm_up: _Count = 200
     falls: _Share = 1.0
     averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.998
     weight_decay: _Weight = 0.05
-    clip: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    clip: Annotated[float, msgspec.Meta(gt=0, le=_LARGEST)] = 1.0
     pool: _Count = 512
     reuse: _Count = 4
     losses: LossWeights = LossWeights()

@@ -47,7 +47,7 @@ def pixel_rays(intrinsics: Tensor, height: int, width: int, step: int = 1) -> Te
     """Directions with z = 1 through the middles of squares of `step` pixels.
 
     Args:
-        intrinsics: `(..., 3, 3)` in pixels, centred without skew where `(0, 1)` is 0.
+        intrinsics: `(..., 3, 3)` in pixels, rows [fx s cx], [0 fy cy], [0 0 1].
         height: H.
         width: W.
         step: Edge of a square.
@@ -57,13 +57,11 @@ def pixel_rays(intrinsics: Tensor, height: int, width: int, step: int = 1) -> Te
     """
     y = torch.arange(step / 2, height, step, device=intrinsics.device, dtype=intrinsics.dtype)
     x = torch.arange(step / 2, width, step, device=intrinsics.device, dtype=intrinsics.dtype)
-    focal = intrinsics[..., (0, 1), (0, 1)]
-    middle = intrinsics[..., :2, 2]
-    right = (x - middle[..., 0, None]) / focal[..., 0, None]
-    down = (y - middle[..., 1, None]) / focal[..., 1, None]
-    shape = (*intrinsics.shape[:-2], len(y), len(x))
-    rays = (right[..., None, :].expand(shape), down[..., :, None].expand(shape))
-    return torch.stack([*rays, torch.ones_like(rays[0])], -1)
+    focal_x, skew, middle_x = intrinsics[..., 0, :, None, None].unbind(-3)
+    _, focal_y, middle_y = intrinsics[..., 1, :, None, None].unbind(-3)
+    down = (y[:, None] - middle_y) / focal_y
+    right = (x - middle_x - skew * down) / focal_x
+    return torch.stack([right, down.expand_as(right), torch.ones_like(right)], -1)
 
 
 class ConvolutionalStem(nn.Module):

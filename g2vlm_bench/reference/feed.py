@@ -30,6 +30,7 @@ _VALIDATION_BLOCKS = 6
 # Trainings of other seeds show other scenes, so that one that goes on from another's weights does
 # not begin with what that one has seen; none makes so many.
 _BLOCKS_OF_A_SEED = 1_000_000
+LARGEST_SEED = examples.MOST_BLOCKS // _BLOCKS_OF_A_SEED - 1
 
 
 class Feeder:

@@ -20,6 +20,8 @@ from g2vlm_bench.reference.model import Batch, Output
 _PRECISIONS = ("auto", "float32", "bfloat16")
 # A cloud is read whole up to so many points.
 _MOST_POINTS = 4096
+# Squares of farther places, which are taken in single precision, come near its end.
+_FARTHEST_M = 1e9
 # Each is kept for the words that will pass it; no training has gone beyond a few.
 _MOST_REFINEMENTS = 16
 
@@ -59,6 +61,9 @@ class Pictures:
         for camera in self.intrinsics or ():
             if np.isfinite(camera).all():
                 check_intrinsics(camera)
+        for depth in self.depth_prior_m or ():
+            if depth.ndim != 2:
+                raise ValueError(f"expected depth (H, W), got {depth.shape}")
         if self.points is not None:
             _finite(self.points)
 
@@ -187,12 +192,40 @@ class Inference:
             cloud=self._moved(_padded_clouds(clouds)) if clouds else None,
         )
 
+    @torch.inference_mode()
+    def check(self, seen: Seen) -> None:
+        """Refuse a scene of which the model made something that is no number.
+
+        Raises:
+            ValueError: It did: what was given beside the pictures was beyond all sense.
+        """
+        output = seen.group.output
+        geometry = output.geometry.of_scene(seen.index)
+        for name, values in {
+            "depth": geometry.depth,
+            "confidence": geometry.log_confidence.exp(),
+            "poses": geometry.first_from_camera,
+            "points": geometry.points_first,
+            "normals": geometry.normals,
+            "an embedding": output.embedding[seen.index],
+        }.items():
+            if not values.isfinite().all():
+                raise ValueError(
+                    f"expected {name} of finite numbers, got others: are the cameras, depth and "
+                    "points that were given those of the pictures?"
+                )
+
     def _moved(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
     @torch.inference_mode()
     def reconstruct(self, seen: Seen) -> Reconstruction:
-        """The geometry of a scene."""
+        """The geometry of a scene.
+
+        Raises:
+            ValueError: `check` refuses it.
+        """
+        self.check(seen)
         geometry, at = seen.group.output.geometry, seen.index
         sizes = [size_of(image) for image in seen.pictures.images]
         depth, log_confidence = geometry.depth[at].float(), geometry.log_confidence[at].float()
@@ -224,15 +257,20 @@ class Inference:
     # ----------------------------------------------------------------------------- embeddings
 
     def embed_pictures(self, seen: Seen) -> NDArray[np.float64]:
-        """`(D,)` unit vector of a scene's pictures."""
-        return _vectors(seen.group.output.embedding)[seen.index]
+        """`(D,)` unit vector of a scene's pictures.
+
+        Raises:
+            ValueError: It is no number.
+        """
+        return _vectors(seen.group.output.embedding[seen.index])
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """`(T, D)` unit vectors of texts, one by one, so that none depends on another's length.
 
         Raises:
-            ValueError: A text has no word, or more than the model was made for.
+            ValueError: A text has no word, or more than the model was made for, or its vector is no
+                number.
         """
         found = []
         for text in texts:
@@ -252,7 +290,8 @@ class Inference:
         """`(T, D)` unit vectors of `(N, 3)` clouds in their first camera's frame, metres.
 
         Raises:
-            ValueError: A cloud has no finite point.
+            ValueError: A cloud has no finite point, or one farther than 1e9 m, or its vector is no
+                number.
         """
         with self.precisely():
             return _vectors(self.model.embed_clouds(self._moved(_padded_clouds(clouds))))
@@ -276,13 +315,16 @@ def _finite(cloud: NDArray[np.float64]) -> NDArray[np.float64]:
     """The finite points of a cloud.
 
     Raises:
-        ValueError: It has none.
+        ValueError: It has none, or one that is farther than 1e9 m.
     """
     if cloud.ndim != 2 or cloud.shape[1] != 3:
         raise ValueError(f"expected points (N, 3), got {cloud.shape}")
     finite = cloud[np.isfinite(cloud).all(1)]
     if not len(finite):
         raise ValueError("expected a cloud with a finite point, got none")
+    farthest = np.abs(finite).max()
+    if farthest > _FARTHEST_M:
+        raise ValueError(f"expected points within {_FARTHEST_M:g} m, got one at {farthest:.3g} m")
     return finite
 
 
@@ -295,4 +337,6 @@ def _rigid(pose: Tensor) -> NDArray[np.float64]:
 
 
 def _vectors(embeddings: Tensor) -> NDArray[np.float64]:
+    if not embeddings.isfinite().all():
+        raise ValueError("expected an embedding of finite numbers, got others")
     return np.asarray(embeddings.double().cpu().numpy(), np.float64)

@@ -56,8 +56,8 @@ def points_loss(
 
     Over three, because the error of a point is the mean of its coordinates', not their sum.
 
-    With confidence c, `c * error - 0.2 ln c` (the negative log-likelihood of a Laplace error whose
-    spread is 1 / c, up to constants), which teaches where to be unsure.
+    With confidence c, `c * error - 0.2 ln c` (a fifth of the negative log-likelihood of a Laplace
+    error whose spread is 0.2 / c, up to a constant), which teaches where to be unsure.
 
     Args:
         predicted: `(B, V, H, W, 3)`, camera frames.
@@ -255,7 +255,9 @@ def places_loss(predicted: Tensor, true: Tensor, known: Tensor) -> Tensor:
 def scene_loss(
     predicted: Tensor, true: Tensor, known: Tensor, scale: Tensor, delta: float = 0.1
 ) -> Tensor:
-    """Mean Huber loss of where patches are, in units of the scene.
+    """Mean of where patches are off, in units of the scene: the Huber loss over its delta.
+
+    So its slope is 1 beyond the delta, whatever that is; that of `translation_loss` is delta.
 
     Args:
         predicted: `(B, V, N, 3)` metres, first camera's frame.

@@ -274,9 +274,31 @@ class Run:
 
 
 class _Line(msgspec.Struct):
-    """What every line of a log has."""
+    """A line of a log, as far as it is read again.
+
+    Attributes:
+        step: After which it was written.
+        validation: Figures, where it has some; None for one that was no number.
+    """
 
     step: int
+    validation: dict[str, float | None] | None = None
+
+
+def check_validation(log: Path) -> None:
+    """Refuse a training whose last validation, where there was one, has a figure that is no number.
+
+    Raises:
+        BenchError: It has.
+    """
+    lines = [msgspec.json.decode(line, type=_Line) for line in log.read_bytes().splitlines()]
+    measured = [line.validation for line in lines if line.validation is not None]
+    odd = sorted(name for name, figure in (measured or [{}])[-1].items() if figure is None)
+    if odd:
+        raise BenchError(
+            log, expected="numbers in the last validation", got=f"none for {odd[0]}",
+            fix="Lower training.learning_rate, and give --out a new folder.",
+        )  # fmt: skip
 
 
 def _lines_until(log: Path, step: int) -> list[bytes]:

@@ -26,20 +26,31 @@ from g2vlm_bench.reference.checkpoint import (
 )
 from g2vlm_bench.reference.config import Config
 from g2vlm_bench.reference.examples import check_stages, training_texts
-from g2vlm_bench.reference.feed import Feeder
+from g2vlm_bench.reference.feed import LARGEST_SEED, Feeder
 from g2vlm_bench.reference.growing import can_grow, grow
-from g2vlm_bench.reference.running import LOG, STATE, Learner, Plan, Run, Source
+from g2vlm_bench.reference.running import (
+    LOG,
+    STATE,
+    Learner,
+    Plan,
+    Run,
+    Source,
+    check_validation,
+)
 from g2vlm_bench.reference.tokenizer import Words
 
 _TEXTS_OF = 32  # blocks of scenes whose texts the tokenizer is learnt from
 
 
-def make_plan(device: str, precision: str, **others: Any) -> Plan:
+def make_plan(device: str, precision: str, seed: int = 0, **others: Any) -> Plan:
     """A plan whose device and precision are those of this machine where they are `auto`.
 
     Raises:
-        BenchError: The precision is unknown, or this machine has no such device.
+        BenchError: The precision is unknown, this machine has no such device, or the world has no
+            scenes for the seed.
     """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise BenchError("--seed", expected=f"0 to {LARGEST_SEED}", got=seed)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -52,7 +63,7 @@ def make_plan(device: str, precision: str, **others: Any) -> Plan:
         precision = "bfloat16" if device.startswith("cuda") else "float32"
     if precision not in ("float32", "bfloat16"):
         raise BenchError("--precision", expected="auto, float32 or bfloat16", got=precision)
-    return Plan(device, precision, **others)  # type: ignore[arg-type]
+    return Plan(device, precision, seed, **others)  # type: ignore[arg-type]
 
 
 def train(
@@ -80,8 +91,8 @@ def train(
     Raises:
         BenchError: A stage names what the world does not know; the folder holds another training,
             or a model without its state, or cannot be written to; the model has no room for its
-            words; that to start from has other sizes or a visual encoder of its own; or the loss is
-            no number any more.
+            words; that to start from has other sizes or a visual encoder of its own; or the loss,
+            the last validation or a weight is no number any more, where no model is written.
     """
     check_stages(config.training.stages)
     _prepare(out)
@@ -113,6 +124,7 @@ def train(
     run = Run(config, plan, learner, source, out, said, origin)
     run.resume()
     run.go()
+    check_validation(out / LOG)
     save_reference(out, run.smoothed, words, config, plan.half)
 
 

@@ -64,9 +64,10 @@ def _depth(geometry: Geometry, drawn: Drawn) -> dict[str, Tensor]:
     ratio = ratio / ratio.nanmedian(-1, keepdim=True).values
     valid = truth.isfinite()
     near = torch.maximum(ratio, 1 / ratio) < _DELTA
+    known = valid.any(-1)  # a picture of nothing but sky has no truth
     return {
-        "abs_rel": (ratio - 1).abs().nanmean(-1),
-        "delta1": (near & valid).sum(-1) / valid.sum(-1).clamp_min(1),
+        "abs_rel": (ratio - 1).abs().nanmean(-1)[known],
+        "delta1": ((near & valid).sum(-1) / valid.sum(-1).clamp_min(1))[known],
     }
 
 

@@ -117,6 +117,13 @@ def test_given_cameras_are_used_and_given_back(adapter, make) -> None:
     np.testing.assert_array_equal(deaf.depth[0], untold.depth[0])
 
 
+def test_a_skewed_camera_means_the_same_to_points_and_point_maps(adapter) -> None:
+    camera = np.array([[60.0, 30, 16], [0, 60, 16], [0, 0, 1]])
+    (answer,) = adapter.predict([scene("a", (32, 32), intrinsics=(camera,))], GEOMETRY)
+    np.testing.assert_allclose(answer.intrinsics[0], camera, rtol=1e-6)
+    np.testing.assert_allclose(answer.points, answer.point_maps[0].reshape(-1, 3), rtol=1e-4)
+
+
 def test_priors_are_used_where_they_may_be(adapter, make) -> None:
     prior = np.full((45, 61), np.nan, np.float32)
     prior[::5, ::5] = 3.0
@@ -288,6 +295,20 @@ def test_masks_and_places(adapter) -> None:
         assert np.isfinite(checked.location).all()
 
 
+def test_a_text_is_found_and_answered_as_if_only_one_were_wanted(adapter) -> None:
+    batch = [scene("yes", (32, 32), **YES_NO), scene("choice", (32, 32), seed=1, **CHOICE)]
+    pointing = frozenset({Want.MASKS, Want.LOCATION})
+    both, words, places = (
+        adapter.predict(batch, wants) for wants in (WORDS | pointing, WORDS, pointing)
+    )
+    for inputs, one, said, found in zip(batch, both, words, places, strict=True):
+        checked = check_prediction(one, inputs, WORDS | pointing)
+        assert checked.answer == said.answer in inputs.choices
+        np.testing.assert_array_equal(one.choice_loglikelihoods, said.choice_loglikelihoods)
+        np.testing.assert_array_equal(one.masks[0], found.masks[0])
+        np.testing.assert_array_equal(one.location, found.location)
+
+
 def test_embeddings_of_texts_pictures_and_clouds(adapter) -> None:
     points = np.random.default_rng(1).normal(size=(50, 3))
     batch = [
@@ -357,6 +378,9 @@ CAMERA = pinhole(32, 32, 60.0)
         ({"points": np.zeros((0, 3))}, "a cloud with a finite point"),
         ({"points": np.full((4, 3), np.nan)}, "a cloud with a finite point"),
         ({"points": np.zeros((4, 6))}, r"points \(N, 3\), got \(4, 6\)"),
+        ({"points": np.array([[1e20, 0, 1]])}, "points within 1e\\+09 m, got one at 1e\\+20 m"),
+        ({"depth_prior_m": (np.ones((32, 32, 1)),)}, r"depth \(H, W\), got \(32, 32, 1\)"),
+        ({"intrinsics": (pinhole(32, 32, 60.0) * [[1e-30], [1e-30], [1]],)}, "finite numbers"),
     ],
 )  # fmt: skip
 def test_pictures_that_are_none_fail_alone(adapter, given, words) -> None:
@@ -365,6 +389,34 @@ def test_pictures_that_are_none_fail_alone(adapter, given, words) -> None:
     assert fine.depth[0].shape == (32, 32)
     assert isinstance(bad, ValueError)
     assert re.search(words, str(bad)), bad
+
+
+def test_what_is_no_number_fails_alone_whatever_is_wanted(adapter) -> None:
+    good = scene("good", (32, 32), **YES_NO)
+    bad = replace(good, intrinsics=(pinhole(32, 32, 60.0) * [[1e-30], [1e-30], [1]],))
+    for want in (Want.POSES, Want.EMBEDDING, Want.ANSWER, Want.MASKS):
+        wants = frozenset({want})
+        fine, failed = adapter.predict([good, bad], wants)
+        (alone,) = adapter.predict([good], wants)
+        assert isinstance(failed, ValueError)
+        if want is Want.ANSWER:
+            assert fine.answer == alone.answer
+        else:
+            one, other = (np.array(getattr(each, want.field)) for each in (fine, alone))
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_cloud_that_is_far_beyond_sense_has_no_embedding(adapter) -> None:
+    near, far = np.eye(3), np.array([[1e20, 0, 1]])
+    batch = [Inputs(id=str(i), points=points) for i, points in enumerate((near, far, 1e9 * near))]
+    fine, refused, edge = adapter.predict(batch, frozenset({Want.EMBEDDING}))
+    assert "points within 1e+09 m" in str(refused)
+    for answer in (fine, edge):
+        assert np.linalg.norm(answer.embedding) == pytest.approx(1, abs=1e-5)
+    pictured = [scene(str(points[0, 0]), (32, 32), points=points) for points in (1e9 * near, far)]
+    seen, unseen = adapter.predict(pictured, GEOMETRY)
+    assert np.isfinite(seen.depth[0]).all()
+    assert isinstance(unseen, ValueError)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (17, 31), (1, 300), (300, 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -15,15 +16,17 @@ from safetensors.torch import load_file, save_file
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.mended_torchvision import import_torchvision
-from g2vlm_bench.reference import running, training
+from g2vlm_bench.reference import examples, feed, running, training
 from g2vlm_bench.reference.checkpoint import load_reference, load_state, save_reference, save_state
 from g2vlm_bench.reference.config import Config, Stage, TrainingConfig, config_from, load_config
 from g2vlm_bench.reference.encoders import PublicVit
+from g2vlm_bench.reference.feed import LARGEST_SEED
 from g2vlm_bench.reference.model import G2Vlm
 from g2vlm_bench.reference.pictures import PictureFeeder
 from g2vlm_bench.reference.running import LOG, STATE, Plan
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.reference.training import train
+from g2vlm_bench.world.layout import make_scene
 from g2vlm_bench.world.layout.cameras import MAX_CAMERAS
 from tests.reference.conftest import TINY
 
@@ -230,6 +233,66 @@ def test_a_device_that_is_none(device: str) -> None:
     assert f"got '{device}'" in one_line(raised)
 
 
+@pytest.fixture
+def small_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "BLOCK", 2)
+    monkeypatch.setattr(feed, "_VALIDATION_BLOCKS", 1)
+
+
+@pytest.mark.usefixtures("small_world")
+def test_a_training_that_went_astray_writes_no_model(tmp_path: Path) -> None:
+    wild = structs.replace(CONFIG.training, learning_rate=1e30, pool=4)
+    with pytest.raises(BenchError, match="numbers in the last validation, got none") as raised:
+        train(structs.replace(CONFIG, training=wild), tmp_path, PLAN)
+    assert "Lower training.learning_rate" in one_line(raised)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("small_world")
+def test_what_counts_is_the_last_validation_of_all_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call with nothing left to do but to write the model does not write it, either."""
+    config = structs.replace(CONFIG, training=structs.replace(CONFIG.training, pool=4))
+    figures = {"abs_rel": np.nan, "delta1": 0.5}
+    monkeypatch.setattr(running, "measure", lambda *_: figures)
+    for _ in range(2):
+        with pytest.raises(BenchError, match="validation, got none for abs_rel"):
+            train(config, tmp_path, PLAN._replace(steps=2))
+        assert not (tmp_path / "model.safetensors").exists()
+    figures["abs_rel"] = 0.2
+    train(config, tmp_path, PLAN)
+    load_reference(tmp_path)
+
+
+@pytest.mark.parametrize(("value", "half"), [(np.nan, False), (np.inf, False), (7e4, True)])
+def test_weights_that_would_be_no_numbers_are_not_written(
+    tmp_path: Path, value: float, half: bool
+) -> None:
+    """Of 16-bit floats the largest is 65,504."""
+    model = G2Vlm(CONFIG.model)
+    with torch.no_grad():
+        model.camera[0, 0] = value
+    with pytest.raises(BenchError, match="weights that are numbers, got none in camera") as raised:
+        save_reference(tmp_path / "model", model, Words.learn(TEXTS), CONFIG, half)
+    one_line(raised)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("seed", [10**20 - 1, 10**16 - 1, LARGEST_SEED + 1, -1])
+def test_a_seed_that_the_world_has_no_scenes_for(seed: int) -> None:
+    with pytest.raises(BenchError, match=f"--seed: expected 0 to {LARGEST_SEED}, got {seed}"):
+        training.make_plan("cpu", "float32", seed=seed)
+
+
+def test_the_largest_seed_has_a_scene_in_its_last_block() -> None:
+    assert training.make_plan("cpu", "float32", seed=LARGEST_SEED).seed == LARGEST_SEED
+    last = ((LARGEST_SEED + 1) * feed._BLOCKS_OF_A_SEED) * examples.BLOCK - 1
+    assert make_scene(last, "train", "room").bodies
+    with pytest.raises(BenchError, match="world seed"):
+        make_scene(last + feed._BLOCKS_OF_A_SEED * examples.BLOCK, "train", "room")
+
+
 # --------------------------------------------------------------------------- broken models
 
 
@@ -249,6 +312,17 @@ def test_weights_that_are_no_numbers(trained: Path, value: float) -> None:
     with pytest.raises(BenchError, match="weights that are numbers, got none in camera") as raised:
         load_reference(trained)
     one_line(raised)
+
+
+def test_weights_of_another_size(trained: Path) -> None:
+    """The first that differs is named, with both shapes, and the others are counted."""
+    wide = structs.replace(CONFIG, model=structs.replace(CONFIG.model, width=48))
+    (trained / "config.json").write_bytes(msgspec.json.encode(wide))
+    with pytest.raises(BenchError, match=r"expected camera of shape \(2, 48\)") as raised:
+        load_reference(trained)
+    said = one_line(raised).removeprefix(str(trained))
+    assert re.search(r"got \(2, 32\), and \d+ more of another shape$", said)
+    assert len(said) < 200
 
 
 def test_words_that_the_model_has_no_room_for(trained: Path) -> None:

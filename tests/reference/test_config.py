@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,16 @@ import pytest
 import torch
 
 from g2vlm_bench.errors import BenchError
-from g2vlm_bench.reference.config import Config, config_from, known_configs, load_config
+from g2vlm_bench.reference.config import (
+    Config,
+    LossWeights,
+    ModelConfig,
+    Stage,
+    TrainingConfig,
+    config_from,
+    known_configs,
+    load_config,
+)
 from g2vlm_bench.reference.examples import check_stages
 from g2vlm_bench.reference.model import G2Vlm
 
@@ -68,6 +78,14 @@ def _plain() -> dict:
         ("model", "trunk_layers", 1, "trunk_layers"),
         ("training", "losses", {"depth": -1}, "losses"),
         ("training", "given", 2, "given"),
+        ("training", "learning_rate", math.inf, "<= 1.0.*learning_rate"),
+        ("training", "learning_rate", math.nan, "learning_rate"),
+        ("training", "learning_rate", 1e30, "<= 1.0.*learning_rate"),
+        ("training", "clip", math.inf, "clip"),
+        ("training", "weight_decay", math.inf, "weight_decay"),
+        ("training", "losses", {"depth": math.inf}, "depth"),
+        ("training", "stages", [STAGE | {"poses": math.inf}], "poses"),
+        ("model", "hidden", math.inf, "hidden"),
         ("training", "stages", [{"steps": 0, "side": 8, "scenes": 1}], "steps"),
         ("training", "stages", [], "length >= 1"),
         ("training", "stages", [STAGE | {"lengths": [48, 22]}], "lengths that rise, got"),
@@ -99,3 +117,12 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert load_config(str(path)).model.width == 32
     with pytest.raises(BenchError, match="nano"):
         load_config("nanno")
+
+
+def test_no_number_is_without_a_bound() -> None:
+    """An infinite one could not be read back from the JSON of a model."""
+    for struct in (ModelConfig, LossWeights, Stage, TrainingConfig):
+        for each in msgspec.inspect.type_info(struct).fields:
+            if isinstance(each.type, msgspec.inspect.FloatType):
+                bounds = (each.type.le, each.type.lt)
+                assert any(bound is not None for bound in bounds), (struct, each.name)

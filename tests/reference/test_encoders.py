@@ -3,9 +3,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from g2vlm_bench.geometry.cameras import unproject
 from g2vlm_bench.mended_torchvision import import_torchvision
 from g2vlm_bench.reference.encoders import (
     GeometricEncoder,
@@ -41,6 +43,17 @@ def test_rays_meet_pixels() -> None:
     torch.testing.assert_close(
         pixel_rays(intrinsics, 6, 8, 2)[1, 2], torch.tensor([1 / 10, 0.0, 1.0])
     )
+
+
+@pytest.mark.parametrize("skew", [0.0, 30.0, -7.5])
+def test_rays_are_where_the_harness_unprojects(skew: float) -> None:
+    camera = torch.tensor([[60.0, skew, 32], [0, 50, 24], [0, 0, 1]], dtype=torch.float64)
+    own = unproject(np.ones((48, 64)), camera.numpy())
+    cameras = torch.stack([camera, torch.eye(3, dtype=torch.float64)])
+    torch.testing.assert_close(pixel_rays(cameras, 48, 64)[0], torch.from_numpy(own))
+    # The middle of a square of 2 pixels is that of its corners' rays.
+    corners = own.reshape(24, 2, 32, 2, 3).mean((1, 3))
+    torch.testing.assert_close(pixel_rays(camera, 48, 64, 2), torch.from_numpy(corners))
 
 
 def test_views_are_encoded_apart_and_a_camera_may_be_missing() -> None:

@@ -96,6 +96,17 @@ def test_points(maps, rng, confident: bool) -> None:
     _close(losses.points_loss(predicted, true, valid, log_c), total / count)
 
 
+def test_points_are_surest_where_the_spread_is_what_the_confidence_says() -> None:
+    """At an error of 0.2 / c the confidence c has no slope: 0.5 m of 2 m is 0.25, of 3 axes one."""
+    true = torch.tensor([[0.0, 0, 2], [1, 0, 2], [0, 1, 2]]).view(1, 1, 1, 3, 3)
+    predicted = true.clone()
+    predicted[..., 0, 0] += 0.5
+    log_c = torch.full((1, 1, 1, 3), math.log(0.2 / (0.5 / 2 / 3))).requires_grad_()
+    losses.points_loss(predicted, true, torch.ones(1, 1, 1, 3) > 0, log_c).backward()
+    assert float(log_c.grad[..., 0]) == pytest.approx(0, abs=1e-6)
+    assert (log_c.grad[..., 1:] < -0.05).all()
+
+
 def test_points_do_not_see_one_scale_a_scene_nor_the_order_of_views(maps) -> None:
     predicted, true, valid = maps
     loss = losses.points_loss(predicted, true, valid)
@@ -324,6 +335,14 @@ def test_scene(rng) -> None:
         off = np.abs((said - true)[scene, view, patch].numpy() / scale[scene].item())
         slow.append(np.where(off < 0.1, off**2 / 0.2, off - 0.05).sum())
     _close(losses.scene_loss(said, true, known, scale), float(np.mean(slow)))
+    for delta in (0.1, 2.0):
+        first, second = (
+            each[known] / scale.repeat_interleave(known.sum((1, 2)))[:, None]
+            for each in (said, true)
+        )
+        huber = torch.nn.functional.huber_loss(first, second, reduction="none", delta=delta)
+        loss = losses.scene_loss(said, true, known, scale, delta)
+        torch.testing.assert_close(loss, huber.sum(-1).mean() / delta)
 
 
 def test_pointing(rng) -> None:

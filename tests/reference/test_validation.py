@@ -125,6 +125,17 @@ def test_what_has_no_truth_is_not_told(drawn) -> None:
     assert set(measure(model, [silent])) == {"abs_rel", "delta1"}
 
 
+def test_a_picture_of_nothing_but_sky_says_nothing_of_depth(drawn) -> None:
+    sky = drawn.depth.clone()
+    sky[1, 0] = torch.nan
+    half = torch.where(torch.arange(SIDE) < SIDE // 2, 3.0, 1.0)
+    said = drawn.depth.nan_to_num(5.0)
+    said[1, 0] *= half  # what is wrong there alone cannot be seen
+    found = measure(_model(drawn, depth=said), [replace(drawn, depth=sky)])
+    assert found["abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert found["delta1"] == 1
+
+
 def test_the_mode_is_left_as_it_was(drawn) -> None:
     for mode in (True, False):
         model = _model(drawn).train(mode)
