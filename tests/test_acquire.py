@@ -410,6 +410,8 @@ def test_names_and_catalogues_that_are_none(call, tmp_path) -> None:
     assert "Did you mean 'pairs'?" in err
     (tmp_path / "catalogue.yaml").write_text("- name: pairs\n")
     assert "expected a list of datasets" in call("list")[2]
+    (tmp_path / "catalogue.yaml").write_text("- name: pairs\n  name: pears\n")
+    assert "line 2: expected each key once, got 'name' again" in call("list")[2]
 
 
 def test_list(call) -> None:

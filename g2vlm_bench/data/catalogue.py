@@ -10,6 +10,7 @@ import msgspec
 
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.paths import safe_join
+from g2vlm_bench.yaml_files import parse_yaml
 
 SHIPPED = Path(__file__).with_suffix(".yaml")
 
@@ -125,8 +126,9 @@ def load_catalogue(path: Path | None = None) -> dict[str, Entry]:
     """
     path = path or SHIPPED
     try:
-        entries = msgspec.yaml.decode(path.read_bytes(), type=list[Entry])
-    except (OSError, msgspec.DecodeError) as error:
+        content = parse_yaml(path.read_text(encoding="utf-8"), path)
+        entries = msgspec.convert(content, list[Entry])
+    except (OSError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise BenchError(path, expected="a list of datasets", got=error) from None
     found: dict[str, Entry] = {}
     for entry in entries:

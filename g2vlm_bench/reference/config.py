@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 
 from g2vlm_bench.errors import BenchError, nearest
+from g2vlm_bench.yaml_files import parse_yaml
 
 _FOLDER = Path(__file__).parent / "configs"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -266,11 +266,11 @@ def load_config(name: str) -> Config:
             got=f"'{name}'",
             fix=nearest(name, known_configs()),
         )
-    # JSON by its own reader: to YAML 1.1, 1e-3 is a text.
-    read = msgspec.json.decode if path.suffix == ".json" else yaml.safe_load
     try:
-        content = read(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.DecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        # JSON by its own reader: to YAML 1.1, 1e-3 is a text.
+        content = msgspec.json.decode(text) if path.suffix == ".json" else parse_yaml(text, path)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise BenchError(path, expected="a YAML or JSON file in UTF-8", got=str(error)) from None
     return config_from(content, str(path))
 

@@ -18,7 +18,7 @@ from g2vlm_bench.reference.config import Stage
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.world.descriptions import describe
 from g2vlm_bench.world.language.phrases import SYNONYMS
-from g2vlm_bench.world.layout import _MAX_SEED, Recipe, make_scene
+from g2vlm_bench.world.layout import MAX_SEED, Recipe, make_scene
 from g2vlm_bench.world.queries import QUERY_KINDS, captions, queries
 from g2vlm_bench.world.questions import FAMILIES, Question, ask
 from g2vlm_bench.world.renderer import Views, look, render
@@ -27,7 +27,7 @@ from g2vlm_bench.world.shapes import KINDS
 
 BLOCK = 16
 # The world has scenes for so many.
-MOST_BLOCKS = _MAX_SEED // BLOCK
+MOST_BLOCKS = MAX_SEED // BLOCK
 # Questions and phrases of a scene at most.
 QUESTIONS, PHRASES = 20, 4
 # A fact turned round or denied has another answer: that teaches which word is bound to what.

@@ -126,3 +126,10 @@ def test_no_number_is_without_a_bound() -> None:
             if isinstance(each.type, msgspec.inspect.FloatType):
                 bounds = (each.type.le, each.type.lt)
                 assert any(bound is not None for bound in bounds), (struct, each.name)
+
+
+def test_a_key_named_twice_is_refused_with_its_line(tmp_path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("model:\n  width: 64\n  heads: 2\n  width: 96\n")
+    with pytest.raises(BenchError, match=r"line 4: expected each key once, got 'width' again"):
+        load_config(str(path))

@@ -45,7 +45,7 @@ _ATTEMPTS = 2000
 # So many rooms have painted paths.
 _ROUTES_CHANCE = 0.3
 # More than this would make seeds of different splits meet in numpy's seed sequence.
-_MAX_SEED = 2**63
+MAX_SEED = 2**63
 
 
 def make_scene(
@@ -146,7 +146,7 @@ def _check(seed: int, split: str, place: str, frames: int) -> None:
     if place not in PLACES:
         fix = nearest(place, PLACES)
         raise BenchError("world place", expected=" or ".join(PLACES), got=f"'{place}'", fix=fix)
-    if not 0 <= seed < _MAX_SEED:
+    if not 0 <= seed < MAX_SEED:
         raise BenchError("world seed", expected="0 to 2^63 - 1", got=seed)
     if frames < 1:
         raise BenchError("world frames", expected="1 or more", got=frames)
