@@ -150,8 +150,9 @@ def compare(
             f"{base} and {new}", expected="a metric with scored samples", got="none"
         )
     for name in limits:
+        held = [each.judged for each in differences if name in _names(each.metric)]
         # What was to be held to a limit and was not must not pass.
-        if not any(name in _names(each.metric) and each.judged for each in differences):
+        if not (held and all(held)):
             raise NotComparableError(
                 f"{base} and {new}", expected=f"a sample that both scored by {name}", got="none"
             )

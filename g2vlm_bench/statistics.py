@@ -226,13 +226,13 @@ def confidence_interval(
     return value - margin, value + margin
 
 
-def may_tell(replicates: NDArray[np.float64], n_clusters: int, level: float = LEVEL) -> bool:
+def may_tell(replicates: NDArray[np.float64], n_clusters: int) -> bool:
     """Whether replicates without spread mean anything: n coins fall alike once in 2^n.
 
     Of clusters that all agree resampling shows no spread, however few they are.
     """
     agree = replicates.size > 0 and float(np.ptp(replicates)) <= _ROUNDING
-    return not agree or 2.0 ** (-n_clusters) <= (1 - level) / 2
+    return not agree or 2.0 ** (-n_clusters) <= (1 - LEVEL) / 2
 
 
 def side(value: float, replicates: NDArray[np.float64], n_clusters: int) -> int:

@@ -140,6 +140,11 @@ def test_where_no_sample_was_scored_in_both_nothing_is_judged(make) -> None:
     assert "no sample scored in both" in rmse.text()
     with pytest.raises(NotComparableError, match="a sample that both scored by rmse"):
         compare(base, new, {"rmse": 1.0, "delta1": 0.5})
+    # Nor is it passed by another task, whose samples were scored in both.
+    for side in ("base", "new"):
+        make(side, SCENES, rmse=[1.0] * N, task=QA)
+    with pytest.raises(NotComparableError, match="a sample that both scored by rmse"):
+        compare(base, new, {"rmse": 1.0})
 
 
 def test_a_median_that_bears_failures_under_some_draws_only_is_judged(tmp_path) -> None:

@@ -153,13 +153,13 @@ def test_an_unknown_metric_or_family_is_refused() -> None:
         )
 
 
-def test_no_number_at_all_is_exit_code_1_and_says_that_holes_are_failures(tmp_path, capsys) -> None:
+def test_no_number_at_all_is_exit_code_1_with_its_reasons(tmp_path, capsys) -> None:
     truth = np.linspace(1, 9, 48).reshape(6, 8)
     holed = truth.copy()
     holed[0, 0] = np.nan
     for name, depth in (("true", truth), ("holed", holed), ("none", np.full((6, 8), np.nan))):
         np.save(tmp_path / f"{name}.npy", depth)
-    hole = "A hole (NaN or infinite) in a prediction where the truth is valid is a failure."
+    hole = "expected finite predictions in the mask, got 1 non-finite of 48"
     for mine, true, code, says in (
         ("holed", "true", 1, True),
         ("true", "none", 1, False),

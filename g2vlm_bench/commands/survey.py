@@ -77,7 +77,8 @@ def protocols(
 ) -> None:
     """Show one prediction under every published protocol: what the protocol alone is worth.
 
-    Exit code 1 where not one of them gives a number.
+    A hole (NaN) of a prediction where the truth is valid is a failure. Exit code 1 where not one
+    protocol gives a number.
     """
     from g2vlm_bench.sample import Ambiguity
     from g2vlm_bench.survey import survey
@@ -145,8 +146,6 @@ def _table(readings: list[Reading]) -> Iterable[str]:
             yield f"{reading.protocol:<{width}} {' '.join(cells)}"
     else:
         yield "No protocol gives a number."
-        if any("non-finite of" in reading.problem for reading in readings):
-            yield "A hole (NaN or infinite) in a prediction where the truth is valid is a failure."
     told = [(f"warning: {text}", r.protocol) for r in readings for text in r.warnings or ()]
     told += [(reading.problem, reading.protocol) for reading in readings if reading.problem]
     # Protocols count other pixels, and say the same of them.
