@@ -75,12 +75,12 @@ class FittedAdapter(Adapter):
     """A floor that is fitted on the training split of a task before it predicts the test split.
 
     Attributes:
-        fits_other_scenes: Whether it may be fitted on the answers about other scenes of the very
-            split where a task has no training split; `g2vlm_bench/cross_fitting.py` says how.
+        fits_answers: Whether it is fitted on answers alone: kind by kind, and where a task has no
+            training split on those about other scenes; `g2vlm_bench/fitting.py` says how.
     """
 
     is_floor = True
-    fits_other_scenes: ClassVar[bool] = False
+    fits_answers: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, training: Iterable[tuple[Inputs, Target]]) -> None:

@@ -19,7 +19,6 @@ from typing import Any, Literal
 import msgspec
 
 from g2vlm_bench.adapter import Adapter, FittedAdapter, TruthAdapter, WrappingAdapter
-from g2vlm_bench.cross_fitting import HELD_OUT, CrossFitted
 from g2vlm_bench.data.export import configuration_of, export_of
 from g2vlm_bench.data.pin import DataPins, Dataset, open_dataset, split_pins
 from g2vlm_bench.data.reader import Reader
@@ -32,6 +31,7 @@ from g2vlm_bench.environment import (
     scorer_hash,
 )
 from g2vlm_bench.errors import BenchError, NotComparableError
+from g2vlm_bench.fitting import HELD_OUT, FittedByKind
 from g2vlm_bench.plugins import Plugins, check_arguments, load_class
 from g2vlm_bench.predicting import AUTO_BATCH, Predictor
 from g2vlm_bench.progress import progress
@@ -404,7 +404,7 @@ def _fitted_on(task: Task, adapter: Adapter) -> str | None:
         return None
     if task.dataset.training:
         return task.dataset.training_hash()
-    return HELD_OUT if adapter.fits_other_scenes else None
+    return HELD_OUT if adapter.fits_answers else None
 
 
 def _predict(
@@ -460,12 +460,11 @@ def _partners(
 
 
 def _fit(task: Task, spec: str, adapter: FittedAdapter) -> Adapter:
-    family = task.family
-    training = ((family.prepare(s.load_inputs()), s.load_target()) for s in task.dataset.training)
+    family, training = task.family, task.dataset.training
     try:
-        if not task.dataset.training:
-            return CrossFitted(adapter, task.dataset.samples)
-        adapter.fit(training)
+        if adapter.fits_answers:
+            return FittedByKind(adapter, task.dataset.samples, training)
+        adapter.fit((family.prepare(s.load_inputs()), s.load_target()) for s in training)
     except BenchError as error:
         raise NotApplicableError(
             f"{spec} on {task.name}", expected="a training split it can be fitted on", got=error

@@ -1,4 +1,4 @@
-"""Floor: the most frequent answer of the training split, or else of a benchmark's other scenes."""
+"""Floor: the most frequent answer to its kind of question, in training or else of other scenes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Majority(FittedAdapter):
 
     predicts = LANGUAGE
     needs_images = False
-    fits_other_scenes = True
+    fits_answers = True
 
     def __init__(self) -> None:
         self._forget()

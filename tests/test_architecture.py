@@ -49,10 +49,10 @@ ARROWS: dict[str, set[str]] = {
     "talks": {"sample"},
     "predicting": {"talks", "sample", "task", "adapter", "store", "shuffling"},
     "scoring": {"sample", "task", "store", "aggregate"},
-    "cross_fitting": {"sample", "adapter"},
+    "fitting": {"sample", "adapter"},
     "runner": {
         "sample", "task", "adapter", "plugins", "data", "store", "environment", "progress",
-        "predicting", "scoring", "shuffling", "cross_fitting", "talks",
+        "predicting", "scoring", "shuffling", "fitting", "talks",
     },
     "making": {"acquire", "data", "plugins", "progress"},
     "sheet": {"sample", "store", "progress", "report", "world"},
