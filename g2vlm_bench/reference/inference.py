@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from g2vlm_bench.errors import BenchError
 from g2vlm_bench.geometry.cameras import check_intrinsics
-from g2vlm_bench.reference import framing, speech
+from g2vlm_bench.reference import framing, measured, speech
 from g2vlm_bench.reference.checkpoint import Reference
 from g2vlm_bench.reference.framing import Size
 from g2vlm_bench.reference.model import Batch, Output
@@ -157,7 +157,11 @@ class Inference:
 
     @torch.inference_mode()
     def look(self, scenes: Sequence[Pictures]) -> list[Seen]:
-        """Look at scenes, those of one shape at once; views of another shape are stretched."""
+        """Look at scenes, those of one shape at once; views of another shape are stretched.
+
+        Where sparse depth is given, depth and positions are brought to it behind the network
+        (`measured.py`); words and embeddings are the network's.
+        """
         alike: dict[tuple[int, Size, bool, bool], list[int]] = {}
         for index, scene in enumerate(scenes):
             size = framing.model_size(size_of(scene.images[0]), self.side, self.patch)
@@ -167,7 +171,11 @@ class Inference:
         for (_, size, *_), indices in alike.items():
             batch = self._batch([scenes[i] for i in indices], size)
             with self.precisely():
-                group = Group(*speech.look(self.model, batch, self.refinements))
+                output, memory = speech.look(self.model, batch, self.refinements)
+            if batch.depth_prior is not None:
+                geometry = measured.carry(output.geometry, batch.depth_prior)
+                output = replace(output, geometry=geometry)
+            group = Group(output, memory)
             for place, index in enumerate(indices):
                 found[index] = Seen(group, place, scenes[index])
         return [found[index] for index in range(len(scenes))]
