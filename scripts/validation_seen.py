@@ -32,8 +32,8 @@ def batches(
 ) -> Iterator[Drawn]:
     """Blocks with nothing hidden and nothing given, asked as validation asks."""
     stage = structs.replace(
-        config.training.stages[-1], views=(views,), describes=0.0, lengths=(), phrases=PHRASES,
-        questions=PHRASES + QUESTIONS // 2,
+        config.training.stages[-1], views=(views,), describes=0.0, stretched=0.0, lengths=(),
+        phrases=PHRASES, questions=PHRASES + QUESTIONS // 2,
     )  # fmt: skip
     losses = structs.replace(config.training.losses, masked=0.0)
     unaided = structs.replace(config.training, prior=0.0, losses=losses)

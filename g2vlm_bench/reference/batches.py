@@ -90,6 +90,7 @@ def draw(
     known = torch.where(given[:, None, None, None], intrinsics, torch.nan)
     ids = [example.ids for example in examples]
     words, words_known, answers, bodies = _padded(texts, longest)
+    places = stretched_places(words.shape, stage.stretched, longest, rng)
     captions, captions_known, *_ = _padded(
         [[Text(e.caption, len(e.caption), (0,) * len(e.caption))] for e in examples], longest
     )
@@ -104,6 +105,7 @@ def draw(
             cloud=cloud,
             words=words,
             words_known=words_known,
+            word_places=places,
             hide=hidden_patches(len(examples), views, (stage.side // patch) ** 2, training, rng),
         ),
         depth=depth,
@@ -138,6 +140,26 @@ def draw(
         ),
         refinements=int(rng.integers(stage.refinements + 1)),
     )
+
+
+def stretched_places(
+    shape: Sequence[int], share: float, longest: int, rng: np.random.Generator
+) -> Tensor | None:
+    """Where words stand: for a share of the texts with gaps between them, none where it is 0.
+
+    Args:
+        shape: `(B, Q, L)`.
+        share: Of the texts.
+        longest: Places that the model knows.
+        rng: Draws.
+    """
+    if share == 0:
+        return None
+    texts, length = tuple(shape[:-1]), shape[-1]
+    often = rng.random((*texts, 1)) * (rng.random((*texts, 1)) < share)
+    steps = 1 + (rng.random(shape) < often)
+    places = np.minimum(steps.cumsum(-1) - 1, longest - length + np.arange(length))
+    return torch.from_numpy(places)
 
 
 def hidden_patches(

@@ -138,6 +138,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         even: Whether scenes and questions are drawn the more often the rarer their families are: by
             one over the root of how many questions of a family there are. Else as they come, which
             is one of a route for sixty of depth.
+        reworded: Share of the questions of training that are said otherwise than the world says
+            them (`rewording.py`).
+        stretched: Share of the texts whose words stand farther apart than they do, so that no
+            place in a text means anything by itself (Ruoss et al. 2023, "Randomized Positional
+            Encodings Boost Length Generalization of Transformers").
         describes: Share of the batches in which a description is told, in place of questions.
         refinements: K is 0 to this many, chosen batch by batch.
         poses: How many times as much the losses of poses count as elsewhere.
@@ -156,6 +161,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     longest: _Count = 128
     lengths: tuple[_Count, ...] = ()
     even: bool = False
+    reworded: _Share = 0.0
+    stretched: _Share = 0.0
     describes: _Share = 0.1
     refinements: _Whole = 1
     poses: _Weight = 1.0

@@ -328,15 +328,20 @@ class LanguageEncoder(nn.Module):
             Block(config.width, config.heads, config.hidden) for _ in range(config.language_layers)
         )
 
-    def forward(self, words: Tensor) -> Tensor:
+    def forward(self, words: Tensor, places: Tensor | None = None) -> Tensor:
         """`(M, L)` word numbers -> `(M, L, C)`.
+
+        Args:
+            words: The numbers.
+            places: `(M, L)` where each stands, rising; 0, 1, ... where None.
 
         Raises:
             ValueError: The text is longer than the model was made for.
         """
         if words.shape[-1] > len(self.places):
             raise ValueError(f"expected at most {len(self.places)} words, got {words.shape[-1]}")
-        tokens = self.words(words) + self.places[: words.shape[-1]]
+        stands = self.places[: words.shape[-1]] if places is None else self.places[places]
+        tokens = self.words(words) + stands
         causal = torch.ones(words.shape[-1:] * 2, dtype=torch.bool, device=words.device).tril()
         for block in self.blocks:
             tokens = block(tokens, causal)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from g2vlm_bench.errors import BenchError, nearest
 from g2vlm_bench.geometry.cameras import invert_pose, transform
 from g2vlm_bench.reference.config import Stage
+from g2vlm_bench.reference.rewording import reword
 from g2vlm_bench.reference.tokenizer import Words
 from g2vlm_bench.world.descriptions import describe
 from g2vlm_bench.world.language.phrases import SYNONYMS
@@ -143,6 +144,8 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
         scenes, sights, QUESTIONS, families,
         gates="kind" if taught else "all", ways=_WAYS if taught else 1,
     )  # fmt: skip
+    if taught:
+        asked = [tuple(_said_otherwise(asked[i], stage.reworded, seeds[i])) for i in range(BLOCK)]
     told = captions(scenes, sights, seed=number)
     shots = [scene.shot(view) for scene in scenes for view in range(count)]
     views = render(shots, stage.side, stage.side)
@@ -220,6 +223,17 @@ def _pictures(
         "intrinsics": views.intrinsics[mine].astype(np.float32),
         "first_from_camera": (first_from_world @ poses).astype(np.float32),
     }
+
+
+def _said_otherwise(asked: Sequence[Question], share: float, seed: int) -> Iterator[Question]:
+    # Another stream than the scene's own, and than what it is drawn from.
+    rng = np.random.default_rng([seed, 6])
+    for question in asked:
+        if rng.random() >= share:
+            yield question
+            continue
+        text, where = reword(question.text, question.where, rng)
+        yield replace(question, text=text, where=where)
 
 
 def _question(question: Question, words: Words) -> Text:

@@ -76,8 +76,9 @@ class Feeder:
 
     def _validation_of(self, stage: Stage) -> list[Drawn]:
         shown = structs.replace(
-            stage, describes=0.0, lengths=(), phrases=PHRASES, questions=PHRASES + QUESTIONS // 2
-        )
+            stage, describes=0.0, stretched=0.0, lengths=(), phrases=PHRASES,
+            questions=PHRASES + QUESTIONS // 2,
+        )  # fmt: skip
         unaided = structs.replace(
             self._training, prior=0.0, losses=structs.replace(self._training.losses, masked=0.0)
         )

@@ -40,6 +40,7 @@ class Batch:
         cloud: `(B, S, 3)` points in the first camera's frame, NaN = padding.
         words: `(B, Q, L)` word numbers.
         words_known: `(B, Q, L)` bool, False for padding, which stands behind the words.
+        word_places: `(B, Q, L)` where words stand in their texts; one behind the other where None.
         hide: `(B, V, N)` bool, patches whose content is hidden.
     """
 
@@ -49,6 +50,7 @@ class Batch:
     cloud: Tensor | None = None
     words: Tensor | None = None
     words_known: Tensor | None = None
+    word_places: Tensor | None = None
     hide: Tensor | None = None
 
 
@@ -185,7 +187,9 @@ class G2Vlm(nn.Module):
         scenes = len(batch.images)
         if batch.words is None:
             return batch.images.new_zeros(scenes, 0, 1, self.config.width)
-        return self.language(batch.words.flatten(0, 1)).unflatten(0, batch.words.shape[:2])
+        places = None if batch.word_places is None else batch.word_places.flatten(0, 1)
+        tokens = self.language(batch.words.flatten(0, 1), places)
+        return tokens.unflatten(0, batch.words.shape[:2])
 
     def _early_places(self, early: Tensor, batch: Batch) -> Places:
         """Places of patches in their own camera's frame, from the early estimate of depth."""
