@@ -28,7 +28,8 @@ from g2vlm_bench.world.scene import WORLD_VERSION
 
 FILE = Path(__file__).with_suffix(".json")
 COMMAND = "python -m tests.reference.shipped_figures"
-VIEWS, SIDE = 2, 64
+# The side at which the weights see pictures.
+VIEWS, SIDE = 2, 96
 # Of room 0: a chair, a shelf, two boxes; from its own questions and queries.
 SHELF = 3
 PHRASE = Question("Find the orange shelf in the first picture.", "phrase")
