@@ -138,6 +138,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         even: Whether scenes and questions are drawn the more often the rarer their families are: by
             one over the root of how many questions of a family there are. Else as they come, which
             is one of a route for sixty of depth.
+        agreements: Questions of a scene at most that geometry answers, too, as the consistency of
+            words and geometry is asked for (`world/agreement.py`), beside those of the families.
         reworded: Share of the questions of training that are said otherwise than the world says
             them (`rewording.py`).
         stretched: Share of the texts whose words stand farther apart than they do, so that no
@@ -161,6 +163,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     longest: _Count = 128
     lengths: tuple[_Count, ...] = ()
     even: bool = False
+    agreements: _Whole = 0
     reworded: _Share = 0.0
     stretched: _Share = 0.0
     describes: _Share = 0.1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,16 @@ from g2vlm_bench.geometry.cameras import invert_pose, transform
 from g2vlm_bench.reference.config import Stage
 from g2vlm_bench.reference.rewording import reword
 from g2vlm_bench.reference.tokenizer import Words
+from g2vlm_bench.world.agreement import agreement_questions, agreement_wordings
 from g2vlm_bench.world.descriptions import describe
-from g2vlm_bench.world.language.phrases import SYNONYMS
+from g2vlm_bench.world.language.phrases import SYNONYMS, Mention
 from g2vlm_bench.world.layout import MAX_SEED, Recipe, make_scene
 from g2vlm_bench.world.queries import QUERY_KINDS, captions, queries
 from g2vlm_bench.world.questions import FAMILIES, Question, ask
 from g2vlm_bench.world.renderer import Views, look, render
 from g2vlm_bench.world.scene import COLORS, PLACES, Body, Scene
 from g2vlm_bench.world.shapes import KINDS
+from g2vlm_bench.world.shown import Frame, Shown
 
 BLOCK = 16
 # The world has scenes for so many.
@@ -144,11 +146,18 @@ def make_block(number: int, stage: Stage, split: str, words: Words) -> list[Exam
         scenes, sights, QUESTIONS, families,
         gates="kind" if taught else "all", ways=_WAYS if taught else 1,
     )  # fmt: skip
+    views = render(
+        [scene.shot(view) for scene in scenes for view in range(count)], stage.side, stage.side
+    )
+    if stage.agreements:
+        shown = (_shown(scene, views, count, at) for at, scene in enumerate(scenes))
+        asked = [
+            (*mine, *_agreements(each, stage.agreements))
+            for mine, each in zip(asked, shown, strict=True)
+        ]
     if taught:
         asked = [tuple(_said_otherwise(asked[i], stage.reworded, seeds[i])) for i in range(BLOCK)]
     told = captions(scenes, sights, seed=number)
-    shots = [scene.shot(view) for scene in scenes for view in range(count)]
-    views = render(shots, stage.side, stage.side)
     examples = []
     for index, (scene, sight) in enumerate(zip(scenes, sights, strict=True)):
         mine = slice(index * count, (index + 1) * count)
@@ -199,6 +208,11 @@ def training_texts(blocks: int) -> Iterator[list[str]]:
         yield [*texts, *(told for told in captions(made, sights, seed=start) if told)]
 
 
+def agreement_texts() -> tuple[str, ...]:
+    """Every wording of what `Stage.agreements` asks, without names."""
+    return agreement_wordings()
+
+
 def _scene(seed: int, stage: Stage, views: int, split: str) -> Scene:
     place = PLACES[seed % len(PLACES)]
     # Another stream than the scene's own.
@@ -223,6 +237,39 @@ def _pictures(
         "intrinsics": views.intrinsics[mine].astype(np.float32),
         "first_from_camera": (first_from_world @ poses).astype(np.float32),
     }
+
+
+def _shown(scene: Scene, views: Views, count: int, at: int) -> Shown:
+    """A scene of a block, shown by the pictures that the block has of it."""
+    mine = slice(at * count, (at + 1) * count)
+    own = Views(**{part.name: getattr(views, part.name)[mine] for part in fields(Views)})
+    height, width = own.depth_m.shape[1:]
+    return Shown(scene, Frame(count, height, width), lambda *_: own)
+
+
+def _agreements(shown: Shown, most: int) -> Iterator[Question]:
+    """What the consistency of words and geometry asks, as questions with places of their names."""
+    still = shown.scene.shot(0)[0]
+    for asked in agreement_questions(shown, most):
+        starts = [(body, asked.text.index(still.body(body).name)) for body in asked.bodies]
+        yield Question(
+            family="agreement",
+            kind=asked.relation,
+            text=asked.text,
+            answer_type=asked.answer_type,
+            choices=(),
+            choice_bodies=(),
+            answer=asked.answer,
+            unit="" if asked.answer_type == "yes_no" else "m",
+            view=0,
+            bodies=asked.bodies,
+            where=tuple(
+                Mention(body, start, start + len(still.body(body).name))
+                for body, start in sorted(starts, key=lambda each: each[1])
+            ),
+            template=asked.relation,
+            held_out=False,
+        )
 
 
 def _said_otherwise(asked: Sequence[Question], share: float, seed: int) -> Iterator[Question]:

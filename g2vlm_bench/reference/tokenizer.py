@@ -52,6 +52,26 @@ class Words:
         )
         return cls(tokenizer)
 
+    def extended(self, texts: Iterable[str]) -> Words:
+        """These words under their numbers, and behind them those of texts that are none of them.
+
+        >>> words = Words.learn(["a red box"])
+        >>> more = words.extended(["a blue box", "a ball"])
+        >>> more.encode("a red box") == words.encode("a red box"), more.unknown_words("blue ball")
+        (True, ())
+        """
+        from tokenizers import Tokenizer, models
+
+        numbers = dict(self.vocabulary)
+        for text in texts:
+            for word in self.unknown_words(text):
+                numbers.setdefault(word.lower(), len(numbers))
+        tokenizer = Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
+        tokenizer.normalizer = self._tokenizer.normalizer
+        tokenizer.pre_tokenizer = self._tokenizer.pre_tokenizer
+        tokenizer.add_special_tokens(list(SPECIAL))
+        return Words(tokenizer)
+
     @classmethod
     def load(cls, path: Path) -> Words:
         """Read one that was saved.

@@ -25,7 +25,7 @@ from g2vlm_bench.reference.checkpoint import (
     save_reference,
 )
 from g2vlm_bench.reference.config import Config
-from g2vlm_bench.reference.examples import check_stages, training_texts
+from g2vlm_bench.reference.examples import agreement_texts, check_stages, training_texts
 from g2vlm_bench.reference.feed import LARGEST_SEED, Feeder
 from g2vlm_bench.reference.growing import can_grow, grow
 from g2vlm_bench.reference.running import (
@@ -106,6 +106,8 @@ def train(
         trained = _trained(start, config)
         public = find_public(start)
     words = _words(config, out) if trained is None else trained.words
+    if any(stage.agreements for stage in config.training.stages):
+        words = _extended(words, config.model.vocabulary)
     origin = {"words": _hash(words.vocabulary), "pictures": ""}
     origin["start"] = "" if start is None else hash_reference(start)
     source: Source
@@ -188,6 +190,18 @@ def _words(config: Config, out: Path) -> Words:
         )
     words.save(path)
     return words
+
+
+def _extended(words: Words, room: int) -> Words:
+    """With the words in which the consistency of words and geometry is asked for.
+
+    Raises:
+        BenchError: The model has no room for them.
+    """
+    more = words.extended(agreement_texts())
+    if len(more) > room:
+        raise BenchError("model.vocabulary", expected=f"at least {len(more)}", got=room)
+    return more
 
 
 def _learn_words(room: int) -> Words:

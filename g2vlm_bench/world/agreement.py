@@ -58,6 +58,11 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 
 
+def agreement_wordings() -> tuple[str, ...]:
+    """Every wording, without the names that it takes."""
+    return tuple(text.format(a="", b="") for row in _TEMPLATES.values() for text in row)
+
+
 @dataclass(frozen=True, slots=True)
 class AgreementQuestion:
     """A question that true depth answers.

@@ -28,6 +28,7 @@ SHIPPED = {
     "nano_families": (5e6, 10e6), "nano_tells": (5e6, 10e6),
     "nano_poses": (5e6, 10e6), "nano_deep": (5e6, 10e6), "nano_words": (5e6, 10e6),
     "nano_fine": (5e6, 10e6), "nano_worded": (5e6, 10e6),
+    "nano_agrees": (5e6, 10e6),
     "small": (80e6, 130e6), "base": (600e6, 900e6),
 }  # fmt: skip
 

@@ -451,6 +451,24 @@ def test_a_training_starts_from_what_another_learnt(tmp_path: Path) -> None:
     assert before.words.encode("the red box") == after.words.encode("the red box")
 
 
+def test_a_training_learns_more_words_than_it_starts_with(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(CONFIG, first, PLAN._replace(steps=1))
+    (stage, _) = CONFIG.training.stages
+    asking = structs.replace(CONFIG.training, stages=(structs.replace(stage, agreements=2),))
+    config = structs.replace(CONFIG, training=asking)
+    plan = PLAN._replace(steps=1)
+    train(config, second, plan, start=first)
+    known, more = (load_reference(folder).words for folder in (first, second))
+    assert known.vocabulary.items() < more.vocabulary.items()
+    assert more.unknown_words("its level") == ()
+    # Called again, it goes on with those.
+    train(config, second, plan._replace(steps=2), start=first)
+    narrow = structs.replace(config, model=structs.replace(config.model, vocabulary=len(known)))
+    with pytest.raises(BenchError, match=f"vocabulary.*at least {len(more)}, got {len(known)}"):
+        train(narrow, tmp_path / "third", plan)
+
+
 def test_a_training_starts_deeper(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train(CONFIG, first, PLAN._replace(steps=1))
